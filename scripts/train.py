@@ -1,0 +1,17 @@
+"""Train a diffusion model on a point set: python scripts/train.py --help."""
+
+import hydra
+from omegaconf import DictConfig
+
+from point_diffusion.cli import run
+from point_diffusion.train import train
+
+
+@hydra.main(version_base=None, config_path="../conf", config_name="train")
+def main(config: DictConfig) -> dict[str, float]:
+    """One run; the rest stands in point_diffusion.train."""
+    return train(config)
+
+
+if __name__ == "__main__":
+    run(main)

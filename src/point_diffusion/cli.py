@@ -1,0 +1,159 @@
+"""What the scripts share: paths taken as typed, errors in one line, the help page."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from point_diffusion.checks import problems
+from point_diffusion.config import UsageError, first_line, nearest, reference
+from point_diffusion.runs import CHECKOUT
+
+CONF = CHECKOUT / "conf"
+PATH_KEYS = (
+    "run",
+    "ckpt_path",
+    "resume",
+    "sweep",
+    "output",
+    "output_dir",
+    "data.path",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
+EXAMPLES = """\
+python scripts/train.py trainer.max_epochs=200            a first look, in seconds
+python scripts/train.py model.num_units=256 accelerator=cpu
+python scripts/train.py -m num_step=20,50,100             a sweep: one run for each value
+python scripts/train.py resume=RUN trainer.max_epochs=6000    go on with a run, in its own folder
+tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and pictures of all runs"""
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Call a script's Hydra main; whatever a user did wrong ends in one line on stderr and exit code 2.
+
+    ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
+    """
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the printing is ours
+    # -m first: argparse takes no flag between the overrides
+    arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv[1:] = [as_typed(argument) for argument in arguments]
+    try:
+        main()
+    except UsageError as error:
+        refuse(str(error))
+    except Exception as error:
+        if full_error:
+            raise
+        if lines := explain(sys.argv[1:]):
+            refuse("\n".join(lines))
+        known = isinstance(error, (HydraException, OmegaConfBaseException))
+        text = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
+        refuse(f"{text} (HYDRA_FULL_ERROR=1 shows where)", code=1)
+
+
+def refuse(text: str, code: int = 2) -> NoReturn:
+    """Print ``text`` as errors, line by line, and exit with ``code``."""
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+def as_typed(argument: str) -> str:
+    """An argument such that Hydra's grammar takes it as the user means it.
+
+    The values of path-valued keys are quoted: they may hold ``=``, commas, spaces and brackets. ``logger=false``
+    means the choice of that name, not a truth value.
+    """
+    name, equals, value = argument.partition("=")
+    if name == "logger" and value.lower() in ("false", "null", "none"):
+        return "logger='false'"
+    if not equals or name.lstrip("+") not in PATH_KEYS or value in ("", "null") or value[0] in "'\"":
+        return argument
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"{name}='{escaped}'"
+
+
+def explain(arguments: list[str]) -> list[str]:
+    """What is wrong with a command line: one line for each override that Hydra can't compose, or wrong value.
+
+    Hydra stops at the first; here they are tried one after the other, on top of those that are well.
+    """
+    name = Path(sys.argv[0]).stem
+    overrides = [text for text in arguments if (not text.startswith("-") and "=" in text) or text.startswith("~")]
+    multirun = "-m" in arguments or "--multirun" in arguments
+    lines, good = list[str](), list[str]()
+    with initialize_config_dir(str(CONF), version_base=None):
+        # a choice of group may bring the keys that other overrides set: those go first
+        groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+        overrides.sort(key=lambda text: text.lstrip("+~").partition("=")[0] not in groups)
+        for override in overrides:
+            try:
+                for single in _choices(override, multirun):
+                    compose(name, [*good, single], return_hydra_config=True)
+                good.append(single)
+            except Exception as wrong:  # Hydra refuses some choices by a bare ValueError
+                lines.append(_explain_one(override, compose(name, good, return_hydra_config=True), wrong))
+        return [*lines, *problems(compose(name, good))]
+
+
+def _choices(override: str, multirun: bool) -> list[str]:
+    parsed: Override = OverridesParser.create().parse_override(override)
+    if parsed.is_sweep_override() and not multirun:
+        raise UsageError("several values need -m, a sweep")
+    if not parsed.is_discrete_sweep():
+        return [override]
+    return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
+
+
+def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
+    key = override.lstrip("+~").partition("=")[0]
+    if choices := sorted(path.stem for path in (CONF / key).glob("*.yaml")):
+        return (
+            f"{override}: must be one of {', '.join(choices)}{_only_if_close(override.partition('=')[2], choices)}"
+        )
+    section, _, last = key.rpartition(".")
+    node = OmegaConf.select(config, section) if section else config
+    if isinstance(node, DictConfig) and last not in node:
+        return f"{override}: no such key{nearest(last, [str(name) for name in node if name != 'hydra'], section)}"
+    if section and node is None:
+        return f"{override}: no such section{_only_if_close(section, [str(name) for name in config])}"
+    return f"{override}: {first_line(error)}"
+
+
+def _only_if_close(name: str, names: list[str]) -> str:
+    suggestion = nearest(name, names)
+    return suggestion if "did you mean" in suggestion else ""
+
+
+def help_page(*, _root_: DictConfig) -> str:
+    """The text of ``--help``: examples and the reference of keys, with the values as composed."""
+    groups = sorted(
+        path for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "callbacks", "trainer")
+    )
+    choices = [
+        f"  {group.name}={'|'.join(sorted(path.stem for path in group.glob('*.yaml')))}" for group in groups
+    ]
+    page = [
+        "Train a denoising diffusion model on a point set; KEY=VALUE changes a setting.",
+        f"\nExamples\n{EXAMPLES}",
+        "\nParts to choose from\n" + "\n".join(choices),
+        reference(_root_),
+        "\n-m, --multirun sweeps over KEY=VALUE,VALUE,...; --cfg job prints the settings without running;",
+        "--hydra-help tells of Hydra's own flags. RUN is a run's folder.",
+    ]
+    return "\n".join(page).replace("$", "$$")
+
+
+OmegaConf.register_new_resolver("help_page", help_page, replace=True)

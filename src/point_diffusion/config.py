@@ -1,0 +1,219 @@
+"""The reference of keys: for each section of a config a dataclass with the type, range and meaning of each key.
+
+The values stand in ``conf/``; :mod:`point_diffusion.checks` checks a config by this, ``--help`` prints it.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+OPTIMIZERS = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
+
+
+class UsageError(Exception):
+    """A wrong value, said in lines a user can act on: each names the key, the value and what is allowed."""
+
+
+def key(
+    doc: str,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A key of the schema; the bounds hold for a number and for each number of a list."""
+    bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
+    return field(
+        metadata={
+            "doc": doc,
+            "bounds": {word: bound for word, bound in bounds.items() if bound is not None},
+            "choices": choices,
+        }
+    )
+
+
+@dataclass
+class Run:
+    """What people touch most."""
+
+    seed: int = key("draws everything but the points: weights, order, noise", at_least=0)
+    num_step: int = key("diffusion steps T; the schedule and the network's embeddings follow", at_least=1)
+    accelerator: str = key("where to train", choices=ACCELERATORS)
+    num_threads: int = key("torch's CPU threads; more than one is a trap on a shared machine", at_least=1)
+    ckpt_path: str | None = key("go on from this checkpoint, in a new folder, with the same settings")
+    resume: str | None = key("go on with this run in its own folder, with its stored settings")
+    output_dir: str = key("where runs/ and sweeps/ stand")
+
+
+@dataclass
+class Data:
+    """The point set."""
+
+    shape: str = key("which points", choices=("s_curve",))
+    num_points: int = key("points to train on; as many again are held out", at_least=2)
+    noise: float = key("standard deviation of the noise on each coordinate, in the shape's units", at_least=0)
+    scale: float = key("the network sees points divided by this; samples are in the shape's units", above=0)
+    seed: int = key("draws the points", at_least=0, below=2**32)
+    batch_size: int = key("points a batch; the last batch of an epoch holds what is left", at_least=1)
+
+
+@dataclass
+class Schedule:
+    """The betas (Ho et al. 2020): how much noise each step adds."""
+
+    name: str = key("the family of betas", choices=("sigmoid",))
+    num_step: int = key("diffusion steps T (num_step, the top-level key, sets it)", at_least=1)
+    beta_start: float = key("the first beta", above=0, below=1)
+    beta_end: float = key("the last beta", above=0, below=1)
+
+
+@dataclass
+class Model:
+    """The network."""
+
+    name: str = key("which network", choices=("mlp",))
+    num_step: int = key("rows of its step embeddings (num_step, the top-level key, sets it)", at_least=1)
+    num_units: int = key("width of the hidden layers", at_least=1)
+    embedding_init_scale: float = key("initial size of the step embeddings; 0.1 trains faster", at_least=0)
+
+
+@dataclass
+class Sampler:
+    """The way back from noise to points."""
+
+    name: str = key("which sampler", choices=("ddpm",))
+    num_inference_steps: int | None = key("network calls, up to num_step; null: all steps", at_least=1)
+    variance_type: str = key("ddpm: posterior variance or beta", choices=("fixed_small", "fixed_large"))
+
+
+@dataclass
+class Optimizer:
+    """Any optimiser of torch.optim, by name; its other arguments as +optimizer.NAME=value."""
+
+    name: str = key("a class of torch.optim", choices=OPTIMIZERS)
+    lr: float = key("learning rate", above=0)
+
+
+@dataclass
+class LRScheduler:
+    """The learning rate over the run."""
+
+    name: str = key("constant, or half a cosine down to 0", choices=("constant", "cosine"))
+
+
+@dataclass
+class EMA:
+    """The averaged weights, from which validation, pictures and samples come."""
+
+    decay: float = key("average = decay x average + (1 - decay) x weights, each step", at_least=0, below=1)
+
+
+@dataclass
+class Reconstruction:
+    """The grid of the reverse process, drawn at each validation."""
+
+    num_points: int = key("points in each grid", at_least=1)
+
+
+@dataclass
+class Checkpoint:
+    """last.ckpt; best.ckpt follows val/loss."""
+
+    every_n_epochs: int = key("epochs between two writings of last.ckpt", at_least=1)
+
+
+@dataclass
+class Trainer:
+    """Lightning's Trainer; any other argument of it as +trainer.NAME=value."""
+
+    accelerator: str = key("as the top-level accelerator, which sets it", choices=ACCELERATORS)
+    devices: Any = key("1, or a list with the index of one GPU: [0]")  # noqa: RUF009
+    max_epochs: int = key("epochs to train", at_least=1)
+    gradient_clip_val: float | None = key("largest norm of the gradient; null: no clipping", above=0)
+    check_val_every_n_epoch: int = key("epochs between two validations, each with a grid", at_least=1)
+
+
+SECTIONS: dict[str, type] = {
+    "": Run,
+    "data": Data,
+    "schedule": Schedule,
+    "model": Model,
+    "sampler": Sampler,
+    "optimizer": Optimizer,
+    "lr_scheduler": LRScheduler,
+    "callbacks.ema": EMA,
+    "callbacks.reconstruction": Reconstruction,
+    "callbacks.checkpoint": Checkpoint,
+    "trainer": Trainer,
+}
+# sections that hold more than their schema, checked by what they are handed to
+OPEN = {"", "optimizer", "trainer"}
+# sections that may be switched off by null
+OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.checkpoint"}
+
+
+def known(schema: type) -> dict[str, Field[Any]]:
+    """The keys of a section's schema."""
+    return {item.name: item for item in fields(schema)}
+
+
+def allowed(item: Field[Any], kind: Any) -> str:
+    """What a key takes, in words: "an integer of at least 1"."""
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    words = []
+    for each in kinds:
+        if choices := item.metadata["choices"]:
+            words.append("one of " + ", ".join(choices) if each is str else "null")
+        elif each is types.NoneType:
+            words.append("null")
+        else:
+            noun = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
+                each, "numbers"
+            )
+            limits = [f"{word} {bound:g}" for word, bound in item.metadata["bounds"].items()]
+            words.append(noun + (" " if limits else "") + " and ".join(limits))
+    return " or ".join(words)
+
+
+def nearest(name: str, names: Iterable[str], section: str = "") -> str:
+    """A hint to follow "no such key": the closest of ``names``, else all of them if they are few."""
+    names = list(names)
+    prefix = f"{section}." if section else ""
+    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
+        return f"; did you mean {prefix}{close[0]}?"
+    return f"; there are {', '.join(prefix + each for each in names)}" if len(names) <= 12 else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, without its final stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def show(value: Any) -> str:
+    """A value as one would type it."""
+    return "null" if value is None else "''" if value == "" else str(value)
+
+
+def reference(config: DictConfig) -> str:
+    """All keys by section, with their values in ``config``, what they take and what they mean."""
+    lines = []
+    for section, schema in SECTIONS.items():
+        node = OmegaConf.select(config, section) if section else config
+        if not isinstance(node, DictConfig):
+            continue
+        hints = typing.get_type_hints(schema)
+        lines.append(f"\n{section or 'top level'}: {(schema.__doc__ or '').strip()}")
+        for name, item in known(schema).items():
+            if name in node:
+                full = f"{section}.{name}" if section else name
+                takes = "" if hints[name] is Any else f" [{allowed(item, hints[name])}]"
+                lines.append(f"  {f'{full}={show(node[name])}':<42} {item.metadata['doc']}{takes}")
+    return "\n".join(lines)

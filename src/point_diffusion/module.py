@@ -1,0 +1,105 @@
+"""The LightningModule: a Diffusion and its optimiser, what is logged, and nothing else."""
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from point_diffusion.diffusion import Diffusion
+from point_diffusion.samplers import Sampler
+from point_diffusion.seeds import derive_seed, generator
+
+
+class DiffusionModule(L.LightningModule):
+    """Trains a :class:`~point_diffusion.diffusion.Diffusion` by its simple loss.
+
+    Batches are points divided by ``data.scale``, of shape (B, dim), from any loader. The steps and the noise of
+    an epoch come from a generator named by (seed, epoch), so nothing random needs saving.
+
+    Logs ``train/loss`` (the mean over the epoch's points), ``train/grad_norm`` (the mean over its steps, before
+    clipping) and ``lr`` once an epoch, and ``val/loss`` with the same steps and noise at every validation.
+
+    Args:
+        config: the sections ``seed, data, schedule, model, sampler, optimizer, lr_scheduler`` of a run's
+            config as plain numbers and strings, with the data's dimension as ``data.dim``.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.save_hyperparameters({"config": config}, logger=False)
+        self.config = config
+        self.diffusion = Diffusion.from_config(config)
+
+    def sample(self, num_samples: int, seed: int = 0, sampler: Sampler | None = None) -> Tensor:
+        """See :meth:`point_diffusion.diffusion.Diffusion.sample`; from the weights that the module holds now."""
+        return self.diffusion.sample(num_samples, seed, sampler)
+
+    def on_train_epoch_start(self) -> None:
+        self._draws = generator(self.config["seed"], "noise", self.current_epoch, device=self.device)
+        torch.manual_seed(
+            derive_seed(self.config["seed"], "network", self.current_epoch)
+        )  # for dropout and its like
+        self._parameter_list = list(self.parameters())  # walking the module tree costs a tenth of a step
+        self._loss_sum = torch.zeros((), device=self.device)
+        self._norm_sum = torch.zeros((), device=self.device)
+        self._batch_sizes: list[int] = []
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss = self.diffusion.loss(batch, *self.diffusion.draw(batch, self._draws))
+        self._loss_sum.add_(loss.detach(), alpha=len(batch))
+        self._batch_sizes.append(len(batch))
+        return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameter_list if p.grad is not None])
+        self._norm_sum.add_(norm)
+        if gradient_clip_val is not None and gradient_clip_algorithm in (None, "norm"):
+            torch.nn.utils.clip_grads_with_norm_(self._parameter_list, gradient_clip_val, norm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def on_train_epoch_end(self) -> None:
+        # logged once: a self.log in each step costs a fifth of a step
+        self._log("train/loss", self._loss_sum / sum(self._batch_sizes))
+        self._log("train/grad_norm", self._norm_sum / len(self._batch_sizes))
+        self._log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def _log(self, name: str, value: Tensor | float, **options: Any) -> None:
+        self.log(name, value, on_step=False, on_epoch=True, **options)
+        # Lightning takes a metric of this name as the curves' x axis, which else lags a step behind
+        self.log("step", float(self.global_step), on_step=False, on_epoch=True, **options)
+
+    def on_validation_epoch_start(self) -> None:
+        self._val_draws = generator(self.config["seed"], "validation", device=self.device)
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        loss = self.diffusion.loss(batch, *self.diffusion.draw(batch, self._val_draws))
+        self._log("val/loss", loss, batch_size=len(batch))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        options = dict(self.config["optimizer"])
+        kind = getattr(torch.optim, options.pop("name"))
+        if "fused" in inspect.signature(kind).parameters:  # one pass over all weights: a sixth of a step less
+            options.setdefault("fused", True)
+        optimizer = kind(self.parameters(), **options)
+        if self.config["lr_scheduler"]["name"] == "constant":
+            return optimizer
+        # stepped by the step: one stepped by the epoch is saved before its step, and lags after a resume
+        scheduler = cosine_decay(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def cosine_decay(optimizer: torch.optim.Optimizer, num_steps: int) -> LambdaLR:
+    """The learning rate falls to 0 along half a cosine over ``num_steps`` (Loshchilov & Hutter 2017, eq. 5)."""
+    return LambdaLR(optimizer, lambda step: 0.5 + 0.5 * math.cos(math.pi * min(step / num_steps, 1)))

@@ -1,0 +1,197 @@
+"""One training run: from a composed config to a run folder and its final metrics."""
+
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.checks import checkpoint_of, prepare
+from point_diffusion.config import UsageError
+from point_diffusion.runs import LAST_CHECKPOINT, claim, find_checkpoint
+
+if TYPE_CHECKING:
+    import lightning as L
+    from lightning.pytorch.loggers import Logger
+
+log = logging.getLogger(__name__)
+
+# what a checkpoint stores: enough to rebuild the model, and to say how it was trained
+STORED = (
+    "seed",
+    "num_step",
+    "data",
+    "schedule",
+    "model",
+    "sampler",
+    "optimizer",
+    "lr_scheduler",
+    "callbacks",
+    "trainer",
+)
+
+
+def train(config: DictConfig) -> dict[str, float]:
+    """Train as ``config`` says, write the run folder, and return the final metrics.
+
+    Under Hydra the run folder is Hydra's; else a new one is made below ``config.output_dir``.
+
+    Args:
+        config: composed from ``conf/train.yaml``.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        UsageError: a value is wrong, or the folder holds a run already.
+    """
+    prepare(config)
+    folder = _run_folder(config)
+    if config.resume is None and (folder / LAST_CHECKPOINT).exists():
+        raise UsageError(f"{folder}: holds a run already; resume={folder} goes on with it")
+
+    import lightning as L
+    import torch
+
+    from point_diffusion.data import PointSetDataModule
+    from point_diffusion.module import DiffusionModule
+    from point_diffusion.seeds import derive_seed
+
+    started = time.monotonic()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # there is nothing to load
+    warnings.filterwarnings("ignore", message=".*logging interval.*")  # losses are logged once an epoch
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # between Lightning and torch
+    torch.set_num_threads(config.num_threads)
+
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    data = PointSetDataModule(**plain["data"], order_seed=plain["seed"])
+    plain["data"]["dim"] = data.dim
+    loggers = _loggers(config, folder, plain)
+    trainer = L.Trainer(**_trainer_options(plain, folder), logger=loggers or False)
+    log.info("run folder: %s", _short(folder))
+    with torch.random.fork_rng():  # the caller's random state stays as it was
+        torch.manual_seed(derive_seed(plain["seed"], "weights"))
+        module = DiffusionModule({section: plain[section] for section in STORED})
+        trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
+
+    metrics = {
+        "finished": trainer.current_epoch == trainer.max_epochs or trainer.should_stop,
+        "epochs": trainer.current_epoch,
+        "seconds": round(time.monotonic() - started, 3),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "sqrt_alphas_cumprod_T": module.diffusion.schedule.level(module.diffusion.schedule.num_step - 1).signal,
+        **{tag.replace("/", "_"): x.item() for tag, x in trainer.callback_metrics.items() if "/" in tag},
+    }
+    metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    _write_json(folder / "metrics.json", metrics)
+    _summarise(folder, metrics, Path(config.output_dir) if loggers else None)
+    return metrics
+
+
+def _run_folder(config: DictConfig) -> Path:
+    if config.resume is not None:
+        return find_checkpoint(config.resume, "resume").parents[1]
+    if HydraConfig.initialized():
+        return Path(HydraConfig.get().runtime.output_dir)
+    now = datetime.now()
+    folder = claim(
+        Path(config.output_dir).expanduser().absolute() / "runs" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    )
+    (folder / ".hydra").mkdir()
+    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    return folder
+
+
+def _trainer_options(plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Trainer's arguments but for the logger."""
+    from point_diffusion.callbacks import (
+        EMA,
+        BestCheckpoint,
+        Clock,
+        EpochProgress,
+        LastCheckpoint,
+        ReconstructionGrid,
+    )
+
+    options, wanted = dict(plain["trainer"]), dict(plain["callbacks"])
+    checkpoints = (folder / LAST_CHECKPOINT).parent
+    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None))]
+    if options.get("enable_progress_bar", True):
+        callbacks.append(EpochProgress())
+    if (ema := wanted.pop("ema", None)) is not None:
+        callbacks.append(EMA(**ema))
+    if (grid := wanted.pop("reconstruction", None)) is not None:
+        callbacks.append(ReconstructionGrid(**grid))
+    if (checkpoint := wanted.pop("checkpoint", None)) is not None:
+        callbacks += [BestCheckpoint(checkpoints), LastCheckpoint(checkpoints, **checkpoint)]
+    # any other entry is a callback of the user's, by its _target_
+    callbacks += [instantiate(each) for each in wanted.values() if each is not None]
+    return {
+        "default_root_dir": folder,
+        "callbacks": callbacks,
+        "enable_checkpointing": checkpoint is not None,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        **options,
+    }
+
+
+def _loggers(config: DictConfig, folder: Path, plain: Mapping[str, Any]) -> "list[Logger]":
+    if not config.logger or config.trainer.get("fast_dev_run"):
+        return []
+    logger = instantiate(config.logger, save_dir=folder)
+    flat = dict(_flatten({section: plain[section] for section in STORED}))
+    logger.log_hyperparams(flat)
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    if isinstance(logger, TensorBoardLogger):
+        from torch.utils.tensorboard.summary import hparams
+
+        # declared now, with the tags of the curves: TensorBoard's table then follows the run from its start
+        for summary in hparams(flat, {"train/loss": 0.0, "val/loss": 0.0}):
+            logger.experiment._get_file_writer().add_summary(summary)
+    return [logger]
+
+
+def _flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value if isinstance(value, (int, float, str, bool)) else str(value)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def _summarise(folder: Path, metrics: Mapping[str, float], logdir: Path | None) -> None:
+    losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
+    lines = [
+        f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}",
+        f"  run       {_short(folder)}",
+    ]
+    if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
+        lines.append(f"  picture   {_short(grids[-1])}")
+    if logdir:
+        lines.append(f"  curves    tensorboard --logdir {_short(logdir)} --samples_per_plugin images=1000")
+    if (folder / LAST_CHECKPOINT).exists():
+        more = 2 * int(metrics["epochs"])
+        lines.append(f"  go on     python scripts/train.py resume={_short(folder)} trainer.max_epochs={more}")
+    log.info("\n".join(lines))
+
+
+def _short(path: Path) -> str:
+    path = path.expanduser().absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

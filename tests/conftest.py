@@ -1,0 +1,70 @@
+"""What the tests share: real configs, real script runs, and a small training run that several tests look at."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SMALL = ["data.num_points=300", "data.batch_size=64", "num_step=10", "model.num_units=16", "accelerator=cpu"]
+SMALL += [
+    "callbacks.reconstruction.num_points=100",
+    "trainer.max_epochs=4",
+    "trainer.check_val_every_n_epoch=2",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def config():
+    """Compose conf/train.yaml with overrides."""
+
+    def _config(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+            return compose("train", list(overrides))
+
+    return _config
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Run a script as a user does, from a folder of its own; outputs go to tmp_path/outputs."""
+
+    def _script(name: str, *arguments: str, check: bool = True, env: dict[str, str] | None = None):
+        done = subprocess.run(
+            [
+                sys.executable,
+                str(CHECKOUT / "scripts" / f"{name}.py"),
+                *arguments,
+                f"output_dir={tmp_path}/outputs",
+            ],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    return _script
+
+
+def load(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def assert_same_tensors(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name

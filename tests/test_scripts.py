@@ -1,0 +1,175 @@
+"""The scripts as users run them: real processes, real folders, real errors."""
+
+import json
+import re
+
+import pytest
+import torch
+import yaml
+
+from conftest import SMALL, assert_same_tensors, load
+
+
+def test_train_multirun_names_its_folders_by_what_is_swept(script, tmp_path):
+    done = script("train", "-m", "num_step=5,8", *[each for each in SMALL if "num_step" not in each])
+    (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
+    folders = sorted(path.name for path in sweep.iterdir() if path.is_dir())
+    assert folders == ["num_step=5", "num_step=8"]
+    for num_step in (5, 8):
+        run = sweep / f"num_step={num_step}"
+        state = load(run / "checkpoints/last.ckpt")["state_dict"]
+        embeddings = [value for name, value in state.items() if "embedding" in name]
+        assert [value.shape for value in embeddings] == [(num_step, 16)] * 3
+        assert json.loads((run / "metrics.json").read_text())["finished"] is True
+        assert str(run.relative_to(tmp_path)) in done.stdout
+        assert list(run.glob("events.out.tfevents*"))
+
+
+def test_a_sweep_over_several_keys_keeps_runs_apart(script, tmp_path):
+    script("train", "-m", "seed=1,2", "+trainer.limit_train_batches=1", "callbacks.ema.decay=0.9,0.5", *SMALL)
+    (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == [
+        f"callbacks.ema.decay={decay},seed={seed}" for decay in (0.5, 0.9) for seed in (1, 2)
+    ]
+
+
+def test_a_failed_job_of_a_sweep_keeps_its_error_and_its_siblings_run(script, tmp_path):
+    done = script("train", "-m", "num_step=0,5", *[each for each in SMALL if "num_step" not in each], check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
+    assert "num_step=0: must be" in (sweep / "num_step=0" / "train.log").read_text()
+    assert (sweep / "num_step=5" / "metrics.json").exists()
+
+
+def test_resume_goes_on_in_the_same_folder_to_the_same_bits(script, tmp_path):
+    script("train", *SMALL, "lr_scheduler=constant", "model.num_units=24")
+    script("train", *SMALL, "lr_scheduler=constant", "model.num_units=24", "trainer.max_epochs=2")
+    whole, half = sorted(tmp_path.glob("outputs/runs/*/*"), key=lambda path: path.name)
+    done = script("train", f"resume={half.relative_to(tmp_path)}", "trainer.max_epochs=4")
+    assert len(list(tmp_path.glob("outputs/runs/*/*"))) == 2
+    a, b = load(whole / "checkpoints/last.ckpt"), load(half / "checkpoints/last.ckpt")
+    assert_same_tensors(a["state_dict"], b["state_dict"])
+    assert_same_tensors(a["current_model_state"], b["current_model_state"])
+    stored = yaml.safe_load((half / ".hydra/config.yaml").read_text())
+    assert stored["model"]["num_units"] == 24
+    assert stored["trainer"]["max_epochs"] == 4
+    metrics = json.loads((half / "metrics.json").read_text())
+    assert metrics["epochs"] == 4
+    assert {**metrics, "seconds": 0} == {**json.loads((whole / "metrics.json").read_text()), "seconds": 0}
+    log = (half / "train.log").read_text()
+    assert log.count("run folder") == 2  # the first part's log is still there
+    assert "epoch 4/4" in done.stdout
+
+    again = script("train", f"resume={half}", check=False)
+    assert again.returncode == 2
+    assert "trainer.max_epochs=4: must be above 4" in again.stderr
+
+
+def test_paths_with_odd_characters_are_taken_as_typed(script, tmp_path):
+    odd = "it's a=b, [c] {d}"
+    script("train", *SMALL, f"hydra.run.dir={tmp_path}/{odd}")
+    checkpoint = tmp_path / odd / "checkpoints/last.ckpt"
+    assert checkpoint.exists()
+    script("train", *SMALL, f"ckpt_path={checkpoint}", "trainer.max_epochs=6")
+    script("train", f"resume={tmp_path}/{odd}", "trainer.max_epochs=6")
+    assert load(checkpoint)["epoch"] == 5
+    taken = script("train", *SMALL, f"hydra.run.dir={tmp_path}/{odd}", check=False)
+    assert taken.returncode == 2
+    assert "holds a run already" in taken.stderr
+    assert load(checkpoint)["epoch"] == 5
+
+
+BAD = {
+    "num_step=0": "num_step=0: must be an integer of at least 1",
+    "num_step=abc": "num_step=abc: must be an integer of at least 1",
+    "num_step=": "num_step='': must be an integer of at least 1",
+    "num_step=20,50": "num_step=20,50: several values need -m",
+    "model.num_unit=256": "model.num_unit=256: no such key; did you mean model.num_units?",
+    "schedule=sigmoyd": "schedule=sigmoyd: must be one of .*sigmoid.*; did you mean sigmoid?",
+    "accelerator=tpu": "accelerator=tpu: must be one of auto, cpu, gpu, cuda, mps",
+    "trainer.max_epochs=-3": "trainer.max_epochs=-3: must be an integer of at least 1",
+    "data.num_points=1": "data.num_points=1: must be an integer of at least 2",
+    "data.batch_size=0": "data.batch_size=0: must be an integer of at least 1",
+    "optimizer.lr=-1": "optimizer.lr=-1: must be a number above 0",
+    "ckpt_path=nowhere.ckpt": "ckpt_path=nowhere.ckpt: no such file",
+    "resume=nowhere": "resume=nowhere: no such file",
+    "schedule.beta_start=0": "schedule.beta_start=0: must be a number above 0 and below 1",
+    "schedule.beta_end=1": "schedule.beta_end=1: must be a number above 0 and below 1",
+    "schedule.beta_start=0.1": "schedule.beta_start=0.1: must be at most beta_end, 0.005",
+    "trainer.devices=2": "trainer.devices=2: must be 1 .*sweep",
+    "sampler.num_inference_steps=101": "sampler.num_inference_steps=101: must be at most num_step, 100",
+    "+trainer.max_epoch=3": "trainer.max_epoch=3: no such argument of Trainer; did you mean max_epochs?",
+    "+trainer.max_time=7": "trainer.max_time=7: must be DD:HH:MM:SS",
+    "+optimizer.beta=1": "optimizer.beta=1: no such argument of Adam",
+    "+data.foo=1": "data.foo.*: no such key",
+    "data=7": "data=7: must be one of s_curve",
+    "nonsense": "nonsense",
+}
+
+
+@pytest.mark.parametrize("argument", BAD)
+def test_bad_input_ends_in_one_line_and_leaves_nothing(script, tmp_path, argument):
+    done = script("train", argument, check=False)
+    assert done.returncode == 2
+    assert re.search(BAD[argument].replace("?", r"\?"), done.stderr) or BAD[argument] in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(script, tmp_path):
+    done = script("train", "accelerator=gpu", check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: accelerator=gpu: there is none on this machine; must be one of auto, cpu\n"
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_all_wrong_values_are_named(script):
+    wrong = [
+        "num_step=0",
+        "optimizer.lr=-1",
+        "data.batch_size=x",
+        "model.num_unit=3",
+        "schedule=sigmoyd",
+        "foo=1",
+    ]
+    done = script("train", *wrong, check=False)
+    assert done.returncode == 2
+    for each in wrong:
+        assert each in done.stderr
+    assert len(done.stderr.splitlines()) == len(wrong)
+
+
+def test_help_is_a_page_for_newcomers(script, tmp_path):
+    page = script("train", "--help").stdout
+    assert len(re.findall(r"^(python scripts/train.py|tensorboard) ", page, re.MULTILINE)) == 5
+    for key in (
+        "num_step=100",
+        "model.num_units=128",
+        "optimizer.lr=0.001",
+        "trainer.max_epochs=4000",
+        "seed=1234",
+    ):
+        assert key in page
+    assert "schedule=sigmoid" in page
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_real_bug_shows_its_traceback_on_demand(script):
+    bug = ["+callbacks.broken._target_=no_such_module.Callback", *SMALL]
+    short = script("train", *bug, check=False)
+    assert short.returncode == 1
+    assert "Traceback" not in short.stderr
+    assert "HYDRA_FULL_ERROR=1" in short.stderr
+    full = script("train", *bug, check=False, env={"HYDRA_FULL_ERROR": "1"})
+    assert full.returncode != 0
+    assert "Traceback" in full.stderr
+
+
+def test_logger_can_be_switched_off_from_the_command_line(script, tmp_path):
+    script("train", *SMALL, "logger=false")
+    (run,) = tmp_path.glob("outputs/runs/*/*")
+    assert not list(run.glob("events*"))
+    assert (run / "metrics.json").exists()

@@ -1,0 +1,322 @@
+"""Training, for real but small: what is learned, averaged, logged, drawn, saved, and gone on from."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from conftest import SMALL, assert_same_tensors, load
+from point_diffusion.config import UsageError
+from point_diffusion.data import PointSetDataModule
+from point_diffusion.diffusion import Diffusion
+from point_diffusion.figures import pixels, reverse_process
+from point_diffusion.module import DiffusionModule
+from point_diffusion.seeds import derive_seed, generator
+from point_diffusion.train import train
+
+
+class Recorder(Callback):
+    """Keeps the weights after each step, and those that a validation sees."""
+
+    steps: list
+    validations: list
+
+    def on_train_start(self, trainer, pl_module):
+        Recorder.steps, Recorder.validations = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        Recorder.steps.append({k: v.clone() for k, v in pl_module.named_parameters()})
+
+    def on_validation_batch_end(self, trainer, pl_module, *_):
+        Recorder.validations.append((trainer.global_step, {k: v.clone() for k, v in pl_module.named_parameters()}))
+
+
+@pytest.fixture
+def small_train(config, tmp_path):
+    """Train a small run; returns its metrics and its folder."""
+
+    def _train(*overrides):
+        known = set(tmp_path.glob("outputs/runs/*/*"))
+        metrics = train(config(*SMALL, f"output_dir={tmp_path}/outputs", *overrides))
+        (folder,) = set(tmp_path.glob("outputs/runs/*/*")) - known
+        return metrics, folder
+
+    return _train
+
+
+def events(folder):
+    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def module_of(checkpoint, weights="state_dict"):
+    module = DiffusionModule(checkpoint["hyper_parameters"]["config"])
+    module.load_state_dict(checkpoint[weights])
+    return module
+
+
+def test_a_run_leaves_what_it_promises(small_train):
+    metrics, folder = small_train()
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert metrics["finished"] is True
+    assert metrics["epochs"] == 4
+    assert metrics["parameters"] == sum(
+        p.numel() for p in module_of(load(folder / "checkpoints/last.ckpt")).parameters()
+    )
+    assert 0 < metrics["sqrt_alphas_cumprod_T"] < 1
+    assert all(math.isfinite(value) for value in metrics.values())
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {
+        ".hydra/config.yaml",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+        "metrics.json",
+        "figures/forward.png",
+        "figures/reconstruction_epoch_0002.png",
+        "figures/reconstruction_epoch_0004.png",
+    } <= names
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_tensorboard_has_the_curves_at_their_optimiser_steps(small_train):
+    metrics, folder = small_train()
+    log = events(folder)
+    curve = {tag: {e.step: e.value for e in log.Scalars(tag)} for tag in log.Tags()["scalars"]}
+    for tag in ("train/loss", "train/grad_norm", "lr"):
+        assert list(curve[tag]) == [5, 10, 15, 20]  # 300 points in batches of 64: five steps an epoch
+    assert list(curve["val/loss"]) == [10, 20]
+    assert curve["train/loss"][20] == metrics["train_loss"]
+    assert curve["val/loss"][20] == metrics["val_loss"]
+    assert curve["lr"][5] == pytest.approx(1e-3)
+    assert [e.step for e in log.Images("forward")] == [0]
+    assert [e.step for e in log.Images("reconstruction")] == [10, 20]
+    assert "_hparams_/session_start_info" in log.Tags()["tensors"] or log.summary_metadata
+
+
+def test_training_learns(small_train):
+    metrics, _ = small_train("trainer.max_epochs=60", "optimizer.lr=0.01", "model.embedding_init_scale=0.1")
+    assert metrics["val_loss"] < 0.75  # predicting nothing costs 1
+
+
+def test_the_average_follows_its_recursion_and_is_what_validation_sees(small_train):
+    _, folder = small_train("+callbacks.recorder._target_=test_train.Recorder", "callbacks.ema.decay=0.9")
+    average = dict(Recorder.steps[0])  # the first average is the weights after the first step
+    averages = [average]
+    for weights in Recorder.steps[1:]:
+        average = {k: 0.9 * average[k] + 0.1 * weights[k] for k in average}
+        averages.append(average)
+    assert [step for step, _ in Recorder.validations] == [10, 20]
+    for step, seen in Recorder.validations:
+        for name, value in seen.items():
+            torch.testing.assert_close(value, averages[step - 1][name], rtol=1e-5, atol=1e-6)
+            assert not torch.equal(value, Recorder.steps[step - 1][name])
+    last = load(folder / "checkpoints/last.ckpt")
+    for name in average:
+        torch.testing.assert_close(last["state_dict"][name], average[name], rtol=1e-5, atol=1e-6)
+        assert torch.equal(last["current_model_state"][name], Recorder.steps[-1][name])
+
+
+def test_validation_loss_and_grid_come_from_the_averaged_weights(small_train):
+    metrics, folder = small_train()
+    checkpoint = load(folder / "checkpoints/last.ckpt")
+    config = checkpoint["hyper_parameters"]["config"]
+    data = PointSetDataModule(num_points=300)
+    shown = np.asarray(Image.open(folder / "figures/reconstruction_epoch_0004.png"))
+    matches = {}
+    for weights in ("state_dict", "current_model_state"):
+        model = module_of(checkpoint, weights).diffusion
+        x_0 = data.val_points / 10
+        loss = model.loss(x_0, *model.draw(x_0, generator(config["seed"], "validation"))).item()
+        t, states = model.sample_trajectory(100, derive_seed(config["seed"], "reconstruction"))
+        assert t == list(range(10, -1, -1))
+        drawn = [states[i].numpy() for i in (2, 4, 6, 8, 10)]
+        image = pixels(reverse_process([8, 6, 4, 2, 0], drawn, data.train_points.numpy()))
+        matches[weights] = (
+            loss == pytest.approx(metrics["val_loss"], rel=1e-6),
+            np.array_equal(image, shown),
+        )
+    assert matches == {"state_dict": (True, True), "current_model_state": (False, False)}
+
+
+def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
+    # with a vanishing learning rate the weights stand still, and the epoch's loss can be computed again
+    metrics, folder = small_train("optimizer.lr=1e-30", "trainer.max_epochs=1", "data.num_points=71")
+    model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
+    data = PointSetDataModule(num_points=71, batch_size=64)
+    draws, total = generator(1234, "noise", 0), 0.0
+    for batch in data.train_dataloader():
+        total += model.loss(batch, *model.draw(batch, draws)).item() * len(batch)
+    assert metrics["train_loss"] == pytest.approx(total / 71, rel=1e-6)
+
+
+def test_gradients_are_clipped_and_their_norm_is_logged(small_train):
+    # plain SGD makes the step itself visible: its length is lr times the clipped norm
+    overrides = ["optimizer.name=SGD", "optimizer.lr=1.0", "trainer.gradient_clip_val=0.01"]
+    metrics, _ = small_train("+callbacks.recorder._target_=test_train.Recorder", *overrides)
+    lengths = [
+        sum(((after[k] - before[k]) ** 2).sum() for k in after).sqrt().item()
+        for before, after in zip(Recorder.steps, Recorder.steps[1:], strict=False)
+    ]
+    assert lengths == pytest.approx([0.01] * len(lengths), rel=1e-3)
+    assert metrics["train_grad_norm"] > 0.02  # before clipping
+
+
+def test_cosine_schedule_ends_at_zero(small_train):
+    _, folder = small_train("lr_scheduler=cosine")
+    curve = [e.value for e in events(folder).Scalars("lr")]
+    assert curve == pytest.approx([5e-4 * (1 + math.cos(math.pi * epoch / 4)) for epoch in (1, 2, 3, 4)], abs=1e-9)
+
+
+def test_same_seed_same_bits_another_seed_not(small_train):
+    runs = [small_train(*overrides)[1] for overrides in ([], [], ["seed=5"], ["data.seed=5"])]
+    first, again, other, redrawn = (load(run / "checkpoints/last.ckpt") for run in runs)
+    assert_same_tensors(first["state_dict"], again["state_dict"])
+    assert_same_tensors(first["current_model_state"], again["current_model_state"])
+    for different in (other, redrawn):
+        assert not torch.equal(
+            first["state_dict"]["diffusion.network.head.weight"],
+            different["state_dict"]["diffusion.network.head.weight"],
+        )
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine"])
+@pytest.mark.parametrize("start", ["last.ckpt", "best.ckpt"])
+def test_going_on_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, scheduler):
+    whole, whole_folder = small_train(f"lr_scheduler={scheduler}", "callbacks.checkpoint.every_n_epochs=1")
+    # stopped after two of the four epochs it was meant for: by its time limit
+    stop = ["+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1"]
+    _, one = small_train(f"lr_scheduler={scheduler}", *stop)
+    _, two = small_train(f"lr_scheduler={scheduler}", *stop, f"ckpt_path='{one}/checkpoints/{start}'")
+    assert load(two / "checkpoints/last.ckpt")["epoch"] == 1
+    rest, rest_folder = small_train(f"lr_scheduler={scheduler}", f"ckpt_path='{two}/checkpoints/{start}'")
+    for name in ("state_dict", "current_model_state", "averaging_state"):
+        assert_same_tensors(
+            load(whole_folder / "checkpoints/last.ckpt")[name],
+            load(rest_folder / "checkpoints/last.ckpt")[name],
+        )
+    same = {name: value for name, value in whole.items() if name != "seconds"}
+    assert same == {name: value for name, value in rest.items() if name != "seconds"}
+    a, b = (events(folder).Scalars("train/loss")[-2:] for folder in (whole_folder, rest_folder))
+    assert [(e.step, e.value) for e in a] == [(e.step, e.value) for e in b]
+
+
+def test_the_best_checkpoint_comes_along(small_train):
+    # the second half ruins the model: the best of the whole run is that of the first half
+    _, first = small_train("trainer.check_val_every_n_epoch=1", "trainer.max_epochs=2")
+    _, second = small_train("trainer.check_val_every_n_epoch=1", "callbacks.ema.decay=0", f"ckpt_path={first}")
+    curve = {e.step: e.value for run in (first, second) for e in events(run).Scalars("val/loss")}
+    assert load(second / "checkpoints/best.ckpt")["global_step"] == min(curve, key=lambda step: curve[step])
+
+
+def test_the_best_checkpoint_is_kept_when_what_follows_is_worse(small_train):
+    _, first = small_train("trainer.max_epochs=2")
+    checkpoint = load(first / "checkpoints/last.ckpt")
+    for state in checkpoint["optimizer_states"]:
+        state["param_groups"][0]["lr"] = 3.0  # ruins it
+    torch.save(checkpoint, first / "checkpoints/ruined.ckpt")
+    _, second = small_train(f"ckpt_path={first}/checkpoints/ruined.ckpt")
+    assert events(second).Scalars("val/loss")[-1].value > events(first).Scalars("val/loss")[-1].value
+    assert (second / "checkpoints/best.ckpt").read_bytes() == (first / "checkpoints/best.ckpt").read_bytes()
+
+
+def test_time_limit_stops_at_the_end_of_an_epoch(small_train):
+    metrics, folder = small_train("trainer.max_epochs=1000000", "+trainer.max_time='00:00:00:01'")
+    assert 1 <= metrics["epochs"] < 1_000_000
+    checkpoint = load(folder / "checkpoints/last.ckpt")
+    assert checkpoint["epoch"] + 1 == metrics["epochs"]
+    assert checkpoint["global_step"] == 5 * metrics["epochs"]
+    assert "val_loss" in metrics  # the last epoch is validated, whichever it is
+    assert (folder / f"figures/reconstruction_epoch_{metrics['epochs']:04d}.png").exists()
+
+
+def test_last_epoch_is_validated_and_saved_whatever_the_intervals(small_train):
+    metrics, folder = small_train("trainer.max_epochs=3")
+    assert [e.step for e in events(folder).Scalars("val/loss")] == [10, 15]
+    assert load(folder / "checkpoints/last.ckpt")["epoch"] == 2
+    assert metrics["epochs"] == 3
+
+
+def test_short_runs_of_few_steps_still_draw_their_grid(small_train):
+    _, folder = small_train("num_step=1", "trainer.max_epochs=1")
+    assert (folder / "figures/reconstruction_epoch_0001.png").exists()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["logger='false'"],
+        ["logger=csv"],
+        ["callbacks.ema=null"],
+        ["callbacks.reconstruction=null"],
+        ["callbacks.checkpoint=null"],
+        ["+trainer.fast_dev_run=true"],
+        ["+trainer.limit_val_batches=0"],
+        ["+trainer.enable_progress_bar=false"],
+        ["trainer.gradient_clip_val=null"],
+        ["+trainer.gradient_clip_algorithm=value"],
+        ["optimizer.name=RMSprop"],
+        ["data.batch_size=100000"],
+        ["sampler.num_inference_steps=3", "sampler.variance_type=fixed_large"],
+    ],
+)
+def test_parts_can_be_switched_off_or_changed(small_train, overrides):
+    metrics, folder = small_train(*overrides)
+    assert math.isfinite(metrics["train_loss"])
+    without_events = (["logger='false'"], ["logger=csv"], ["+trainer.fast_dev_run=true"])
+    assert bool(list(folder.glob("events*"))) == (overrides not in without_events)
+    without_checkpoint = (["callbacks.checkpoint=null"], ["+trainer.fast_dev_run=true"])
+    assert (folder / "checkpoints/last.ckpt").exists() == (overrides not in without_checkpoint)
+
+
+def test_module_is_rebuilt_from_its_checkpoint_alone(small_train):
+    _, folder = small_train()
+    module = DiffusionModule.load_from_checkpoint(folder / "checkpoints/last.ckpt", weights_only=True)
+    again = Diffusion.from_config(load(folder / "checkpoints/last.ckpt")["hyper_parameters"]["config"])
+    again.load_state_dict(module.diffusion.state_dict())
+    assert torch.equal(module.sample(20, seed=1), again.sample(20, seed=1))
+    assert module.sample(500).std() > 0.5  # in the curve's own units
+
+
+def test_a_checkpoint_of_other_settings_is_refused(small_train, config, tmp_path):
+    _, folder = small_train()
+    for override, message in [
+        ("num_step=20", r"schedule.num_step=20: must be 10"),
+        ("model.num_units=32", r"model.num_units=32: must be 16"),
+        ("data.scale=1", r"data.scale=1: must be 10"),
+        ("trainer.max_epochs=4", r"trainer.max_epochs=4: must be above 4"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            small_train("trainer.max_epochs=8", override, f"ckpt_path={folder}")
+    assert len(list(tmp_path.glob("outputs/runs/*/*"))) == 1  # refused before a folder was made
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 torn"])
+def test_a_damaged_checkpoint_is_refused(small_train, tmp_path, content):
+    (tmp_path / "bad.ckpt").write_bytes(content)
+    with pytest.raises(UsageError, match="not a readable checkpoint"):
+        small_train(f"ckpt_path={tmp_path}/bad.ckpt")
+
+
+def test_a_checkpoint_of_another_program_is_refused(small_train, tmp_path):
+    torch.save({"model": torch.zeros(3)}, tmp_path / "other.ckpt")
+    with pytest.raises(UsageError, match="not a checkpoint of this project"):
+        small_train(f"ckpt_path={tmp_path}/other.ckpt")
+
+
+def test_two_runs_never_share_a_folder(config, tmp_path):
+    for _ in range(3):
+        train(config(*SMALL, f"output_dir={tmp_path}", "trainer.max_epochs=1"))
+    assert len(list(tmp_path.glob("runs/*/*/metrics.json"))) == 3
+
+
+def test_training_leaves_the_callers_random_state_alone(small_train):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    small_train("trainer.max_epochs=1")
+    assert torch.equal(torch.get_rng_state(), before)
