@@ -99,12 +99,12 @@ BAD = {
     "schedule.beta_start=0.1": "schedule.beta_start=0.1: must be at most beta_end, 0.005",
     "trainer.devices=2": "trainer.devices=2: must be 1 .*sweep",
     "sampler.num_inference_steps=101": "sampler.num_inference_steps=101: must be at most num_step, 100",
-    "+trainer.max_epoch=3": "trainer.max_epoch=3: no such argument of Trainer; did you mean max_epochs?",
+    "+trainer.max_epoch=3": "trainer.max_epoch=3: no such argument of Trainer; did you mean trainer.max_epochs?",
     "+trainer.max_time=7": "trainer.max_time=7: must be DD:HH:MM:SS",
     "+optimizer.beta=1": "optimizer.beta=1: no such argument of Adam",
     "+data.foo=1": "data.foo.*: no such key",
     "data=7": "data=7: must be one of s_curve",
-    "nonsense": "nonsense",
+    "nonsense": "nonsense: Error parsing override 'nonsense'",
 }
 
 

@@ -91,8 +91,8 @@ def explain(arguments: list[str]) -> list[str]:
     Hydra stops at the first; here they are tried one after the other, on top of those that are well.
     """
     name = Path(sys.argv[0]).stem
-    overrides = [text for text in arguments if (not text.startswith("-") and "=" in text) or text.startswith("~")]
     multirun = "-m" in arguments or "--multirun" in arguments
+    overrides = [text for text in arguments if not text.startswith("-")]
     lines, good = list[str](), list[str]()
     with initialize_config_dir(str(CONF), version_base=None):
         # a choice of group may bring the keys that other overrides set: those go first
@@ -120,9 +120,8 @@ def _choices(override: str, multirun: bool) -> list[str]:
 def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
     key = override.lstrip("+~").partition("=")[0]
     if choices := sorted(path.stem for path in (CONF / key).glob("*.yaml")):
-        return (
-            f"{override}: must be one of {', '.join(choices)}{_only_if_close(override.partition('=')[2], choices)}"
-        )
+        hint = _only_if_close(override.partition("=")[2], choices)
+        return f"{override}: must be one of {', '.join(choices)}{hint}"
     section, _, last = key.rpartition(".")
     node = OmegaConf.select(config, section) if section else config
     if isinstance(node, DictConfig) and last not in node:
