@@ -104,7 +104,7 @@ BAD = {
     "+optimizer.beta=1": "optimizer.beta=1: no such argument of Adam",
     "+data.foo=1": "data.foo.*: no such key",
     "data=7": "data=7: must be one of s_curve",
-    "nonsense": "nonsense: Error parsing override 'nonsense'",
+    "nonsense": "nonsense: must be KEY=VALUE",
 }
 
 

@@ -118,6 +118,9 @@ class BestCheckpoint(ModelCheckpoint):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, filename="best", monitor="val/loss", enable_version_counter=False)
 
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Without validations there is no best; Lightning would warn, and save by no measure."""
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         old, new = Path(state_dict["best_model_path"]), Path(str(self.dirpath)) / "best.ckpt"
         if old != new and old.is_file():

@@ -118,6 +118,8 @@ def _choices(override: str, multirun: bool) -> list[str]:
 
 
 def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
+    if "=" not in override and not override.startswith("~"):
+        return f"{override}: must be KEY=VALUE"
     key = override.lstrip("+~").partition("=")[0]
     if choices := sorted(path.stem for path in (CONF / key).glob("*.yaml")):
         hint = _only_if_close(override.partition("=")[2], choices)
