@@ -46,7 +46,7 @@ class EMA(WeightAveraging):
 
 
 class Clock(Callback):
-    """One clock: whichever epoch turns out to be the last one is validated, and then all stops.
+    """One clock: whichever epoch turns out to be the last one ends with a validation, and then all stops.
 
     Args:
         max_time: the epoch in which this much time has passed is the last one; as Trainer's argument of that
@@ -61,22 +61,16 @@ class Clock(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._deadline = time.monotonic() + self.seconds
-        self._is_last = False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # Lightning asks whether to validate right after this hook of an epoch's last batch
-        if trainer.is_last_batch:
-            out_of_time = time.monotonic() >= self._deadline
-            out_of_epochs = trainer.current_epoch + 1 == trainer.max_epochs
-            out_of_steps = 0 <= trainer.max_steps <= trainer.global_step
-            self._is_last = out_of_time or out_of_epochs or out_of_steps
-            if self._is_last:
-                trainer.check_val_every_n_epoch = 1
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._is_last:
+        out_of_steps = 0 <= trainer.max_steps <= trainer.global_step
+        out_of_epochs = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        out_of_time = trainer.is_last_batch and time.monotonic() >= self._deadline
+        if out_of_steps or out_of_epochs or out_of_time:
+            # Lightning asks right after this hook whether to validate
+            trainer.check_val_every_n_epoch = 1
             trainer.should_stop = True
 
 

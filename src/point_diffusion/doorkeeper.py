@@ -34,10 +34,7 @@ class Doorkeeper(Callback):
         """Check the config, fetch the stored settings of a run to resume, and claim the run's folder."""
         with _refusing(), read_write(config), open_dict(config):
             if config.resume is not None:
-                folder, stored = stored_config(config.resume)
-                _update(stored, config, list(config.hydra.overrides.task))
-                config.merge_with(stored)
-                config.resume = str(folder)
+                folder = _take_up(config)
                 prepare(config)
             else:
                 prepare(config)
@@ -73,15 +70,20 @@ class Doorkeeper(Callback):
                     handler.handle(record)
 
 
-def _update(stored: DictConfig, config: DictConfig, overrides: list[str]) -> None:
-    """Bring what the command line names from ``config`` into the ``stored`` settings."""
+def _take_up(config: DictConfig) -> Path:
+    """Put the stored settings of the run to resume in the place of ``config``'s, but for what was typed now."""
+    folder, stored = stored_config(config.resume)
+    typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     composed = OmegaConf.to_container(config, resolve=False)
-    with open_dict(stored):
-        for override in OverridesParser.create().parse_overrides(overrides):
-            value: Any = composed
-            for part in override.key_or_group.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
-            OmegaConf.update(stored, override.key_or_group, value, merge=False, force_add=True)
+    for override in typed:
+        value: Any = composed
+        for part in override.key_or_group.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        OmegaConf.update(stored, override.key_or_group, value, merge=False, force_add=True)
+    for name, section in OmegaConf.to_container(stored, resolve=False).items():  # type: ignore[union-attr]
+        OmegaConf.update(config, str(name), section, merge=False, force_add=True)
+    config.resume = str(folder)
+    return folder
 
 
 def _folder(config: DictConfig, kind: str) -> Path:

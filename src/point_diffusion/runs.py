@@ -1,6 +1,7 @@
 """Run folders: how a new one gets its name, where past ones are, and what is in their checkpoints."""
 
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.config import UsageError, first_line
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# what a stored config may make us import
+OUR_TARGETS = ("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "point_diffusion.callbacks.")
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
 
@@ -55,15 +58,33 @@ def stored_config(run: str) -> tuple[Path, DictConfig]:
     Raises:
         UsageError: there is no such run, or nothing to go on from.
     """
-    checkpoint = find_checkpoint(run, "resume")
-    folder = checkpoint.parents[1]
+    folder = Path(run).expanduser().absolute()
+    if folder.is_file():
+        raise UsageError(f"resume={run}: must be a run folder; ckpt_path takes a checkpoint")
+    find_checkpoint(run, "resume")
     try:
         stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    except OSError as error:
-        raise UsageError(f"resume={run}: {error.strerror}: {error.filename}") from None
+    except Exception as error:  # not there, not YAML, not text
+        raise UsageError(f"resume={run}: its .hydra/config.yaml can't be read ({first_line(error)})") from None
     if not isinstance(stored, DictConfig):
         raise UsageError(f"resume={run}: its .hydra/config.yaml is not a config")
+    for target in _targets(OmegaConf.to_container(stored, resolve=False)):
+        if not target.startswith(OUR_TARGETS):
+            raise UsageError(
+                f"resume={run}: its settings name {target}, which is not ours to import; type it again"
+            )
+    stored.ckpt_path = None  # the run has a checkpoint of its own by now
     return folder, stored
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        node = list(node.values())
+    if isinstance(node, list):
+        for each in node:
+            yield from _targets(each)
 
 
 def claim(folder: Path) -> Path:

@@ -148,6 +148,7 @@ def _trainer_options(plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _loggers(config: DictConfig, folder: Path, plain: Mapping[str, Any]) -> "list[Logger]":
     if not config.logger or config.trainer.get("fast_dev_run"):
         return []
+    (folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
     logger = instantiate(config.logger, save_dir=folder)
     flat = dict(_flatten({section: plain[section] for section in STORED}))
     logger.log_hyperparams(flat)
