@@ -110,10 +110,22 @@ class BestCheckpoint(ModelCheckpoint):
     """``best.ckpt``, the lowest ``val/loss`` so far; a run that goes on in a new folder takes it along."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, filename="best", monitor="val/loss", enable_version_counter=False)
+        super().__init__(
+            folder,
+            filename="best",
+            monitor="val/loss",
+            save_on_train_epoch_end=True,  # one written amid an epoch could not be gone on from
+            enable_version_counter=False,
+        )
+        self._validated = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Without validations there is no best; Lightning would warn, and save by no measure."""
+        if self._validated:
+            super().on_train_epoch_end(trainer, pl_module)
+        self._validated = False
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         old, new = Path(state_dict["best_model_path"]), Path(str(self.dirpath)) / "best.ckpt"

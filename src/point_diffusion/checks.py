@@ -29,7 +29,7 @@ from point_diffusion.config import (
 from point_diffusion.runs import find_checkpoint, read_checkpoint
 
 # what must not change when a run goes on: these shape the tensors, or give them their meaning
-FIXED = ("schedule", "model", "data.shape", "data.scale")
+FIXED = ("schedule", "model", "module", "data.shape", "data.scale")
 
 
 def prepare(config: DictConfig) -> None:
@@ -38,7 +38,11 @@ def prepare(config: DictConfig) -> None:
     Raises:
         UsageError: with one line for each wrong value.
     """
-    wrong = list(problems(config)) or [*_hardware_problems(config), *_handed_through_problems(config)]
+    wrong = list(problems(config)) or [
+        *_theory_problems(config),
+        *_hardware_problems(config),
+        *_handed_through_problems(config),
+    ]
     if wrong:
         raise UsageError("\n".join(wrong))
     if checkpoint := checkpoint_of(config):
@@ -71,6 +75,10 @@ def _schema_problems(config: DictConfig) -> Iterator[str]:
                 continue
             if found and OmegaConf.is_interpolation(node, name):
                 continue  # what it copies has been named already, or will be in the next try
+            if OmegaConf.is_missing(node, name):
+                found = True
+                yield f"{full}: must be given, {allowed(known(schema)[name], typing.get_type_hints(schema)[name])}"
+                continue
             try:
                 value = node[name]
             except OmegaConfBaseException as error:
@@ -124,6 +132,8 @@ def _relations(config: DictConfig) -> Iterator[str]:
     steps = sampler.num_inference_steps
     if steps is not None and steps > schedule.num_step:
         yield f"sampler.num_inference_steps={steps}: must be at most num_step, {schedule.num_step}"
+    if "betas" in schedule and len(schedule.betas) != schedule.num_step:
+        yield f"schedule.betas: there are {len(schedule.betas)}, must be num_step, {schedule.num_step}"
     if schedule.get("beta_start", 0) > schedule.get("beta_end", 1):
         yield f"schedule.beta_start={schedule.beta_start:g}: must be at most beta_end, {schedule.beta_end:g}"
     if config.model.num_step != schedule.num_step:
@@ -159,6 +169,22 @@ def _check_fits(config: DictConfig, path: Path) -> None:
         )
     if wrong:
         raise UsageError("\n".join(wrong))
+
+
+def _theory_problems(config: DictConfig) -> Iterator[str]:
+    """What only shows when the betas are computed."""
+    from point_diffusion.diffusion import undefined_x_0
+    from point_diffusion.samplers import build_sampler
+    from point_diffusion.schedule import build_schedule
+
+    options = OmegaConf.to_container(config.schedule, resolve=True)
+    try:
+        schedule = build_schedule(options)  # type: ignore[arg-type]
+    except ValueError as error:
+        yield f"schedule.{error}"
+        return
+    if wrong := undefined_x_0(schedule, config.module.prediction_type, build_sampler(config.sampler)):
+        yield f"sampler={config.sampler.name}: {wrong}"
 
 
 def _hardware_problems(config: DictConfig) -> Iterator[str]:

@@ -69,10 +69,14 @@ class Data:
 class Schedule:
     """The betas (Ho et al. 2020): how much noise each step adds."""
 
-    name: str = key("the family of betas", choices=("sigmoid",))
+    name: str = key("the family of betas", choices=("sigmoid", "linear", "scaled_linear", "cosine", "betas"))
     num_step: int = key("diffusion steps T (num_step, the top-level key, sets it)", at_least=1)
     beta_start: float = key("the first beta", above=0, below=1)
     beta_end: float = key("the last beta", above=0, below=1)
+    betas: list[float] = key("schedule=betas: all of them, num_step numbers", above=0, below=1)
+    alphas_cumprod_end: float | None = key(
+        "rescale the betas so that alpha-bar at the last step is this, at every num_step", above=0, below=1
+    )
 
 
 @dataclass
@@ -86,11 +90,20 @@ class Model:
 
 
 @dataclass
+class Module:
+    """The training target."""
+
+    prediction_type: str = key("what the network predicts", choices=("epsilon", "sample", "v_prediction"))
+
+
+@dataclass
 class Sampler:
     """The way back from noise to points."""
 
-    name: str = key("which sampler", choices=("ddpm",))
+    name: str = key("which sampler", choices=("ddpm", "ddim", "dpm_solver"))
     num_inference_steps: int | None = key("network calls, up to num_step; null: all steps", at_least=1)
+    start: str = key("x_T from N(0, I), or with the moments of q(x_T)", choices=("normal", "matched"))
+    eta: float = key("ddim: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1)
     variance_type: str = key("ddpm: posterior variance or beta", choices=("fixed_small", "fixed_large"))
 
 
@@ -135,7 +148,7 @@ class Trainer:
     """Lightning's Trainer; any other argument of it as +trainer.NAME=value."""
 
     accelerator: str = key("as the top-level accelerator, which sets it", choices=ACCELERATORS)
-    devices: Any = key("1, or a list with the index of one GPU: [0]")  # noqa: RUF009
+    devices: Any = key("1, or a list with the index of one GPU: [0]")
     max_epochs: int = key("epochs to train", at_least=1)
     gradient_clip_val: float | None = key("largest norm of the gradient; null: no clipping", above=0)
     check_val_every_n_epoch: int = key("epochs between two validations, each with a grid", at_least=1)
@@ -146,6 +159,7 @@ SECTIONS: dict[str, type] = {
     "data": Data,
     "schedule": Schedule,
     "model": Model,
+    "module": Module,
     "sampler": Sampler,
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,

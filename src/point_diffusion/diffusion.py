@@ -8,12 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from point_diffusion.network import build_network
+from point_diffusion.prediction import PREDICTION_TYPES, SMALLEST_SIGNAL
 from point_diffusion.samplers import DDPM, Sampler, build_sampler
-from point_diffusion.schedule import NoiseSchedule, build_schedule
+from point_diffusion.schedule import Level, NoiseSchedule, build_schedule, moments, prior_kl
 from point_diffusion.seeds import generator
 
 # Points are sampled in blocks of this size, each with a generator of its own: bounded memory, in cache
 SAMPLE_BLOCK = 2_000
+# nats between q(x_T) and N(0, I) above which the health check speaks up
+LARGEST_PRIOR_KL = 0.01
 
 
 def antithetic_timesteps(batch_size: int, num_step: int, generator: torch.Generator) -> Tensor:
@@ -26,39 +29,69 @@ def antithetic_timesteps(batch_size: int, num_step: int, generator: torch.Genera
     return torch.cat([half, num_step - 1 - half])[:batch_size]
 
 
+def undefined_x_0(schedule: NoiseSchedule, prediction_type: str, sampler: Sampler) -> str:
+    """Why this sampler can't work with this prediction on this schedule, with advice; empty where it can."""
+    signal = schedule.last_level.signal
+    if prediction_type != "epsilon" or not sampler.needs_x_0 or signal >= SMALLEST_SIGNAL:
+        return ""
+    return (
+        f"{type(sampler).__name__} needs x_0, which epsilon can't say where x_T holds {signal:.1g} of the signal;"
+        " use module.prediction_type=v_prediction, or sampler=ddpm"
+    )
+
+
 class Diffusion(nn.Module):
-    """A denoising diffusion model of points (Ho et al. 2020), whose network predicts the noise.
+    """A denoising diffusion model of points.
 
     Args:
         schedule: the forward process.
         network: (x_t of shape (B, dim), t of shape (B,) or (1,)) to shape (B, dim).
+        prediction_type: what the network predicts; a name in
+            :data:`point_diffusion.prediction.PREDICTION_TYPES`.
         dim: dimension of the points.
         scale: the network sees points divided by this; samples are multiplied by it.
         sampler: how to sample unless told otherwise.
+
+    Attributes:
+        data_mean, data_covariance: shapes (dim,) and (dim, dim), of the data as the network sees it; 0 and I
+            until :meth:`describe_data`.
+
+    Raises:
+        ValueError: there is no such prediction type.
     """
+
+    data_mean: Tensor
+    data_covariance: Tensor
 
     def __init__(
         self,
         schedule: NoiseSchedule,
         network: nn.Module,
+        prediction_type: str = "epsilon",
         dim: int = 2,
         scale: float = 1.0,
         sampler: Sampler | None = None,
     ) -> None:
         super().__init__()
+        if prediction_type not in PREDICTION_TYPES:
+            raise ValueError(f"prediction_type={prediction_type}: must be one of {', '.join(PREDICTION_TYPES)}")
         self.schedule = schedule
         self.network = network
+        self.prediction_type = prediction_type
+        self.register_buffer("data_mean", torch.zeros(dim))
+        self.register_buffer("data_covariance", torch.eye(dim))
         self.dim = dim
         self.scale = scale
         self.sampler = sampler or DDPM()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Diffusion":
-        """Build from plain numbers: the sections ``data, schedule, model, sampler`` of a run's config."""
+        """Build from plain numbers: the sections ``data, schedule, model, module, sampler`` of a run's config."""
         dim, scale = config["data"]["dim"], config["data"]["scale"]
         return cls(
             build_schedule(config["schedule"]),
             build_network(config["model"], dim),
+            prediction_type=config["module"]["prediction_type"],
             dim=dim,
             scale=scale,
             sampler=build_sampler(config["sampler"]),
@@ -69,26 +102,62 @@ class Diffusion(nn.Module):
         """Where the model lives."""
         return self.schedule.betas.device
 
+    def describe_data(self, points: Tensor) -> None:
+        """Note mean and covariance of the data: the health check and samplers that start ``matched`` use them.
+
+        Args:
+            points: shape (N, dim), in the data's own units.
+        """
+        scaled = points.double() / self.scale
+        self.data_mean.copy_(scaled.mean(0))
+        self.data_covariance.copy_(scaled.T.cov(correction=0).view(self.dim, self.dim))
+
+    def health(self) -> tuple[dict[str, float], str]:
+        """What x_T really is.
+
+        Returns:
+            numbers: ``sqrt_alphas_cumprod_T``, the signal left in x_T; ``prior_kl``, the distance of q(x_T) from
+                the N(0, I) that sampling starts from, in nats.
+            advice: one line that says them and, where they are not small, which setting cures it.
+        """
+        signal = self.schedule.last_level.signal
+        kl = prior_kl(self.schedule.last_level, self.data_mean, self.data_covariance)
+        line = f"x_T holds {signal:.3g} of the signal; q(x_T) is {kl:.2g} nats from N(0, I)"
+        if kl > LARGEST_PRIOR_KL and self.sampler.start == "normal":
+            line += f": sampling starts where the network was never trained; {self._cure()}"
+        if self.prediction_type == "epsilon" and signal < SMALLEST_SIGNAL:
+            line += ": too little for epsilon to say x_0; module.prediction_type=v_prediction can"
+        return {"sqrt_alphas_cumprod_T": signal, "prior_kl": kl}, line
+
+    def _cure(self) -> str:
+        if prior_kl(Level(1e-2, (1 - 1e-4) ** 0.5), self.data_mean, self.data_covariance) <= LARGEST_PRIOR_KL:
+            return "schedule.alphas_cumprod_end=1e-4 cures it (sampler.start=matched keeps the schedule)"
+        spread = (self.data_covariance.trace() / self.dim + self.data_mean.square().mean()).sqrt().item()
+        return f"the data is too large for it, data.scale={self.scale * spread:.2g} cures that"
+
     def draw(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The random part of the loss for a batch: t of shape (B,), and noise of the shape of ``x_0``."""
         t = antithetic_timesteps(len(x_0), self.schedule.num_step, generator)
         return t, torch.randn(x_0.shape, generator=generator, device=generator.device)
 
     def loss(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """The simple loss (Ho et al. 2020, eq. 14): mean squared error over points and coordinates, a scalar.
+        """Mean squared error of the prediction over points and coordinates, a scalar; with ``epsilon`` the simple
+        loss (Ho et al. 2020, eq. 14).
 
         Args:
             x_0: shape (B, dim), clean points divided by ``scale``.
             t: shape (B,), int64.
             noise: shape (B, dim), standard normal.
         """
-        return F.mse_loss(self.network(self.schedule.add_noise(x_0, noise, t), t), noise)
+        signal = self.schedule.sqrt_alphas_cumprod[t].unsqueeze(1)
+        sigma = self.schedule.sqrt_one_minus_alphas_cumprod[t].unsqueeze(1)
+        target = PREDICTION_TYPES[self.prediction_type].target(x_0, noise, signal, sigma)
+        return F.mse_loss(self.network(signal * x_0 + sigma * noise, t), target)
 
     def predict(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """What the network says of x_t at one step: (x_0, epsilon), each of the shape of ``x``."""
-        signal, sigma = self.schedule.level(t)
-        epsilon = self.network(x, torch.full((1,), t, device=x.device))
-        return (x - sigma * epsilon) / signal, epsilon
+        output = self.network(x, torch.full((1,), t, device=x.device))
+        return PREDICTION_TYPES[self.prediction_type].x_0_and_epsilon(output, x, *self.schedule.level(t))
 
     @torch.inference_mode()
     def sample(self, num_samples: int, seed: int = 0, sampler: Sampler | None = None) -> Tensor:
@@ -117,6 +186,13 @@ class Diffusion(nn.Module):
         return [t for t, _ in blocks[0]], states * self.scale
 
     def _block(self, size: int, seed: int, block: int, sampler: Sampler | None) -> Iterator[tuple[int, Tensor]]:
+        sampler = sampler or self.sampler
+        if problem := undefined_x_0(self.schedule, self.prediction_type, sampler):
+            raise ValueError(problem)
         draws = generator("sample", seed, block, device=self.device)
         x = torch.randn((size, self.dim), generator=draws, device=self.device)
-        yield from (sampler or self.sampler).trajectory(self.schedule, self.predict, x, draws)
+        if sampler.start == "matched":
+            mean, covariance = moments(self.schedule.last_level, self.data_mean, self.data_covariance)
+            root = torch.linalg.cholesky(covariance)
+            x = x @ root.T.to(x) + mean.to(x)
+        yield from sampler.trajectory(self.schedule, self.predict, x, draws)

@@ -26,7 +26,7 @@ class DiffusionModule(L.LightningModule):
     clipping) and ``lr`` once an epoch, and ``val/loss`` with the same steps and noise at every validation.
 
     Args:
-        config: the sections ``seed, data, schedule, model, sampler, optimizer, lr_scheduler`` of a run's
+        config: the sections ``seed, data, schedule, model, module, sampler, optimizer, lr_scheduler`` of a run's
             config as plain numbers and strings, with the data's dimension as ``data.dim``.
     """
 

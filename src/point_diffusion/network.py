@@ -41,7 +41,7 @@ class MLPDiffusion(nn.Module):
             Shape (B, dim).
         """
         for linear, embedding in zip(self.linears, self.step_embeddings, strict=True):
-            x = F.relu(linear(x) + embedding(t))
+            x = F.relu(linear(x) + embedding(t), inplace=True)
         return self.head(x)
 
 

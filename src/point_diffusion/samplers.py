@@ -5,10 +5,11 @@ step leads from the level (signal, sigma) of x_t to a lower one, and is given wh
 the pair (x_0, epsilon), so that no sampler needs to know what the network was trained to predict.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,16 +34,34 @@ class Sampler(ABC):
 
     Args:
         num_inference_steps: network calls, from 1 to the schedule's ``num_step``; None means all of them.
+        start: x_T is drawn from N(0, I) (``normal``), or with the true mean and covariance of q(x_T)
+            (``matched``), which cures a schedule that never reaches noise.
 
     Raises:
-        ValueError: (when sampling) there are not that many steps.
+        ValueError: an option is not one of these; when sampling, there are not that many steps.
     """
 
+    needs_x_0: ClassVar[bool] = True  # False for a sampler that reads epsilon alone
+
     num_inference_steps: int | None = None
+    start: str = "normal"
+
+    def __post_init__(self) -> None:
+        _one_of("start", self.start, ("normal", "matched"))
 
     @abstractmethod
-    def step(self, now: State, to: Level, draw_noise: Callable[[], Tensor]) -> Tensor:
-        """The points at level ``to``, which is below ``now.level`` and :data:`CLEAN` at the very end."""
+    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+        """One step down.
+
+        Args:
+            now: the points x_t, with the network's word on them.
+            to: the level to reach, below that of ``now``; :data:`CLEAN` at the very end.
+            previous: the state before ``now``, None at the start.
+            draw_noise: gives fresh standard normal noise of the shape of the points.
+
+        Returns:
+            The points at level ``to``.
+        """
 
     def timesteps(self, schedule: NoiseSchedule) -> list[int]:
         """The steps taken, downwards: evenly spaced, first and last included."""
@@ -68,14 +87,17 @@ class Sampler(ABC):
         Yields:
             (T, x), then (t, x_t) for falling t, and (0, x_0) at last.
         """
+
+        def draw_noise() -> Tensor:
+            return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
         timesteps = self.timesteps(schedule)
+        previous = None
         yield timesteps[0] + 1, x
         for t, t_next in zip(timesteps, [*timesteps[1:], -1], strict=True):
-            x = self.step(
-                State(x, schedule.level(t), *predict(x, t)),
-                schedule.level(t_next),
-                lambda: torch.randn(x.shape, generator=generator, device=x.device),  # noqa: B023, called at once
-            )
+            now = State(x, schedule.level(t), *predict(x, t))
+            x = self.step(now, schedule.level(t_next), previous, draw_noise)
+            previous = now
             yield t_next + 1, x
 
 
@@ -87,28 +109,101 @@ class DDPM(Sampler):
     added by the step that ends at x_0.
 
     Args:
-        num_inference_steps: see :class:`Sampler`.
+        num_inference_steps, start: see :class:`Sampler`.
         variance_type: ``fixed_small``, the variance of q(x_s | x_t, x_0) (Ho et al. 2020, eq. 7), right for data
             that is one point; or ``fixed_large``, beta itself, right for data that is N(0, I) (their sec. 3.2).
     """
 
+    needs_x_0: ClassVar[bool] = False
+
     variance_type: str = "fixed_small"
 
     def __post_init__(self) -> None:
-        if self.variance_type not in ("fixed_small", "fixed_large"):
-            raise ValueError(f"variance_type={self.variance_type}: must be fixed_small or fixed_large")
+        super().__post_init__()
+        _one_of("variance_type", self.variance_type, ("fixed_small", "fixed_large"))
 
-    def step(self, now: State, to: Level, draw_noise: Callable[[], Tensor]) -> Tensor:
+    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         ratio = now.level.signal / to.signal
         beta = 1 - ratio**2
         mean = (now.x - beta / now.level.sigma * now.epsilon) / ratio
         if to is CLEAN:
             return mean
-        variance = beta if self.variance_type == "fixed_large" else beta * (to.sigma / now.level.sigma) ** 2
+        variance = beta if self.variance_type == "fixed_large" else _posterior_variance(now.level, to)
         return mean + variance**0.5 * draw_noise()
 
 
-SAMPLERS: dict[str, type[Sampler]] = {"ddpm": DDPM}
+@dataclass(frozen=True)
+class DDIM(Sampler):
+    """Implicit models (Song et al. 2021, eq. 12): from nothing random to DDPM, by one number.
+
+    Args:
+        num_inference_steps, start: see :class:`Sampler`.
+        eta: 0 is deterministic, 1 adds as much noise as DDPM with ``fixed_small``.
+    """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta={self.eta}: must be from 0 to 1")
+
+    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+        variance = self.eta**2 * _posterior_variance(now.level, to)
+        x = to.signal * now.x_0 + max(to.sigma**2 - variance, 0.0) ** 0.5 * now.epsilon
+        return x + variance**0.5 * draw_noise() if variance > 0 else x
+
+
+@dataclass(frozen=True)
+class DPMSolver(Sampler):
+    """DPM-Solver++(2M): second order, multistep, deterministic (Lu et al. 2022, algorithm 2).
+
+    It extrapolates x_0 over the log-SNR from this step and the one before. The first step, which has none before
+    it, is of first order; the last one ends at the predicted x_0 exactly.
+    """
+
+    def timesteps(self, schedule: NoiseSchedule) -> list[int]:
+        """The steps taken, downwards: as even in log-SNR as distinct steps can be, first and last included."""
+        even = super().timesteps(schedule)
+        last, n = schedule.num_step - 1, len(even)
+        if n == 1:
+            return even
+        wanted = torch.linspace(schedule.log_snr[0], schedule.log_snr[-1], n, dtype=torch.float64)
+        above = torch.searchsorted(-schedule.log_snr, -wanted).clamp(1, last)
+        low, high = schedule.log_snr[above], schedule.log_snr[above - 1]
+        nearest = above - (high - wanted < wanted - low).long()
+        # k + a rising sequence is distinct; at most last - n + 1 leaves room for those to come
+        k = torch.arange(n)
+        steps = (nearest - k).cummax(0).values.clamp(0, last - n + 1) + k
+        return steps.flip(0).tolist()
+
+    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+        if to is CLEAN:
+            return now.x_0
+        h = _log_snr(to) - _log_snr(now.level)
+        x_0 = now.x_0
+        if previous is not None:
+            h_before = _log_snr(now.level) - _log_snr(previous.level)
+            x_0 = x_0 + h / (2 * h_before) * (now.x_0 - previous.x_0)
+        return to.sigma / now.level.sigma * now.x - to.signal * math.expm1(-h) * x_0
+
+
+def _posterior_variance(level: Level, to: Level) -> float:
+    """The variance of q(x_s | x_t, x_0) (Ho et al. 2020, eq. 7) for any two levels t > s."""
+    return (1 - (level.signal / to.signal) ** 2) * (to.sigma / level.sigma) ** 2
+
+
+def _log_snr(level: Level) -> float:
+    """log(signal / sigma), half the logarithm of the signal-to-noise ratio (lambda in Lu et al. 2022)."""
+    return math.log(level.signal / level.sigma)
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
+
+
+SAMPLERS: dict[str, type[Sampler]] = {"ddpm": DDPM, "ddim": DDIM, "dpm_solver": DPMSolver}
 
 
 def build_sampler(config: Mapping[str, Any]) -> Sampler:

@@ -8,6 +8,7 @@ r"""The forward process: how much signal and how much noise there is at each ste
 ``t = num_step - 1``, the paper's x_T, by all of the betas.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -68,6 +69,16 @@ class NoiseSchedule(nn.Module):
         """T, the number of steps."""
         return len(self.betas)
 
+    @property
+    def log_snr(self) -> Tensor:
+        """log(signal / sigma) at each step, half the logarithm of the SNR; shape (T,), float64, on the CPU."""
+        return self._signal.log() - self._sigma.log()
+
+    @property
+    def last_level(self) -> Level:
+        """The level of x_T."""
+        return self.level(self.num_step - 1)
+
     def level(self, t: int) -> Level:
         """The noise level at step ``t`` (0 ... T - 1), in float64; t = -1 is the clean data."""
         return CLEAN if t < 0 else Level(self._signal[t].item(), self._sigma[t].item())
@@ -86,20 +97,95 @@ class NoiseSchedule(nn.Module):
         return signal * x_0 + sigma * noise
 
 
+def moments(level: Level, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean, shape (dim,), and covariance, shape (dim, dim), of x at ``level`` for data of these; float64, CPU."""
+    noise = level.sigma**2 * torch.eye(len(mean), dtype=torch.float64)
+    return level.signal * mean.double().cpu(), level.signal**2 * covariance.double().cpu() + noise
+
+
+def prior_kl(level: Level, mean: Tensor, covariance: Tensor) -> float:
+    r"""How far q(x_T) is from the N(0, I) that sampling starts from, for data of this mean and covariance.
+
+    .. math::
+        KL(N(\mu, \Sigma) \,\|\, N(0, I)) = (tr \Sigma + |\mu|^2 - d - \log \det \Sigma) / 2,
+        \quad \mu = \sqrt{\bar\alpha_T} \, m, \; \Sigma = \bar\alpha_T C + (1 - \bar\alpha_T) I
+
+    Args:
+        level: of x_T.
+        mean: shape (dim,), m, of the data as the network sees it.
+        covariance: shape (dim, dim), C, likewise.
+
+    Returns:
+        The divergence in nats; x_T is taken as a Gaussian, which it is but for what is left of the data.
+    """
+    mean, covariance = moments(level, mean, covariance)
+    trace, log_det = covariance.trace(), torch.linalg.slogdet(covariance).logabsdet
+    return max(0.0, 0.5 * (trace + mean.square().sum() - len(mean) - log_det).item())
+
+
 def sigmoid_betas(num_step: int, beta_start: float, beta_end: float) -> Tensor:
-    """An S-shaped rise: sigmoid(linspace(-6, 6)) between ``beta_start`` and ``beta_end``; shape (T,), float64."""
+    """An S-shaped rise: sigmoid(linspace(-6, 6)), stretched from ``beta_start`` to ``beta_end``.
+
+    Returns:
+        Shape (T,), float64, as from all functions of this kind.
+    """
     rise = torch.sigmoid(torch.linspace(-6, 6, num_step, dtype=torch.float64))
     return rise * (beta_end - beta_start) + beta_start
 
 
-BETAS: dict[str, Callable[..., Tensor]] = {"sigmoid": sigmoid_betas}
+def linear_betas(num_step: int, beta_start: float, beta_end: float) -> Tensor:
+    """A straight rise (Ho et al. 2020, sec. 4)."""
+    return torch.linspace(beta_start, beta_end, num_step, dtype=torch.float64)
+
+
+def scaled_linear_betas(num_step: int, beta_start: float, beta_end: float) -> Tensor:
+    """A straight rise of the square root (Rombach et al. 2022, the code)."""
+    return torch.linspace(beta_start**0.5, beta_end**0.5, num_step, dtype=torch.float64).square()
+
+
+def cosine_betas(num_step: int) -> Tensor:
+    """Betas, capped at 0.999, such that sqrt(alpha-bar) is a cosine (Nichol & Dhariwal 2021, eq. 17)."""
+    time = torch.linspace(0, 1, num_step + 1, dtype=torch.float64)
+    alphas_cumprod = torch.cos((time + 0.008) / 1.008 * math.pi / 2).square()
+    return (1 - alphas_cumprod[1:] / alphas_cumprod[:-1]).clamp(max=0.999)
+
+
+def explicit_betas(num_step: int, betas: Sequence[float]) -> Tensor:
+    """These betas.
+
+    Raises:
+        ValueError: they are not ``num_step``.
+    """
+    if len(betas) != num_step:
+        raise ValueError(f"betas: there are {len(betas)}, but num_step is {num_step}")
+    return torch.tensor(betas, dtype=torch.float64)
+
+
+def rescale_betas(betas: Tensor, alphas_cumprod_end: float) -> Tensor:
+    """The betas with each log(1 - beta) times one constant, so that alpha-bar at the last step is as asked.
+
+    The same end at every number of steps: what a sweep over ``num_step`` then changes is the resolution alone.
+    """
+    log_alphas = torch.log1p(-betas)
+    return -torch.expm1(log_alphas * (math.log(alphas_cumprod_end) / log_alphas.sum()))
+
+
+BETAS: dict[str, Callable[..., Tensor]] = {
+    "sigmoid": sigmoid_betas,
+    "linear": linear_betas,
+    "scaled_linear": scaled_linear_betas,
+    "cosine": cosine_betas,
+    "betas": explicit_betas,
+}
 
 
 def build_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
-    """The schedule that a config's ``schedule`` section describes: ``name`` picks the betas, the rest shapes them.
+    """The schedule of a config's ``schedule`` section: ``name`` picks the betas, the rest shapes them.
 
     Raises:
-        ValueError: the numbers give a beta outside (0, 1).
+        ValueError: the numbers give a beta outside (0, 1), or not ``num_step`` of them.
     """
     options = dict(config)
-    return NoiseSchedule(BETAS[options.pop("name")](**options))
+    name, alphas_cumprod_end = options.pop("name"), options.pop("alphas_cumprod_end", None)
+    betas = BETAS[name](**options)
+    return NoiseSchedule(betas if alphas_cumprod_end is None else rescale_betas(betas, alphas_cumprod_end))

@@ -31,6 +31,7 @@ STORED = (
     "data",
     "schedule",
     "model",
+    "module",
     "sampler",
     "optimizer",
     "lr_scheduler",
@@ -81,6 +82,9 @@ def train(config: DictConfig) -> dict[str, float]:
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(derive_seed(plain["seed"], "weights"))
         module = DiffusionModule({section: plain[section] for section in STORED})
+        module.diffusion.describe_data(data.train_points)
+        health, advice = module.diffusion.health()
+        log.info("%s", advice)
         trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
 
     metrics = {
@@ -88,7 +92,7 @@ def train(config: DictConfig) -> dict[str, float]:
         "epochs": trainer.current_epoch,
         "seconds": round(time.monotonic() - started, 3),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "sqrt_alphas_cumprod_T": module.diffusion.schedule.level(module.diffusion.schedule.num_step - 1).signal,
+        **health,
         **{tag.replace("/", "_"): x.item() for tag, x in trainer.callback_metrics.items() if "/" in tag},
     }
     metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
