@@ -3,6 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
+from point_diffusion.checks import problems
 from point_diffusion.cli import run
 from point_diffusion.train import train
 
@@ -14,4 +15,4 @@ def main(config: DictConfig) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, problems)

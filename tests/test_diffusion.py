@@ -1,11 +1,16 @@
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 
 from point_diffusion.diffusion import SAMPLE_BLOCK, Diffusion, antithetic_timesteps
 from point_diffusion.network import MLPDiffusion
-from point_diffusion.samplers import DDPM
-from point_diffusion.schedule import NoiseSchedule, sigmoid_betas
+from point_diffusion.prediction import PREDICTION_TYPES
+from point_diffusion.samplers import DDIM, DDPM, DPMSolver
+from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 from point_diffusion.seeds import derive_seed, generator
+from point_diffusion.shapes import s_curve
 
 
 @pytest.fixture
@@ -97,3 +102,90 @@ def test_seeds_have_names():
     assert derive_seed(1, "noise", 2) == derive_seed(1, "noise", 2)
     names = [(1, "noise", 2), (1, "order", 2), (2, "noise", 1), (12, "noise"), (1, "noise", 3)]
     assert len({derive_seed(*name) for name in names}) == len(names)
+
+
+def described(model, points):
+    model.describe_data(points)
+    return model.health()
+
+
+def tutorial_model(**options):
+    return Diffusion(NoiseSchedule(sigmoid_betas(100, 1e-5, 5e-3)), MLPDiffusion(100, num_units=8), **options)
+
+
+def test_health_speaks_up_on_the_tutorials_schedule():
+    points = torch.from_numpy(s_curve(10_000, 0.1, 1234))
+    numbers, line = described(tutorial_model(scale=10.0), points)
+    assert numbers["sqrt_alphas_cumprod_T"] == pytest.approx(0.882, abs=5e-4)
+    signal = numbers["sqrt_alphas_cumprod_T"]
+    covariance = signal**2 * (points / 10).T.cov(correction=0).double() + (1 - signal**2) * torch.eye(2)
+    law = torch.distributions.MultivariateNormal(signal * (points / 10).double().mean(0), covariance)
+    prior = torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())
+    expected = torch.distributions.kl_divergence(law, prior).item()
+    assert numbers["prior_kl"] == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.5
+    assert "schedule.alphas_cumprod_end=1e-4 cures it" in line
+    assert "\n" not in line
+
+
+def test_the_cure_cures():
+    points = torch.from_numpy(s_curve(1000, 0.1, 1))
+    config = {"name": "sigmoid", "num_step": 100, "beta_start": 1e-5, "beta_end": 5e-3, "alphas_cumprod_end": 1e-4}
+    cured = Diffusion(build_schedule(config), MLPDiffusion(100, num_units=8), scale=10.0)
+    numbers, line = described(cured, points)
+    assert numbers["prior_kl"] < 1e-6
+    assert "cures" not in line
+    _, line = described(tutorial_model(scale=10.0, sampler=DDPM(start="matched")), points)
+    assert "cures" not in line
+
+
+def test_data_too_large_for_any_schedule_is_told_its_scale():
+    points = 1e4 * torch.from_numpy(s_curve(1000, 0.1, 1))
+    _, line = described(tutorial_model(scale=1.0), points)
+    (scale,) = re.findall(r"data.scale=(\S+) cures", line)
+    assert 0.5 < (points / float(scale)).square().mean().sqrt() < 2
+
+
+def test_epsilon_without_signal_is_told_of_v_prediction():
+    schedule = build_schedule({"name": "cosine", "num_step": 100})
+    _, line = described(Diffusion(schedule, MLPDiffusion(100)), torch.randn(100, 2))
+    assert "v_prediction" in line
+    _, line = described(Diffusion(schedule, MLPDiffusion(100), "v_prediction"), torch.randn(100, 2))
+    assert "v_prediction" not in line
+
+
+@pytest.mark.parametrize("sampler", [DDPM(), DDIM(), DDIM(eta=1.0), DPMSolver()])
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+@pytest.mark.parametrize("name", ["sigmoid", "linear", "scaled_linear", "cosine", "betas"])
+def test_all_combinations_work_or_say_why_not(name, kind, sampler):
+    ends = {"beta_start": 1e-3, "beta_end": 0.5} if name in ("sigmoid", "linear", "scaled_linear") else {}
+    betas = {"betas": [0.1] * 60} if name == "betas" else {}
+    schedule = build_schedule({"name": name, "num_step": 60, **ends, **betas})
+    for dim in (1, 2, 5):
+        model = Diffusion(schedule, MLPDiffusion(60, num_units=8, dim=dim), kind, dim=dim, sampler=sampler)
+        for n in (1, 4, None):
+            for start in ("normal", "matched"):
+                chosen = replace(sampler, num_inference_steps=n, start=start)
+                if (name, kind) == ("cosine", "epsilon") and not isinstance(sampler, DDPM):
+                    with pytest.raises(ValueError, match="v_prediction"):
+                        model.sample(7, sampler=chosen)
+                else:
+                    samples = model.sample(7, sampler=chosen)
+                    assert samples.shape == (7, dim)
+                    assert samples.isfinite().all()
+
+
+def test_the_loss_is_about_the_prediction_types_target():
+    for kind, prediction in PREDICTION_TYPES.items():
+        model = tutorial_model(prediction_type=kind)
+        x_0 = torch.randn(6, 2)
+        t, noise = model.draw(x_0, generator("test"))
+        signal, sigma = model.schedule.levels(t, x_0)
+        x_t = signal * x_0 + sigma * noise
+        expected = (model.network(x_t, t) - prediction.target(x_0, noise, signal, sigma)).square().mean()
+        torch.testing.assert_close(model.loss(x_0, t, noise), expected)
+
+
+def test_an_unknown_prediction_type_is_refused():
+    with pytest.raises(ValueError, match="prediction_type=score: must be one of epsilon, sample, v_prediction"):
+        tutorial_model(prediction_type="score")

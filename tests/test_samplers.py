@@ -1,10 +1,12 @@
-"""The samplers against exact answers: data from one Gaussian, whose best epsilon is known at every level."""
+"""The samplers against exact answers: Gaussians and mixtures of them, whose best epsilon is known everywhere."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from point_diffusion.samplers import DDPM
-from point_diffusion.schedule import NoiseSchedule, sigmoid_betas
+from point_diffusion.samplers import DDIM, DDPM, DPMSolver
+from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 
 MEAN, STD = 0.7, 0.3
 
@@ -101,3 +103,155 @@ def test_trajectory_counts_the_noise_steps_left():
 def test_wrong_numbers_of_steps_are_refused(n):
     with pytest.raises(ValueError, match="num_inference_steps"):
         DDPM(num_inference_steps=n).timesteps(noisy(100))
+
+
+FINE = build_schedule({"name": "cosine", "num_step": 4000, "alphas_cumprod_end": 1e-5})
+# two Gaussians: weights, means, standard deviations
+MIXTURE = (torch.tensor([0.3, 0.7]), torch.tensor([-1.2, 0.5]), torch.tensor([0.15, 0.3]))
+
+
+def exact_mixture(schedule):
+    """The best prediction for data from MIXTURE: epsilon = -sigma times the score, in closed form."""
+
+    def predict(x, t):
+        weights, means, stds = (each.double() for each in MIXTURE)
+        signal, sigma = schedule.level(t)
+        variance = signal**2 * stds**2 + sigma**2
+        pull = (x - signal * means) / variance
+        log_joint = weights.log() - 0.5 * variance.log() - 0.5 * (x - signal * means) ** 2 / variance
+        epsilon = sigma * (log_joint.softmax(1) * pull).sum(1, keepdim=True)
+        return (x - sigma * epsilon) / signal, epsilon
+
+    return predict
+
+
+def quantiles(n):
+    """n points of N(0, 1), evenly spread: no luck in them; shape (n, 1)."""
+    return torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n).view(-1, 1)
+
+
+def mixture_quantiles(n):
+    """n evenly spread points of MIXTURE, by bisection of its distribution function; shape (n,)."""
+    weights, means, stds = (each.double() for each in MIXTURE)
+    wanted = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    low, high = torch.full((n,), -10.0, dtype=torch.float64), torch.full((n,), 10.0, dtype=torch.float64)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = (weights * torch.special.ndtr((middle.unsqueeze(1) - means) / stds)).sum(1) < wanted
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return low
+
+
+def flow_error(sampler):
+    """Distance from the exact solution of the probability flow, at the last level above the clean data."""
+    x = quantiles(200)
+    *_, (t, end), _ = sampler.trajectory(FINE, exact(FINE), x, torch.Generator())
+    signal_T, sigma_T = FINE.last_level
+    signal, sigma = FINE.level(t - 1)
+    z = (x - signal_T * MEAN) / (signal_T**2 * STD**2 + sigma_T**2) ** 0.5
+    truth = signal * MEAN + z * (signal**2 * STD**2 + sigma**2) ** 0.5
+    return (end - truth).square().mean().sqrt().item()
+
+
+def measured_order(kind, counts):
+    """The slope of log error against log steps."""
+    errors = torch.tensor([flow_error(kind(num_inference_steps=n)) for n in counts]).log()
+    steps = torch.tensor(counts, dtype=torch.float).log()
+    slope = ((steps - steps.mean()) * (errors - errors.mean())).sum() / (steps - steps.mean()).square().sum()
+    return -slope.item()
+
+
+def test_ddim_is_of_first_order():
+    assert measured_order(DDIM, [40, 80, 160, 320]) == pytest.approx(1, abs=0.15)
+
+
+def test_dpm_solver_is_of_second_order():
+    assert measured_order(DPMSolver, [20, 40, 80, 160]) == pytest.approx(2, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "counts", "floor"),
+    [
+        (DDPM(variance_type="fixed_small"), [10, 50, 400], 0.015),
+        (DDPM(variance_type="fixed_large"), [10, 50, 400], 0.015),
+        (DDIM(), [10, 50, 400], 0.004),
+        (DDIM(eta=1.0), [10, 50, 400], 0.015),
+        (DPMSolver(), [10, 20, 50], 0.004),
+    ],
+)
+def test_samples_converge_to_a_mixture_as_steps_grow(sampler, counts, floor):
+    truth, x = mixture_quantiles(20_000), quantiles(20_000)
+    distances = []
+    for n in counts:
+        draws = torch.Generator().manual_seed(0)
+        steps = replace(sampler, num_inference_steps=n)
+        *_, (_, end) = steps.trajectory(FINE, exact_mixture(FINE), x, draws)
+        distances.append((end.flatten().sort().values - truth).abs().mean().item())  # Wasserstein-1, by quantiles
+    assert distances[0] > 2 * distances[1] > 2 * distances[2]
+    assert distances[2] < floor
+
+
+@pytest.mark.parametrize(
+    "schedule", [noisy(50), NoiseSchedule([1e-4] * 5 + [0.9]), NoiseSchedule([0.9] + [1e-5] * 9)]
+)
+def test_steps_by_log_snr_are_distinct_however_uneven_it_is(schedule):
+    for n in range(1, schedule.num_step + 1):
+        steps = DPMSolver(num_inference_steps=n).timesteps(schedule)
+        assert len(set(steps)) == len(steps) == n
+        assert steps == sorted(steps, reverse=True)
+        assert steps[0] == schedule.num_step - 1
+        assert n == 1 or steps[-1] == 0
+
+
+def test_steps_by_log_snr_are_even_where_the_schedule_is_fine():
+    steps = DPMSolver(num_inference_steps=11).timesteps(FINE)
+    gaps = FINE.log_snr[steps].diff()[2:]  # next to x_T and x_0 the training steps themselves are far apart
+    assert (gaps.max() / gaps.min()).item() < 1.1
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_ddim_is_deterministic_at_eta_zero_alone(eta):
+    x = quantiles(50)
+    ends = []
+    for seed in (1, 2):
+        *_, (_, end) = DDIM(5, eta=eta).trajectory(FINE, exact(FINE), x, torch.Generator().manual_seed(seed))
+        ends.append(end)
+    assert torch.equal(*ends) == (eta == 0)
+
+
+def test_ddim_at_eta_one_is_ddpm():
+    # the same noise, the same points
+    ends = []
+    for sampler in (DDIM(20, eta=1.0), DDPM(20, variance_type="fixed_small")):
+        *_, (_, end) = sampler.trajectory(FINE, exact(FINE), quantiles(50), torch.Generator().manual_seed(1))
+        ends.append(end)
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
+
+
+def test_ddpm_needs_no_signal_where_it_goes_by_epsilon():
+    # cosine betas: x_T holds no signal, so x_0 is out of reach there, but epsilon is not
+    schedule = build_schedule({"name": "cosine", "num_step": 1000})
+    assert schedule.last_level.signal < 1e-3
+
+    def epsilon_only(x, t):
+        return torch.full_like(x, float("nan")), exact(schedule)(x, t)[1]
+
+    draws = torch.Generator().manual_seed(0)
+    x = torch.randn((20_000, 1), generator=draws, dtype=torch.float64)
+    *_, (_, end) = DDPM().trajectory(schedule, epsilon_only, x, draws)
+    assert end.mean().item() == pytest.approx(MEAN, abs=0.01)
+    assert end.std().item() == pytest.approx(STD, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DDIM(eta=1.1), "eta=1.1"),
+        (lambda: DDIM(eta=-0.1), "eta=-0.1"),
+        (lambda: DDPM(variance_type="learned"), "variance_type=learned"),
+        (lambda: DPMSolver(start="middle"), "start=middle"),
+    ],
+)
+def test_wrong_options_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

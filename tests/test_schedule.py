@@ -1,10 +1,20 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from point_diffusion.schedule import CLEAN, NoiseSchedule, sigmoid_betas
+from point_diffusion.schedule import (
+    CLEAN,
+    Level,
+    NoiseSchedule,
+    build_schedule,
+    prior_kl,
+    rescale_betas,
+    sigmoid_betas,
+)
 
 BETAS = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=50)
 
@@ -43,6 +53,7 @@ def test_small_noise_is_not_lost_to_rounding():
     assert schedule.sqrt_one_minus_alphas_cumprod[0].item() == pytest.approx(1e-7**0.5, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(BETAS)
 def test_levels_are_the_products_of_the_betas(betas):
     schedule = NoiseSchedule(betas)
@@ -93,3 +104,71 @@ def test_each_point_of_a_batch_is_noised_to_its_own_step(tutorial):
 def test_betas_outside_their_range_are_refused(betas):
     with pytest.raises(ValueError, match="betas"):
         NoiseSchedule(betas)
+
+
+@settings(deadline=None)
+@given(BETAS, st.floats(1e-8, 0.999))
+def test_rescaled_betas_end_where_they_are_asked_to(betas, end):
+    before = NoiseSchedule(betas)
+    after = NoiseSchedule(rescale_betas(before.betas.double(), end))
+    assert after.last_level.signal**2 == pytest.approx(end, rel=1e-9)
+    assert after.alphas_cumprod[-1].item() == pytest.approx(end, rel=1e-6)
+    levels = [after.level(t).signal for t in range(-1, len(betas))]
+    assert all(b < a for a, b in pairwise(levels))
+
+
+SCHEDULES = {
+    "sigmoid": {"beta_start": 1e-5, "beta_end": 5e-3},
+    "linear": {"beta_start": 1e-4, "beta_end": 0.02},
+    "scaled_linear": {"beta_start": 1e-4, "beta_end": 0.02},
+    "cosine": {},
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_given_end_is_the_same_at_every_number_of_steps(name):
+    middles = []
+    for num_step in (1, 10, 100, 1000):
+        config = {"name": name, "num_step": num_step, "alphas_cumprod_end": 1e-4, **SCHEDULES[name]}
+        schedule = build_schedule(config)
+        assert schedule.num_step == num_step
+        assert schedule.alphas_cumprod[-1].item() == pytest.approx(1e-4, rel=1e-6)
+        middles.append(schedule.alphas_cumprod[num_step // 2 - 1].item())
+    # finer steps along the same curve, up to what the discretisation of these betas allows
+    assert middles[2] == pytest.approx(middles[3], rel=0.2)
+
+
+def test_all_schedules_have_falling_signal():
+    for name, options in SCHEDULES.items():
+        schedule = build_schedule({"name": name, "num_step": 50, **options})
+        assert (schedule.alphas_cumprod.diff() < 0).all()
+        assert schedule.betas.shape == (50,)
+
+
+def test_cosine_is_a_cosine():
+    schedule = build_schedule({"name": "cosine", "num_step": 1000})
+    t = torch.arange(1, 900, dtype=torch.float64)  # below the cap
+    curve = (
+        torch.cos((t / 1000 + 0.008) / 1.008 * torch.pi / 2) ** 2
+        / torch.cos(torch.tensor(0.008 / 1.008 * torch.pi / 2)) ** 2
+    )
+    torch.testing.assert_close(schedule.alphas_cumprod[:899].double(), curve, rtol=1e-5, atol=0)
+    assert schedule.betas.max().item() == pytest.approx(0.999)
+
+
+def test_explicit_betas_are_taken_as_they_are():
+    schedule = build_schedule({"name": "betas", "num_step": 3, "betas": [0.1, 0.5, 0.2]})
+    assert schedule.betas.tolist() == pytest.approx([0.1, 0.5, 0.2])
+    with pytest.raises(ValueError, match="there are 2, but num_step is 3"):
+        build_schedule({"name": "betas", "num_step": 3, "betas": [0.1, 0.5]})
+
+
+def test_distance_from_the_prior_is_the_kl_of_two_gaussians():
+    mean, covariance = torch.tensor([1.0, -2.0]), torch.tensor([[0.5, 0.2], [0.2, 2.0]])
+    level = Level(0.6, 0.8)
+    law = torch.distributions.MultivariateNormal(0.6 * mean, 0.36 * covariance + 0.64 * torch.eye(2))
+    prior = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+    assert prior_kl(level, mean, covariance) == pytest.approx(
+        torch.distributions.kl_divergence(law, prior).item(), rel=1e-5
+    )
+    assert prior_kl(level, torch.zeros(2), torch.eye(2)) == pytest.approx(0, abs=1e-12)

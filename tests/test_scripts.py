@@ -97,6 +97,13 @@ BAD = {
     "schedule.beta_start=0": "schedule.beta_start=0: must be a number above 0 and below 1",
     "schedule.beta_end=1": "schedule.beta_end=1: must be a number above 0 and below 1",
     "schedule.beta_start=0.1": "schedule.beta_start=0.1: must be at most beta_end, 0.005",
+    "sampler.num_inference_steps=0": "sampler.num_inference_steps=0: must be an integer of at least 1 or null",
+    "module.prediction_type=score": "module.prediction_type=score: must be one of epsilon, sample, v_prediction",
+    "schedule.alphas_cumprod_end=0": "schedule.alphas_cumprod_end=0: must be a number above 0 and below 1 or null",
+    "schedule.alphas_cumprod_end=1.0": "schedule.alphas_cumprod_end=1.0: must be a number above 0 and below 1",
+    "schedule.betas=[0.1]": "schedule.betas=[0.1]: no such key",
+    "sampler.eta=0.5": "sampler.eta=0.5: no such key",
+    "sampler.start=middle": "sampler.start=middle: must be one of normal, matched",
     "trainer.devices=2": "trainer.devices=2: must be 1 .*sweep",
     "sampler.num_inference_steps=101": "sampler.num_inference_steps=101: must be at most num_step, 100",
     "+trainer.max_epoch=3": "trainer.max_epoch=3: no such argument of Trainer; did you mean trainer.max_epochs?",
@@ -115,6 +122,66 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(script, tmp_path, argumen
     assert re.search(BAD[argument].replace("?", r"\?"), done.stderr) or BAD[argument] in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+    assert list(tmp_path.rglob("*")) == []
+
+
+BAD_TOGETHER = {
+    "sampler=ddim sampler.eta=1.5": "sampler.eta=1.5: must be a number of at least 0 and of at most 1",
+    "schedule=betas num_step=3 schedule.betas=[0.1,0.2]": "schedule.betas: there are 2, must be num_step, 3",
+    "schedule=betas num_step=2 schedule.betas=[0.1,1.2]": "schedule.betas=[0.1, 1.2]: must be numbers above 0",
+    "schedule=betas": "schedule.betas: must be given, numbers above 0 and below 1",
+    "schedule=cosine sampler=ddim": "sampler=ddim: DDIM needs x_0, which epsilon can't say",
+    "schedule=cosine sampler=dpm_solver": "module.prediction_type=v_prediction, or sampler=ddpm",
+    "num_step=1 schedule.alphas_cumprod_end=1e-300": "schedule.betas: each must be above 0 and below 1",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_TOGETHER)
+def test_values_that_do_not_go_together_are_refused(script, tmp_path, arguments):
+    done = script("train", *arguments.split(), check=False)
+    assert done.returncode == 2
+    assert BAD_TOGETHER[arguments] in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_evaluate_prints_a_table_and_leaves_nothing_behind(script, tmp_path):
+    script("train", *SMALL, "module.prediction_type=v_prediction")
+    (run,) = tmp_path.glob("outputs/runs/*/*")
+    before = sorted(tmp_path.rglob("*"))
+    own = script("evaluate", "num_samples=200")
+    assert re.search(r"ddpm +│ +10 ", own.stdout)
+    assert "the training set" in own.stdout
+    chosen = ["num_samples=200", "sampler=dpm_solver", "sampler.num_inference_steps=4"]
+    other = script("evaluate", f"run={run.relative_to(tmp_path)}", *chosen)
+    assert re.search(r"dpm_solver +│ +4 ", other.stdout)
+    large = script(
+        "evaluate", f"run={run}/checkpoints/best.ckpt", "num_samples=200", "sampler.variance_type=fixed_large"
+    )
+    assert re.search(r"ddpm +│ +10 ", large.stdout)
+    curve = script("evaluate", "num_samples=200", "curve=true", "curve_steps=[2,5,50]")
+    rows = re.findall(r"(ddpm|ddim|dpm_solver) +│ +(\d+) ", curve.stdout)
+    assert rows == [(name, n) for name in ("ddpm", "ddim", "dpm_solver") for n in ("2", "5")]
+    assert sorted(tmp_path.rglob("*")) == before
+    page = script("evaluate", "--help").stdout
+    assert "python scripts/evaluate.py run=RUN curve=true" in page
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("run=nowhere", "run=nowhere: no such file or run folder"),
+        ("num_samples=1", "num_samples=1: must be an integer of at least 2"),
+        ("sampler=euler", "sampler=euler: must be one of ddim, ddpm, dpm_solver"),
+        ("num_sample=9", "num_sample=9: no such key; did you mean num_samples?"),
+        ("seed=0", "run: must be given, no run has finished"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(script, tmp_path, argument, message):
+    done = script("evaluate", argument, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.rglob("*")) == []
 
 

@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from point_diffusion.checks import problems
 from point_diffusion.config import UsageError, first_line, nearest, reference
 from point_diffusion.runs import CHECKOUT
 
@@ -38,10 +38,17 @@ python scripts/train.py resume=RUN trainer.max_epochs=6000    go on with a run, 
 tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and pictures of all runs"""
 
 
-def run(main: Callable[[], Any]) -> None:
+Problems = Callable[[DictConfig], Iterable[str]]
+
+
+def run(main: Callable[[], Any], problems: Problems) -> None:
     """Call a script's Hydra main; whatever a user did wrong ends in one line on stderr and exit code 2.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
+
+    Args:
+        main: decorated by ``hydra.main``, with the script's own name for its config.
+        problems: names the wrong values of that config, a line each.
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the printing is ours
@@ -55,7 +62,7 @@ def run(main: Callable[[], Any]) -> None:
     except Exception as error:
         if full_error:
             raise
-        if lines := explain(sys.argv[1:]):
+        if lines := explain(sys.argv[1:], problems):
             refuse("\n".join(lines))
         known = isinstance(error, (HydraException, OmegaConfBaseException))
         text = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
@@ -67,6 +74,18 @@ def refuse(text: str, code: int = 2) -> NoReturn:
     for line in text.splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(code)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Refuse at once on a UsageError, by SystemExit.
+
+    Hydra turns an Exception of its callbacks into a warning, and puts a line of its own before that of a job.
+    """
+    try:
+        yield
+    except UsageError as error:
+        refuse(str(error))
 
 
 def as_typed(argument: str) -> str:
@@ -85,7 +104,7 @@ def as_typed(argument: str) -> str:
     return f"{name}='{escaped}'"
 
 
-def explain(arguments: list[str]) -> list[str]:
+def explain(arguments: list[str], problems: Problems) -> list[str]:
     """What is wrong with a command line: one line for each override that Hydra can't compose, or wrong value.
 
     Hydra stops at the first; here they are tried one after the other, on top of those that are well.

@@ -149,8 +149,7 @@ class Diffusion(nn.Module):
             t: shape (B,), int64.
             noise: shape (B, dim), standard normal.
         """
-        signal = self.schedule.sqrt_alphas_cumprod[t].unsqueeze(1)
-        sigma = self.schedule.sqrt_one_minus_alphas_cumprod[t].unsqueeze(1)
+        signal, sigma = self.schedule.levels(t, x_0)
         target = PREDICTION_TYPES[self.prediction_type].target(x_0, noise, signal, sigma)
         return F.mse_loss(self.network(signal * x_0 + sigma * noise, t), target)
 
@@ -159,9 +158,33 @@ class Diffusion(nn.Module):
         output = self.network(x, torch.full((1,), t, device=x.device))
         return PREDICTION_TYPES[self.prediction_type].x_0_and_epsilon(output, x, *self.schedule.level(t))
 
+    def check_sampler(self, sampler: Sampler) -> None:
+        """Refuse a sampler that can't sample this model.
+
+        Raises:
+            ValueError: there are fewer steps than it takes, or it needs an x_0 that is not defined.
+        """
+        sampler.timesteps(self.schedule)
+        if problem := undefined_x_0(self.schedule, self.prediction_type, sampler):
+            raise ValueError(problem)
+
     @torch.inference_mode()
     def sample(self, num_samples: int, seed: int = 0, sampler: Sampler | None = None) -> Tensor:
-        """New points, in the data's own units: shape (num_samples, dim), the same for the same seed."""
+        """New points.
+
+        Args:
+            num_samples: how many, at least 1.
+            seed: the same points for the same seed.
+            sampler: another way than the model's own.
+
+        Returns:
+            Shape (num_samples, dim), in the data's own units.
+
+        Raises:
+            ValueError: no points are asked for, or the sampler can't sample this model.
+        """
+        if num_samples < 1:
+            raise ValueError(f"num_samples={num_samples}: must be at least 1")
         blocks = []
         for start in range(0, num_samples, SAMPLE_BLOCK):
             size = min(SAMPLE_BLOCK, num_samples - start)
@@ -187,8 +210,7 @@ class Diffusion(nn.Module):
 
     def _block(self, size: int, seed: int, block: int, sampler: Sampler | None) -> Iterator[tuple[int, Tensor]]:
         sampler = sampler or self.sampler
-        if problem := undefined_x_0(self.schedule, self.prediction_type, sampler):
-            raise ValueError(problem)
+        self.check_sampler(sampler)
         draws = generator("sample", seed, block, device=self.device)
         x = torch.randn((size, self.dim), generator=draws, device=self.device)
         if sampler.start == "matched":

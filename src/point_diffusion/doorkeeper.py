@@ -1,8 +1,6 @@
 """Before Hydra makes a folder: nothing wrong gets one, and no two runs get the same."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from point_diffusion.checks import prepare
-from point_diffusion.cli import as_typed, refuse
+from point_diffusion.cli import as_typed, refusing
 from point_diffusion.config import UsageError, first_line
 from point_diffusion.runs import claim, stored_config
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    # Hydra turns an Exception in its callbacks into a warning; SystemExit gets through
-    try:
-        yield
-    except UsageError as error:
-        refuse(str(error))
 
 
 class Doorkeeper(Callback):
@@ -32,7 +21,7 @@ class Doorkeeper(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the config, fetch the stored settings of a run to resume, and claim the run's folder."""
-        with _refusing(), read_write(config), open_dict(config):
+        with refusing(), read_write(config), open_dict(config):
             if config.resume is not None:
                 folder = _take_up(config)
                 prepare(config)
@@ -43,7 +32,7 @@ class Doorkeeper(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Claim the sweep's folder, and name its jobs by what is swept alone."""
-        with _refusing():
+        with refusing():
             if config.resume is not None:
                 raise UsageError(f"resume={config.resume}: goes on with one run; a sweep makes new ones")
             overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))

@@ -1,14 +1,24 @@
 """Run folders: how a new one gets its name, where past ones are, and what is in their checkpoints."""
 
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.config import UsageError, first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from point_diffusion.diffusion import Diffusion
+    from point_diffusion.samplers import Sampler
+    from point_diffusion.schedule import NoiseSchedule
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # what a stored config may make us import
@@ -85,6 +95,133 @@ def _targets(node: Any) -> Iterator[str]:
     if isinstance(node, list):
         for each in node:
             yield from _targets(each)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run.
+
+    Attributes:
+        path: its checkpoint.
+        config: its settings, as plain numbers.
+        diffusion: the model, with the averaged weights.
+    """
+
+    path: Path
+    config: DictConfig
+    diffusion: "Diffusion"
+
+    @property
+    def schedule(self) -> "NoiseSchedule":
+        """The forward process."""
+        return self.diffusion.schedule
+
+    def sampler(
+        self, sampler: "str | Sampler | None" = None, num_inference_steps: int | None = None, **options: Any
+    ) -> "Sampler":
+        """A sampler: the run's own, or that one, with these options changed.
+
+        Args:
+            sampler: None, a name in :data:`point_diffusion.samplers.SAMPLERS`, or an object.
+            num_inference_steps: network calls; None leaves them as they are.
+            **options: of that sampler: ``start``, ``eta``, ``variance_type``.
+
+        Raises:
+            ValueError: there is no such sampler, or an option has a wrong value.
+            TypeError: the sampler has no such option.
+        """
+        from point_diffusion.samplers import SAMPLERS
+
+        if num_inference_steps is not None:
+            options["num_inference_steps"] = num_inference_steps
+        if isinstance(sampler, str):
+            if sampler not in SAMPLERS:
+                raise ValueError(f"sampler={sampler}: must be one of {', '.join(SAMPLERS)}")
+            return SAMPLERS[sampler](**options)
+        return replace(sampler or self.diffusion.sampler, **options)
+
+    def sample(
+        self,
+        num_samples: int,
+        seed: int = 0,
+        sampler: "str | Sampler | None" = None,
+        num_inference_steps: int | None = None,
+        **sampler_options: Any,
+    ) -> "Tensor":
+        """New points, by any sampler.
+
+        Args:
+            num_samples: how many, at least 1.
+            seed: the same points for the same seed.
+            sampler: see :meth:`sampler`, as for the rest.
+            num_inference_steps: network calls.
+            **sampler_options: of that sampler.
+
+        Returns:
+            Shape (num_samples, dim), in the data's own units.
+
+        Raises:
+            ValueError: a value is wrong, or the sampler can't sample this model.
+        """
+        chosen = self.sampler(sampler, num_inference_steps, **sampler_options)
+        return self.diffusion.sample(num_samples, seed, chosen)
+
+    def train_points(self) -> "np.ndarray":
+        """The points that it was trained on: shape (num_points, dim), in the data's own units."""
+        data = self.config.data
+        return self._draw(data.num_points, data.seed)
+
+    def truth(self, num_points: int) -> "np.ndarray":
+        """Fresh points of the law that the training points come from: shape (num_points, dim)."""
+        from point_diffusion.seeds import derive_seed
+
+        return self._draw(num_points, derive_seed(self.config.data.seed, "truth") % 2**32)
+
+    def _draw(self, num_points: int, seed: int) -> "np.ndarray":
+        from point_diffusion.shapes import SHAPES
+
+        return SHAPES[self.config.data.shape](num_points, self.config.data.noise, seed)
+
+
+def load_run(path: str | Path) -> Run:
+    """A trained run, from its folder (its ``last.ckpt``) or from a checkpoint.
+
+    Raises:
+        UsageError: there is none, or its checkpoint can't be used.
+    """
+    from point_diffusion.diffusion import Diffusion
+
+    file = find_checkpoint(str(path), "run")
+    checkpoint = read_checkpoint(file, "run")
+    config = checkpoint["hyper_parameters"]["config"]
+    prefix = "diffusion."
+    state = {
+        name[len(prefix) :]: value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
+    }
+    try:
+        diffusion = Diffusion.from_config(config)
+        diffusion.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"run={path}: its weights don't fit its settings ({first_line(error)})") from None
+    return Run(file, OmegaConf.create(config), diffusion.eval())
+
+
+def newest_run(outputs: Path) -> Path:
+    """The folder of the run that finished last.
+
+    Raises:
+        UsageError: none has.
+    """
+    finished = []
+    for file in outputs.glob("**/metrics.json"):
+        try:
+            if json.loads(file.read_text())["finished"]:
+                finished.append((file.stat().st_mtime, file.parent))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not one of ours, or half a file of a broken disk
+    if not finished:
+        raise UsageError(f"run: must be given, no run has finished in {outputs}")
+    return max(finished)[1]
 
 
 def claim(folder: Path) -> Path:

@@ -83,6 +83,23 @@ class NoiseSchedule(nn.Module):
         """The noise level at step ``t`` (0 ... T - 1), in float64; t = -1 is the clean data."""
         return CLEAN if t < 0 else Level(self._signal[t].item(), self._sigma[t].item())
 
+    def levels(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Signal and sigma at many steps, to be multiplied with points.
+
+        Args:
+            t: shape (B,) or (1,), int64, in [0, T).
+            like: shape (B, ...), the points; float64 points get float64 numbers.
+
+        Returns:
+            Two tensors of shape (B, 1, ...) or (1, 1, ...), of the dtype and device of ``like``.
+        """
+        shape = (-1,) + (1,) * (like.ndim - 1)
+        if like.dtype == torch.float64:
+            signal, sigma = self._signal.to(like.device), self._sigma.to(like.device)
+        else:
+            signal, sigma = self.sqrt_alphas_cumprod, self.sqrt_one_minus_alphas_cumprod
+        return signal[t].view(shape).to(like.dtype), sigma[t].view(shape).to(like.dtype)
+
     def add_noise(self, x_0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t in closed form (Ho et al. 2020, eq. 4).
 
@@ -91,9 +108,7 @@ class NoiseSchedule(nn.Module):
             noise: the same shape, standard normal.
             t: shape (B,) or (1,), int64, in [0, T).
         """
-        shape = (-1,) + (1,) * (x_0.ndim - 1)
-        signal = self.sqrt_alphas_cumprod[t].view(shape)
-        sigma = self.sqrt_one_minus_alphas_cumprod[t].view(shape)
+        signal, sigma = self.levels(t, x_0)
         return signal * x_0 + sigma * noise
 
 

@@ -1,0 +1,20 @@
+"""How good a run's samples are: python scripts/evaluate.py --help."""
+
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from point_diffusion.cli import refusing, run
+from point_diffusion.evaluate import evaluate, evaluate_problems
+
+
+@hydra.main(version_base=None, config_path="../conf", config_name="evaluate")
+def main(config: DictConfig) -> list[dict[str, Any]]:
+    """One table; the rest stands in point_diffusion.evaluate."""
+    with refusing():
+        return evaluate(config)
+
+
+if __name__ == "__main__":
+    run(main, evaluate_problems)

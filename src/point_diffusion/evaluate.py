@@ -1,0 +1,99 @@
+"""How good one trained run's samples are, by any sampler and number of steps."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.config import UsageError
+from point_diffusion.runs import Run, load_run, newest_run
+
+
+def evaluate(config: DictConfig) -> list[dict[str, Any]]:
+    """Sample a run as ``config`` says, compare with the truth, and print a table.
+
+    Args:
+        config: composed from ``conf/evaluate.yaml``.
+
+    Returns:
+        The table's rows: ``sampler, num_inference_steps, energy_distance, equivalent_sample_size``; in the last
+        one the training set stands in the samples' place.
+
+    Raises:
+        UsageError: a value is wrong, or there is no such run.
+    """
+    wrong = list(evaluate_problems(config))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    run = load_run(config.run if config.run is not None else newest_run(Path(config.output_dir)))
+    samplers = list(_samplers(config, run))  # wrong options show before the work begins
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from point_diffusion.metrics import energy_distance, equivalent_sample_size
+
+    truth = run.truth(2 * config.num_samples)
+    rows = []
+    for name, sampler in samplers:
+        points = run.diffusion.sample(config.num_samples, config.seed, sampler).numpy()
+        calls = len(sampler.timesteps(run.schedule))
+        rows.append(_row(name, calls, energy_distance(points, truth), equivalent_sample_size(points, truth)))
+    train = run.train_points()
+    worth = equivalent_sample_size(train, truth, empirical=True)
+    rows.append(_row("the training set", None, energy_distance(train, truth, empirical=True), worth))
+
+    table = Table(caption=f"{config.num_samples:,} samples of {run.path}", caption_justify="left")
+    table.add_column("sampler")
+    for title in ("calls", "energy distance² ⋅ 10⁴", "worth points"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        steps, size = row["num_inference_steps"], row["equivalent_sample_size"]
+        shown = f"{size:,.0f}" if size < config.num_samples else f"over {config.num_samples:,}"
+        distance = f"{1e4 * row['energy_distance']:.2f}"
+        table.add_row(row["sampler"], "" if steps is None else str(steps), distance, shown)
+    Console().print(table)
+    return rows
+
+
+def evaluate_problems(config: DictConfig) -> Iterator[str]:
+    """One line for each value that is wrong in itself."""
+    for key, least in (("num_samples", 2), ("seed", 0)):
+        if not isinstance(config[key], int) or isinstance(config[key], bool) or config[key] < least:
+            yield f"{key}={config[key]}: must be an integer of at least {least}"
+    if not isinstance(config.curve, bool):
+        yield f"curve={config.curve}: must be true or false"
+
+
+def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
+    from point_diffusion.samplers import SAMPLERS
+
+    options: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
+    given = {name: value for name, value in options.items() if value is not None}
+    if not config.curve:
+        yield given.get("name", run.config.sampler.name), _sampler(run, given)
+        return
+    for name in SAMPLERS:
+        for steps in config.curve_steps:
+            if steps <= run.schedule.num_step:
+                yield name, _sampler(run, {"name": name, "num_inference_steps": steps})
+
+
+def _sampler(run: Run, given: Mapping[str, Any]) -> Any:
+    options = dict(given)
+    try:
+        sampler = run.sampler(options.pop("name", None), **options)
+        run.diffusion.check_sampler(sampler)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"sampler: {error}") from None
+    return sampler
+
+
+def _row(name: str, calls: int | None, distance: float, size: float) -> dict[str, Any]:
+    return {
+        "sampler": name,
+        "num_inference_steps": calls,
+        "energy_distance": distance,
+        "equivalent_sample_size": size,
+    }

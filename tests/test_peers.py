@@ -1,0 +1,126 @@
+"""Hugging Face diffusers as a peer: the same betas, and whole trajectories on the same noise and timesteps.
+
+Where we differ on purpose: diffusers clips x_0 to [-1, 1] by default, which cuts points of unit scale (off here);
+here); its DDIM can't take both ends of the steps, so its spacing is taken over; at SNR 0 its samplers go on with
+numbers that mean nothing, while our DDIM and DPM-Solver++ refuse (cosine betas with epsilon) and our DDPM, which
+goes by epsilon alone, is compared with the paper's formula (below, and in test_samplers).
+"""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+
+from point_diffusion.diffusion import Diffusion
+from point_diffusion.network import MLPDiffusion
+from point_diffusion.samplers import DDIM, DDPM, DPMSolver
+from point_diffusion.schedule import build_schedule
+
+NAMES = {"sigmoid": "sigmoid", "linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}
+KINDS = ["epsilon", "sample", "v_prediction"]
+CASES = [(name, kind) for name in NAMES for kind in KINDS if (name, kind) != ("cosine", "epsilon")]
+T = 100
+
+
+def schedule_and_peer(name, peer, **options):
+    ends = {} if name == "cosine" else {"beta_start": 1e-3, "beta_end": 0.1}
+    ours = build_schedule({"name": name, "num_step": T, **ends})
+    return ours, peer(T, trained_betas=ours.betas.tolist(), **options)  # not all of them know sigmoid
+
+
+def model(schedule, kind):
+    torch.manual_seed(0)
+    return Diffusion(schedule, MLPDiffusion(T, num_units=32, embedding_init_scale=0.1), prediction_type=kind)
+
+
+@torch.no_grad()
+def ours(diffusion, sampler, x):
+    draws = torch.Generator().manual_seed(5)
+    return [state for _, state in sampler.trajectory(diffusion.schedule, diffusion.predict, x, draws)]
+
+
+@torch.no_grad()
+def theirs(diffusion, peer, x, **options):
+    draws = torch.Generator().manual_seed(5)
+    states = [x]
+    for t in peer.timesteps:
+        output = diffusion.network(x, t.long().view(1))
+        x = peer.step(output, t, x, generator=draws, **options).prev_sample
+        states.append(x)
+    return states
+
+
+def assert_same(a, b):
+    assert len(a) == len(b)
+    for mine, other in zip(a, b, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def start():
+    return torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("num_step", [10, 100, 1000])
+@pytest.mark.parametrize("name", NAMES)
+def test_betas(name, num_step):
+    ends = {} if name == "cosine" else {"beta_start": 1e-4, "beta_end": 0.02}
+    schedule = build_schedule({"name": name, "num_step": num_step, **ends})
+    peer = DDPMScheduler(num_step, beta_schedule=NAMES[name], **ends)
+    torch.testing.assert_close(schedule.betas, peer.betas, rtol=0, atol=1e-6)
+    torch.testing.assert_close(schedule.alphas_cumprod, peer.alphas_cumprod, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [T, 13])
+@pytest.mark.parametrize("variance_type", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_ddpm(start, name, kind, variance_type, n):
+    options = {"variance_type": variance_type, "prediction_type": kind, "clip_sample": False}
+    schedule, peer = schedule_and_peer(name, DDPMScheduler, **options)
+    sampler = DDPM(num_inference_steps=n, variance_type=variance_type)
+    peer.set_timesteps(timesteps=sampler.timesteps(schedule))
+    diffusion = model(schedule, kind)
+    assert_same(ours(diffusion, sampler, start), theirs(diffusion, peer, start))
+
+
+@pytest.mark.parametrize("n", [T, 10])
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_ddim(start, name, kind, eta, n):
+    options = {"prediction_type": kind, "clip_sample": False, "timestep_spacing": "trailing"}
+    schedule, peer = schedule_and_peer(name, DDIMScheduler, **options)
+    peer.set_timesteps(n)
+
+    class Trailing(DDIM):
+        def timesteps(self, schedule):
+            return peer.timesteps.tolist()
+
+    diffusion = model(schedule, kind)
+    assert_same(ours(diffusion, Trailing(eta=eta), start), theirs(diffusion, peer, start, eta=eta))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 20, T])
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_dpm_solver(start, name, kind, n):
+    options = {"prediction_type": kind, "algorithm_type": "dpmsolver++", "solver_order": 2}
+    schedule, peer = schedule_and_peer(name, DPMSolverMultistepScheduler, **options)
+    sampler = DPMSolver(num_inference_steps=n)
+    peer.set_timesteps(timesteps=sampler.timesteps(schedule))
+    diffusion = model(schedule, kind)
+    assert_same(ours(diffusion, sampler, start), theirs(diffusion, peer, start))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ddpm_with_large_variance_is_the_tutorials_chain_without_its_last_noise(start, name):
+    schedule, _ = schedule_and_peer(name, DDPMScheduler)
+    diffusion = model(schedule, "epsilon").double()
+    draws, x = torch.Generator().manual_seed(5), start.double()
+    betas = schedule.betas.double()
+    alphas_cumprod = (1 - betas).cumprod(0)
+    with torch.no_grad():
+        for t in reversed(range(T)):
+            epsilon = diffusion.network(x, torch.tensor([t]))
+            x = (x - betas[t] / (1 - alphas_cumprod[t]).sqrt() * epsilon) / (1 - betas[t]).sqrt()
+            if t > 0:
+                x = x + betas[t].sqrt() * torch.randn(x.shape, generator=draws, dtype=x.dtype)
+    end = ours(diffusion, DDPM(variance_type="fixed_large"), start.double())[-1]
+    torch.testing.assert_close(end, x, rtol=1e-4, atol=1e-4)
