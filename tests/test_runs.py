@@ -81,7 +81,7 @@ def test_a_matched_start_has_the_moments_of_the_noised_data(run):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"sampler": "euler"}, ValueError, "sampler=euler: must be one of ddpm, ddim, dpm_solver"),
+        ({"sampler": "euler"}, ValueError, "name=euler: must be one of ddpm, ddim, dpm_solver"),
         ({"num_inference_steps": 11}, ValueError, "num_inference_steps=11"),
         ({"num_inference_steps": 0}, ValueError, "num_inference_steps=0"),
         ({"eta": 2.0}, ValueError, "eta=2.0"),

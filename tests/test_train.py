@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from point_diffusion.data import PointSetDataModule
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.figures import pixels, reverse_process
 from point_diffusion.module import DiffusionModule
+from point_diffusion.runs import load_run
+from point_diffusion.samplers import SAMPLERS, Sampler
 from point_diffusion.seeds import derive_seed, generator
 from point_diffusion.train import train
 
@@ -321,3 +324,47 @@ def test_training_leaves_the_callers_random_state_alone(small_train):
     before = torch.get_rng_state()
     small_train("trainer.max_epochs=1")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_new_sampler_is_one_class_with_one_step(small_train):
+    @dataclass(frozen=True)
+    class Jump(Sampler, name="jump"):
+        """To the predicted x_0 at once."""
+
+        def step(self, now, to, previous, draw_noise):
+            return now.x_0
+
+    try:
+        _, folder = small_train("sampler=dpm_solver", "sampler.name=jump")
+        run = load_run(folder)
+        assert run.diffusion.sampler == Jump()
+        assert run.sample(5, num_inference_steps=2).shape == (5, 2)
+    finally:
+        del SAMPLERS["jump"]
+
+
+def test_the_health_check_is_logged_and_in_the_metrics(small_train, caplog):
+    caplog.set_level("INFO")
+    metrics, _ = small_train()
+    assert "schedule.alphas_cumprod_end=1e-4 cures it" in caplog.text
+    assert metrics["prior_kl"] > 0.5
+    assert metrics["sqrt_alphas_cumprod_T"] > 0.9
+    cured, _ = small_train("schedule.alphas_cumprod_end=1e-4")
+    assert cured["prior_kl"] < 1e-6
+    assert cured["sqrt_alphas_cumprod_T"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["schedule=linear", "sampler=ddim", "sampler.eta=0.5"],
+        ["schedule=scaled_linear", "sampler=ddpm"],
+        ["schedule=cosine", "sampler=dpm_solver", "sampler.num_inference_steps=5", "sampler.start=matched"],
+        ["schedule=betas", "schedule.betas=[0.1,0.1,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2]", "sampler=ddim"],
+    ],
+)
+def test_parts_mix_freely(small_train, kind, parts):
+    metrics, folder = small_train(*parts, f"module.prediction_type={kind}", "trainer.max_epochs=1")
+    assert math.isfinite(metrics["val_loss"])
+    assert load_run(folder).sample(20).isfinite().all()

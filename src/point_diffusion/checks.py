@@ -183,8 +183,16 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
     except ValueError as error:
         yield f"schedule.{error}"
         return
-    if wrong := undefined_x_0(schedule, config.module.prediction_type, build_sampler(config.sampler)):
-        yield f"sampler={config.sampler.name}: {wrong}"
+    try:
+        sampler = build_sampler(OmegaConf.to_container(config.sampler, resolve=True))  # type: ignore[arg-type]
+        sampler.timesteps(schedule)
+    except ValueError as error:
+        yield f"sampler.{error}"
+    except TypeError as error:
+        yield f"sampler: {error}"
+    else:
+        if wrong := undefined_x_0(schedule, config.module.prediction_type, sampler):
+            yield f"sampler={config.sampler.name}: {wrong}"
 
 
 def _hardware_problems(config: DictConfig) -> Iterator[str]:

@@ -100,7 +100,7 @@ class Module:
 class Sampler:
     """The way back from noise to points."""
 
-    name: str = key("which sampler", choices=("ddpm", "ddim", "dpm_solver"))
+    name: str = key("which sampler")
     num_inference_steps: int | None = key("network calls, up to num_step; null: all steps", at_least=1)
     start: str = key("x_T from N(0, I), or with the moments of q(x_T)", choices=("normal", "matched"))
     eta: float = key("ddim: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1)
@@ -169,7 +169,7 @@ SECTIONS: dict[str, type] = {
     "trainer": Trainer,
 }
 # sections that hold more than their schema, checked by what they are handed to
-OPEN = {"", "optimizer", "trainer"}
+OPEN = {"", "sampler", "optimizer", "trainer"}
 # sections that may be switched off by null
 OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.checkpoint"}
 

@@ -34,7 +34,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
 
     from point_diffusion.metrics import energy_distance, equivalent_sample_size
 
-    truth = run.truth(2 * config.num_samples)
+    truth = run.truth(max(2 * config.num_samples, 200_000))
     rows = []
     for name, sampler in samplers:
         points = run.diffusion.sample(config.num_samples, config.seed, sampler).numpy()
@@ -44,7 +44,9 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     worth = equivalent_sample_size(train, truth, empirical=True)
     rows.append(_row("the training set", None, energy_distance(train, truth, empirical=True), worth))
 
-    table = Table(caption=f"{config.num_samples:,} samples of {run.path}", caption_justify="left")
+    console = Console()
+    console.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False)
+    table = Table()
     table.add_column("sampler")
     for title in ("calls", "energy distance² ⋅ 10⁴", "worth points"):
         table.add_column(title, justify="right")
@@ -53,7 +55,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
         shown = f"{size:,.0f}" if size < config.num_samples else f"over {config.num_samples:,}"
         distance = f"{1e4 * row['energy_distance']:.2f}"
         table.add_row(row["sampler"], "" if steps is None else str(steps), distance, shown)
-    Console().print(table)
+    console.print(table)
     return rows
 
 

@@ -130,14 +130,12 @@ class Run:
             ValueError: there is no such sampler, or an option has a wrong value.
             TypeError: the sampler has no such option.
         """
-        from point_diffusion.samplers import SAMPLERS
+        from point_diffusion.samplers import build_sampler
 
         if num_inference_steps is not None:
             options["num_inference_steps"] = num_inference_steps
         if isinstance(sampler, str):
-            if sampler not in SAMPLERS:
-                raise ValueError(f"sampler={sampler}: must be one of {', '.join(SAMPLERS)}")
-            return SAMPLERS[sampler](**options)
+            return build_sampler({"name": sampler, **options})
         return replace(sampler or self.diffusion.sampler, **options)
 
     def sample(

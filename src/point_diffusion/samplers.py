@@ -28,9 +28,12 @@ class State(NamedTuple):
     epsilon: Tensor
 
 
+SAMPLERS: dict[str, "type[Sampler]"] = {}
+
+
 @dataclass(frozen=True)
 class Sampler(ABC):
-    """A way from x_T to x_0.
+    """A way from x_T to x_0. A subclass gives its name, ``class DDIM(Sampler, name="ddim")``, and its step.
 
     Args:
         num_inference_steps: network calls, from 1 to the schedule's ``num_step``; None means all of them.
@@ -45,6 +48,10 @@ class Sampler(ABC):
 
     num_inference_steps: int | None = None
     start: str = "normal"
+
+    def __init_subclass__(cls, name: str | None = None) -> None:
+        if name is not None:
+            SAMPLERS[name] = cls
 
     def __post_init__(self) -> None:
         _one_of("start", self.start, ("normal", "matched"))
@@ -102,7 +109,7 @@ class Sampler(ABC):
 
 
 @dataclass(frozen=True)
-class DDPM(Sampler):
+class DDPM(Sampler, name="ddpm"):
     """Ancestral sampling (Ho et al. 2020, algorithm 2), on any subset of the steps.
 
     Between levels t > s the single beta is 1 - alpha-bar_t / alpha-bar_s; the mean is eq. 11's, and no noise is
@@ -133,7 +140,7 @@ class DDPM(Sampler):
 
 
 @dataclass(frozen=True)
-class DDIM(Sampler):
+class DDIM(Sampler, name="ddim"):
     """Implicit models (Song et al. 2021, eq. 12): from nothing random to DDPM, by one number.
 
     Args:
@@ -155,7 +162,7 @@ class DDIM(Sampler):
 
 
 @dataclass(frozen=True)
-class DPMSolver(Sampler):
+class DPMSolver(Sampler, name="dpm_solver"):
     """DPM-Solver++(2M): second order, multistep, deterministic (Lu et al. 2022, algorithm 2).
 
     It extrapolates x_0 over the log-SNR from this step and the one before. The first step, which has none before
@@ -203,10 +210,14 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
 
 
-SAMPLERS: dict[str, type[Sampler]] = {"ddpm": DDPM, "ddim": DDIM, "dpm_solver": DPMSolver}
-
-
 def build_sampler(config: Mapping[str, Any]) -> Sampler:
-    """The sampler that a config's ``sampler`` section describes."""
+    """The sampler of a config's ``sampler`` section: ``name`` picks the class, the rest are its arguments.
+
+    Raises:
+        ValueError: there is no such sampler, or an argument has a wrong value.
+        TypeError: the sampler has no such argument.
+    """
     options = dict(config)
-    return SAMPLERS[options.pop("name")](**options)
+    name = options.pop("name")
+    _one_of("name", name, tuple(SAMPLERS))
+    return SAMPLERS[name](**options)
