@@ -30,19 +30,19 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
 
     from rich.console import Console
+    from rich.progress import track
     from rich.table import Table
 
-    from point_diffusion.metrics import energy_distance, equivalent_sample_size
+    from point_diffusion.metrics import energy_distance, mean_distance
 
     truth = run.truth(max(2 * config.num_samples, 200_000))
+    spread = mean_distance(truth)
     rows = []
-    for name, sampler in samplers:
+    for name, sampler in track(samplers, "Sampling", console=Console(stderr=True), transient=True):
         points = run.diffusion.sample(config.num_samples, config.seed, sampler).numpy()
-        calls = len(sampler.timesteps(run.schedule))
-        rows.append(_row(name, calls, energy_distance(points, truth), equivalent_sample_size(points, truth)))
-    train = run.train_points()
-    worth = equivalent_sample_size(train, truth, empirical=True)
-    rows.append(_row("the training set", None, energy_distance(train, truth, empirical=True), worth))
+        rows.append(_row(name, len(sampler.timesteps(run.schedule)), energy_distance(points, truth), spread))
+    distance = energy_distance(run.train_points(), truth, empirical=True)
+    rows.append(_row("the training set", None, distance, spread))
 
     console = Console()
     console.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False)
@@ -53,8 +53,8 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     for row in rows:
         steps, size = row["num_inference_steps"], row["equivalent_sample_size"]
         shown = f"{size:,.0f}" if size < config.num_samples else f"over {config.num_samples:,}"
-        distance = f"{1e4 * row['energy_distance']:.2f}"
-        table.add_row(row["sampler"], "" if steps is None else str(steps), distance, shown)
+        scaled = f"{1e4 * row['energy_distance']:.2f}"
+        table.add_row(row["sampler"], "" if steps is None else str(steps), scaled, shown)
     console.print(table)
     return rows
 
@@ -92,10 +92,12 @@ def _sampler(run: Run, given: Mapping[str, Any]) -> Any:
     return sampler
 
 
-def _row(name: str, calls: int | None, distance: float, size: float) -> dict[str, Any]:
+def _row(name: str, calls: int | None, distance: float, spread: float) -> dict[str, Any]:
+    from point_diffusion.metrics import worth
+
     return {
         "sampler": name,
         "num_inference_steps": calls,
         "energy_distance": distance,
-        "equivalent_sample_size": size,
+        "equivalent_sample_size": worth(distance, spread),
     }

@@ -9,6 +9,8 @@ vector's length is pi/2 times its mean absolute projection over all angles, so t
 of one-dimensional ones.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -29,7 +31,36 @@ def energy_distance(x: ArrayLike, y: ArrayLike, empirical: bool = False) -> floa
     Raises:
         ValueError: the arrays are not such points.
     """
-    return _distance_and_spread(_points(x), _points(y), empirical)[0]
+    x, y = _points(x), _points(y)
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"points of different dimension: {x.shape[1]} and {y.shape[1]}")
+    center = y.mean(axis=0)  # sums of small numbers lose less
+    n, m = len(x), len(y)
+
+    def one_dimensional(x: np.ndarray, y: np.ndarray) -> float:
+        within_x, within_y = _sum_over_pairs(x), _sum_over_pairs(y)
+        between = _sum_over_pairs(np.concatenate([x, y])) - within_x - within_y
+        pairs_x = n * (n if empirical else n - 1)
+        return 2 * between / (n * m) - 2 * within_x / pairs_x - 2 * within_y / (m * (m - 1))
+
+    return _mean_over_angles(one_dimensional, x - center, y - center)
+
+
+def mean_distance(x: ArrayLike) -> float:
+    """E|X - X'|, the mean distance of two different points, as an unbiased estimate.
+
+    Args:
+        x: shape (n, dim), dim 1 or 2; at least two points, all finite.
+
+    Returns:
+        A length in the units of the points.
+
+    Raises:
+        ValueError: the array is not such points.
+    """
+    x = _points(x)
+    n = len(x)
+    return _mean_over_angles(lambda x: 2 * _sum_over_pairs(x) / (n * (n - 1)), x - x.mean(axis=0))
 
 
 def equivalent_sample_size(x: ArrayLike, reference: ArrayLike, empirical: bool = False) -> float:
@@ -48,31 +79,21 @@ def equivalent_sample_size(x: ArrayLike, reference: ArrayLike, empirical: bool =
     Raises:
         ValueError: the arrays are not points of dimension 1 or 2.
     """
-    distance, spread = _distance_and_spread(_points(x), _points(reference), empirical)
+    return worth(energy_distance(x, reference, empirical), mean_distance(reference))
+
+
+def worth(distance: float, spread: float) -> float:
+    """The equivalent sample size at a squared energy distance from a truth with E|X - X'| = ``spread``."""
     return spread / distance if distance > 0 else float("inf")
 
 
-def _distance_and_spread(x: np.ndarray, y: np.ndarray, empirical: bool) -> tuple[float, float]:
-    """Squared energy distance, and E|Y - Y'|."""
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(f"points of different dimension: {x.shape[1]} and {y.shape[1]}")
-    center = y.mean(axis=0)  # sums of small numbers lose less
-    x, y = x - center, y - center
-    if x.shape[1] == 1:
-        return _one_dimensional(x[:, 0], y[:, 0], empirical)
+def _mean_over_angles(one_dimensional: Callable[..., float], *sets: np.ndarray) -> float:
+    if sets[0].shape[1] == 1:
+        return one_dimensional(*(each[:, 0] for each in sets))
     angles = np.pi * np.arange(NUM_ANGLES) / NUM_ANGLES
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    each = [_one_dimensional(x @ direction, y @ direction, empirical) for direction in directions]
-    distance, spread = np.pi / 2 * np.mean(each, axis=0)
-    return float(distance), float(spread)
-
-
-def _one_dimensional(x: np.ndarray, y: np.ndarray, empirical: bool) -> tuple[float, float]:
-    n, m = len(x), len(y)
-    within_x, within_y = _sum_over_pairs(x), _sum_over_pairs(y)
-    between = _sum_over_pairs(np.concatenate([x, y])) - within_x - within_y
-    spread = 2 * within_y / (m * (m - 1))
-    return 2 * between / (n * m) - 2 * within_x / (n * (n if empirical else n - 1)) - spread, spread
+    values = [one_dimensional(*(each @ direction for each in sets)) for direction in directions]
+    return float(np.pi / 2 * np.mean(values))
 
 
 def _sum_over_pairs(x: np.ndarray) -> float:
