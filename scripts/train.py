@@ -3,8 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
-from point_diffusion.checks import problems
 from point_diffusion.cli import run
+from point_diffusion.preflight import problems
 from point_diffusion.train import train
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import SMALL, assert_same_tensors, load
 from point_diffusion.config import UsageError
@@ -99,7 +101,10 @@ def test_tensorboard_has_the_curves_at_their_optimiser_steps(small_train):
     assert curve["lr"][5] == pytest.approx(1e-3)
     assert [e.step for e in log.Images("forward")] == [0]
     assert [e.step for e in log.Images("reconstruction")] == [10, 20]
-    assert "_hparams_/session_start_info" in log.Tags()["tensors"] or log.summary_metadata
+    start = HParamsPluginData.FromString(log.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
+    hparams = start.session_start_info.hparams
+    assert hparams["model.num_units"].number_value == 16
+    assert hparams["schedule.name"].string_value == "sigmoid"
 
 
 def test_training_learns(small_train):
@@ -368,3 +373,35 @@ def test_parts_mix_freely(small_train, kind, parts):
     metrics, folder = small_train(*parts, f"module.prediction_type={kind}", "trainer.max_epochs=1")
     assert math.isfinite(metrics["val_loss"])
     assert load_run(folder).sample(20).isfinite().all()
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine"])
+def test_going_on_with_another_learning_rate_takes_it(small_train, scheduler):
+    base = [f"lr_scheduler={scheduler}", "trainer.max_epochs=8"]
+    _, first = small_train(*base, "+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1")
+    changed = ["optimizer.lr=0.004", "+optimizer.weight_decay=0.01", f"ckpt_path={first}"]
+    _, second = small_train(*base, *changed)
+    curve = [e.value for e in events(second).Scalars("lr")]
+    cosine = [0.5 + 0.5 * math.cos(math.pi * epoch / 8) for epoch in range(2, 9)]
+    expected = [4e-3 * (each if scheduler == "cosine" else 1) for each in cosine]
+    assert curve == pytest.approx(expected, abs=1e-9)
+    (state,) = load(second / "checkpoints/last.ckpt")["optimizer_states"]
+    assert state["param_groups"][0]["weight_decay"] == 0.01
+
+
+def test_a_diverged_run_says_so_and_does_not_count_as_finished(small_train, tmp_path):
+    with pytest.raises(UsageError, match="diverged"):
+        small_train("optimizer.name=SGD", "optimizer.lr=100", "trainer.gradient_clip_val=null")
+    (file,) = tmp_path.glob("outputs/runs/*/*/metrics.json")
+    assert json.loads(file.read_text())["finished"] is False
+
+
+def test_a_run_called_from_python_leaves_the_same_files(small_train, tmp_path, config):
+    _, folder = small_train()
+    assert "epoch 4/4" in (folder / "train.log").read_text()
+    stored = OmegaConf.load(folder / ".hydra/config.yaml")
+    assert stored.model.num_units == 16
+    train(config(*SMALL, f"output_dir={tmp_path}/outputs", f"resume={folder}", "trainer.max_epochs=6"))
+    assert OmegaConf.load(folder / ".hydra/config.yaml").trainer.max_epochs == 6
+    assert load(folder / "checkpoints/last.ckpt")["epoch"] == 5
+    assert len(list(tmp_path.glob("outputs/runs/*/*"))) == 1

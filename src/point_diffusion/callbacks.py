@@ -1,10 +1,7 @@
-"""What happens beside training: averaging, pictures, checkpoints, the bar. They call, they don't compute."""
+"""What happens beside training: averaging, pictures, checkpoints. They call, they don't compute."""
 
-import logging
 import shutil
-import sys
 import time
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, ProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from point_diffusion.seeds import derive_seed, generator
 
@@ -25,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from point_diffusion.module import DiffusionModule
-
-log = logging.getLogger(__name__)
 
 
 class EMA(WeightAveraging):
@@ -43,6 +36,11 @@ class EMA(WeightAveraging):
 
     def __init__(self, decay: float = 0.99) -> None:
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if trainer.precision == "64-true" and self._average_model is not None:
+            self._average_model.double()  # it is copied before Lightning converts the module
 
 
 class Clock(Callback):
@@ -216,73 +214,3 @@ class ReconstructionGrid(Callback):
 
 def _array(points: Tensor) -> np.ndarray:
     return points.cpu().numpy()
-
-
-class EpochProgress(ProgressBar):
-    """One bar for the whole run, with the losses and the time left; plain lines where no one can see a bar move.
-
-    A line goes to the log after each validation, and twice a minute where there is no bar.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._enabled = True
-        self._stack = ExitStack()
-
-    def disable(self) -> None:
-        self._enabled = False
-
-    def enable(self) -> None:
-        self._enabled = True
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._first, self._started = trainer.current_epoch, time.monotonic()
-        self._next_line = self._started + 30
-        self._validated = False
-        total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        live = self._enabled and sys.stderr.isatty()
-        self._stack.enter_context(logging_redirect_tqdm())
-        self._bar = self._stack.enter_context(
-            tqdm(
-                total=total,
-                initial=self._first,
-                desc="Training",
-                unit="epoch",
-                mininterval=0.25,
-                disable=not live,
-            )
-        )
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._validated = True
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # an epoch's losses are logged after its last hook for us: they are read when the next one starts
-        if trainer.current_epoch > self._first:
-            self._tick(trainer)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._tick(trainer)
-        self._stack.close()
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._stack.close()
-
-    def _tick(self, trainer: L.Trainer) -> None:
-        epochs, now = trainer.current_epoch, time.monotonic()
-        if self._validated or (self._bar.disable and self._enabled and now > self._next_line):
-            elapsed = now - self._started
-            left = elapsed / max(epochs - self._first, 1) * ((trainer.max_epochs or epochs) - epochs)
-            log.info(
-                "epoch %d/%s  %s  %s, %s left",
-                *(epochs, trainer.max_epochs, self._losses(trainer)),
-                *(tqdm.format_interval(elapsed), tqdm.format_interval(left)),
-            )
-            self._validated, self._next_line = False, now + 30
-        if not self._bar.disable and now - self._bar.last_print_t > self._bar.mininterval:
-            self._bar.set_postfix_str(self._losses(trainer), refresh=False)
-        self._bar.update(epochs - self._bar.n)
-
-    def _losses(self, trainer: L.Trainer) -> str:
-        metrics = trainer.callback_metrics
-        return "  ".join(f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics)

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.config import UsageError, first_line, nearest, reference
-from point_diffusion.runs import CHECKOUT
+from point_diffusion.folders import CHECKOUT
 
 CONF = CHECKOUT / "conf"
+FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
 PATH_KEYS = (
     "run",
     "ckpt_path",
@@ -51,6 +53,8 @@ def run(main: Callable[[], Any], problems: Problems) -> None:
         problems: names the wrong values of that config, a line each.
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    if full_error:
+        os.environ[FULL_ERROR] = "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the printing is ours
     # -m first: argparse takes no flag between the overrides
     arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
@@ -64,9 +68,13 @@ def run(main: Callable[[], Any], problems: Problems) -> None:
             raise
         if lines := explain(sys.argv[1:], problems):
             refuse("\n".join(lines))
-        known = isinstance(error, (HydraException, OmegaConfBaseException))
-        text = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
-        refuse(f"{text} (HYDRA_FULL_ERROR=1 shows where)", code=1)
+        refuse(_bug(error), code=1)
+
+
+def _bug(error: Exception) -> str:
+    known = isinstance(error, (HydraException, OmegaConfBaseException))
+    text = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
+    return f"{text} (HYDRA_FULL_ERROR=1 shows where)"
 
 
 def refuse(text: str, code: int = 2) -> NoReturn:
@@ -78,14 +86,15 @@ def refuse(text: str, code: int = 2) -> NoReturn:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Refuse at once on a UsageError, by SystemExit.
-
-    Hydra turns an Exception of its callbacks into a warning, and puts a line of its own before that of a job.
-    """
+    """Refuse at once, by SystemExit: Hydra turns an Exception of its callbacks into a warning, and goes on."""
     try:
         yield
     except UsageError as error:
         refuse(str(error))
+    except Exception as error:
+        if os.environ.get(FULL_ERROR):
+            traceback.print_exc()
+        refuse(_bug(error), code=1)
 
 
 def as_typed(argument: str) -> str:
@@ -118,12 +127,13 @@ def explain(arguments: list[str], problems: Problems) -> list[str]:
         groups = {path.name for path in CONF.iterdir() if path.is_dir()}
         overrides.sort(key=lambda text: text.lstrip("+~").partition("=")[0] not in groups)
         for override in overrides:
+            single = override
             try:
                 for single in _choices(override, multirun):
                     compose(name, [*good, single], return_hydra_config=True)
                 good.append(single)
             except Exception as wrong:  # Hydra refuses some choices by a bare ValueError
-                lines.append(_explain_one(override, compose(name, good, return_hydra_config=True), wrong))
+                lines.append(_explain_one(single, compose(name, good, return_hydra_config=True), wrong))
         return [*lines, *problems(compose(name, good))]
 
 
@@ -137,7 +147,7 @@ def _choices(override: str, multirun: bool) -> list[str]:
 
 
 def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
-    if "=" not in override and not override.startswith("~"):
+    if not override.lstrip("+~").partition("=")[0] or ("=" not in override and not override.startswith("~")):
         return f"{override}: must be KEY=VALUE"
     key = override.lstrip("+~").partition("=")[0]
     if choices := sorted(path.stem for path in (CONF / key).glob("*.yaml")):

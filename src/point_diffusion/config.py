@@ -28,14 +28,19 @@ def key(
     at_most: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] = (),
+    required: bool = True,
 ) -> Any:
-    """A key of the schema; the bounds hold for a number and for each number of a list."""
+    """A key of the schema; the bounds hold for a number and for each number of a list.
+
+    A key that is not required belongs to some of the choices of its section only.
+    """
     bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
     return field(
         metadata={
             "doc": doc,
             "bounds": {word: bound for word, bound in bounds.items() if bound is not None},
             "choices": choices,
+            "required": required,
         }
     )
 
@@ -45,7 +50,9 @@ class Run:
     """What people touch most."""
 
     seed: int = key("draws everything but the points: weights, order, noise", at_least=0)
-    num_step: int = key("diffusion steps T; the schedule and the network's embeddings follow", at_least=1)
+    num_step: int = key(
+        "diffusion steps T; the schedule and the network's embeddings follow", at_least=1, at_most=100_000
+    )
     accelerator: str = key("where to train", choices=ACCELERATORS)
     num_threads: int = key("torch's CPU threads; more than one is a trap on a shared machine", at_least=1)
     ckpt_path: str | None = key("go on from this checkpoint, in a new folder, with the same settings")
@@ -58,9 +65,13 @@ class Data:
     """The point set."""
 
     shape: str = key("which points", choices=("s_curve",))
-    num_points: int = key("points to train on; as many again are held out", at_least=2)
-    noise: float = key("standard deviation of the noise on each coordinate, in the shape's units", at_least=0)
-    scale: float = key("the network sees points divided by this; samples are in the shape's units", above=0)
+    num_points: int = key("points to train on; as many again are held out", at_least=2, at_most=100_000_000)
+    noise: float = key(
+        "standard deviation of the noise on each coordinate, in the shape's units", at_least=0, at_most=1000
+    )
+    scale: float = key(
+        "the network sees points divided by this; samples are in the shape's units", at_least=1e-6, at_most=1e6
+    )
     seed: int = key("draws the points", at_least=0, below=2**32)
     batch_size: int = key("points a batch; the last batch of an epoch holds what is left", at_least=1)
 
@@ -71,11 +82,14 @@ class Schedule:
 
     name: str = key("the family of betas", choices=("sigmoid", "linear", "scaled_linear", "cosine", "betas"))
     num_step: int = key("diffusion steps T (num_step, the top-level key, sets it)", at_least=1)
-    beta_start: float = key("the first beta", above=0, below=1)
-    beta_end: float = key("the last beta", above=0, below=1)
-    betas: list[float] = key("schedule=betas: all of them, num_step numbers", above=0, below=1)
+    beta_start: float = key("the first beta", above=0, below=1, required=False)
+    beta_end: float = key("the last beta", above=0, below=1, required=False)
+    betas: list[float] = key("schedule=betas: all of them, num_step numbers", above=0, below=1, required=False)
     alphas_cumprod_end: float | None = key(
-        "rescale the betas so that alpha-bar at the last step is this, at every num_step", above=0, below=1
+        "rescale the betas so that alpha-bar at the last step is this, at every num_step",
+        above=0,
+        below=1,
+        required=False,
     )
 
 
@@ -85,8 +99,10 @@ class Model:
 
     name: str = key("which network", choices=("mlp",))
     num_step: int = key("rows of its step embeddings (num_step, the top-level key, sets it)", at_least=1)
-    num_units: int = key("width of the hidden layers", at_least=1)
-    embedding_init_scale: float = key("initial size of the step embeddings; 0.1 trains faster", at_least=0)
+    num_units: int = key("width of the hidden layers", at_least=1, at_most=16_384)
+    embedding_init_scale: float = key(
+        "initial size of the step embeddings; 0.1 trains faster", at_least=0, required=False
+    )
 
 
 @dataclass
@@ -101,10 +117,16 @@ class Sampler:
     """The way back from noise to points."""
 
     name: str = key("which sampler")
-    num_inference_steps: int | None = key("network calls, up to num_step; null: all steps", at_least=1)
-    start: str = key("x_T from N(0, I), or with the moments of q(x_T)", choices=("normal", "matched"))
-    eta: float = key("ddim: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1)
-    variance_type: str = key("ddpm: posterior variance or beta", choices=("fixed_small", "fixed_large"))
+    num_inference_steps: int | None = key(
+        "network calls, up to num_step; null: all steps", at_least=1, required=False
+    )
+    start: str = key(
+        "x_T from N(0, I), or with the moments of q(x_T)", choices=("normal", "matched"), required=False
+    )
+    eta: float = key("ddim: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1, required=False)
+    variance_type: str = key(
+        "ddpm: posterior variance or beta", choices=("fixed_small", "fixed_large"), required=False
+    )
 
 
 @dataclass
@@ -112,7 +134,7 @@ class Optimizer:
     """Any optimiser of torch.optim, by name; its other arguments as +optimizer.NAME=value."""
 
     name: str = key("a class of torch.optim", choices=OPTIMIZERS)
-    lr: float = key("learning rate", above=0)
+    lr: float = key("learning rate", above=0, at_most=100)
 
 
 @dataclass
@@ -169,7 +191,7 @@ SECTIONS: dict[str, type] = {
     "trainer": Trainer,
 }
 # sections that hold more than their schema, checked by what they are handed to
-OPEN = {"", "sampler", "optimizer", "trainer"}
+OPEN = {"sampler", "optimizer", "trainer"}
 # sections that may be switched off by null
 OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.checkpoint"}
 
@@ -192,7 +214,7 @@ def allowed(item: Field[Any], kind: Any) -> str:
             noun = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
                 each, "numbers"
             )
-            limits = [f"{word} {bound:g}" for word, bound in item.metadata["bounds"].items()]
+            limits = [f"{word} {bound}" for word, bound in item.metadata["bounds"].items()]
             words.append(noun + (" " if limits else "") + " and ".join(limits))
     return " or ".join(words)
 
@@ -201,7 +223,7 @@ def nearest(name: str, names: Iterable[str], section: str = "") -> str:
     """A hint to follow "no such key": the closest of ``names``, else all of them if they are few."""
     names = list(names)
     prefix = f"{section}." if section else ""
-    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
+    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.6):
         return f"; did you mean {prefix}{close[0]}?"
     return f"; there are {', '.join(prefix + each for each in names)}" if len(names) <= 12 else ""
 
@@ -213,7 +235,9 @@ def first_line(error: BaseException) -> str:
 
 def show(value: Any) -> str:
     """A value as one would type it."""
-    return "null" if value is None else "''" if value == "" else str(value)
+    if isinstance(value, str) and (not value or value.strip("+-.e0123456789") == ""):
+        return f"'{value}'"  # a text that looks like a number
+    return "null" if value is None else str(value)
 
 
 def reference(config: DictConfig) -> str:

@@ -138,7 +138,7 @@ class Diffusion(nn.Module):
     def draw(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The random part of the loss for a batch: t of shape (B,), and noise of the shape of ``x_0``."""
         t = antithetic_timesteps(len(x_0), self.schedule.num_step, generator)
-        return t, torch.randn(x_0.shape, generator=generator, device=generator.device)
+        return t, torch.randn(x_0.shape, generator=generator, device=generator.device, dtype=x_0.dtype)
 
     def loss(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error of the prediction over points and coordinates, a scalar; with ``epsilon`` the simple
@@ -212,7 +212,7 @@ class Diffusion(nn.Module):
         sampler = sampler or self.sampler
         self.check_sampler(sampler)
         draws = generator("sample", seed, block, device=self.device)
-        x = torch.randn((size, self.dim), generator=draws, device=self.device)
+        x = torch.randn((size, self.dim), generator=draws, device=self.device, dtype=self.data_mean.dtype)
         if sampler.start == "matched":
             mean, covariance = moments(self.schedule.last_level, self.data_mean, self.data_covariance)
             root = torch.linalg.cholesky(covariance)

@@ -10,10 +10,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from point_diffusion.checks import prepare
 from point_diffusion.cli import as_typed, refusing
 from point_diffusion.config import UsageError, first_line
-from point_diffusion.runs import claim, stored_config
+from point_diffusion.folders import claim
+from point_diffusion.preflight import prepare
+from point_diffusion.runs import stored_config
 
 
 class Doorkeeper(Callback):
@@ -22,9 +23,10 @@ class Doorkeeper(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the config, fetch the stored settings of a run to resume, and claim the run's folder."""
         with refusing(), read_write(config), open_dict(config):
-            if config.resume is not None:
+            if config.resume:
                 folder = _take_up(config)
                 prepare(config)
+                config.hydra.output_subdir = None  # the stored settings change when training begins, not before
             else:
                 prepare(config)
                 folder = _folder(config, "run")

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -87,12 +87,31 @@ class DiffusionModule(L.LightningModule):
         loss = self.diffusion.loss(batch, *self.diffusion.draw(batch, self._val_draws))
         self._log("val/loss", loss, batch_size=len(batch))
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The optimiser's state comes from the checkpoint, but its settings from this module's config."""
+        before = checkpoint["hyper_parameters"]["config"]["optimizer"]
+        if before == self.config["optimizer"]:
+            return
+        settings = self._optimizer([torch.nn.Parameter(torch.zeros(1))]).defaults
+        factor = settings.pop("lr") / before["lr"]  # keeps the place on the learning rate's schedule
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group.update(settings)
+                group["lr"] *= factor
+                if "initial_lr" in group:
+                    group["initial_lr"] *= factor
+        for state in checkpoint["lr_schedulers"]:
+            state["base_lrs"] = [lr * factor for lr in state["base_lrs"]]
+
+    def _optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         options = dict(self.config["optimizer"])
         kind = getattr(torch.optim, options.pop("name"))
         if "fused" in inspect.signature(kind).parameters:  # one pass over all weights: a sixth of a step less
             options.setdefault("fused", True)
-        optimizer = kind(self.parameters(), **options)
+        return kind(parameters, **options)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self._optimizer(self.parameters())
         if self.config["lr_scheduler"]["name"] == "constant":
             return optimizer
         # stepped by the step: one stepped by the epoch is saved before its step, and lags after a resume

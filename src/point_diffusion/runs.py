@@ -1,10 +1,8 @@
-"""Run folders: how a new one gets its name, where past ones are, and what is in their checkpoints."""
+"""Past runs: where they are, and what is in their checkpoints."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from point_diffusion.samplers import Sampler
     from point_diffusion.schedule import NoiseSchedule
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 # what a stored config may make us import
 OUR_TARGETS = ("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "point_diffusion.callbacks.")
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
@@ -220,33 +217,3 @@ def newest_run(outputs: Path) -> Path:
     if not finished:
         raise UsageError(f"run: must be given, no run has finished in {outputs}")
     return max(finished)[1]
-
-
-def claim(folder: Path) -> Path:
-    """Make ``folder``, or FOLDER-2, FOLDER-3, ... where it is taken; two processes never get the same."""
-    for number in range(1, 10_000):
-        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            candidate.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UsageError(f"output_dir: {candidate} can't be made: {error.strerror}") from None
-        return candidate
-    raise UsageError(f"output_dir: {folder} and thousands after it are taken")
-
-
-def folder_name(overrides: str) -> str:
-    """A job's folder from its overrides: legible, safe in a shell, and different for different overrides."""
-    name = re.sub(r"[^\w.,=+-]+", "-", overrides).strip("-") or "job"
-    if name == overrides and len(name) <= 100:
-        return name
-    return f"{name[:100]}-{blake2b(overrides.encode(), digest_size=3).hexdigest()}"
-
-
-OmegaConf.register_new_resolver(
-    "checkout",
-    lambda name: str((CHECKOUT if (CHECKOUT / "conf").is_dir() else Path.cwd()) / name),
-    replace=True,
-)
-OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)

@@ -3,9 +3,11 @@
 import json
 import logging
 import math
+import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.checks import checkpoint_of, prepare
 from point_diffusion.config import UsageError
-from point_diffusion.runs import LAST_CHECKPOINT, claim, find_checkpoint
+from point_diffusion.folders import CHECKOUT, claim
+from point_diffusion.preflight import checkpoint_of, hush, prepare
+from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint
 
 if TYPE_CHECKING:
     import lightning as L
@@ -59,6 +62,11 @@ def train(config: DictConfig) -> dict[str, float]:
     if config.resume is None and (folder / LAST_CHECKPOINT).exists():
         raise UsageError(f"{folder}: holds a run already; resume={folder} goes on with it")
 
+    with _log_to(folder):
+        return _train(config, folder)
+
+
+def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     import lightning as L
     import torch
 
@@ -66,10 +74,11 @@ def train(config: DictConfig) -> dict[str, float]:
     from point_diffusion.module import DiffusionModule
     from point_diffusion.seeds import derive_seed
 
-    started = time.monotonic()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    started = time.monotonic() - _seconds_so_far(config, folder)
+    hush()
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # there is nothing to load
     warnings.filterwarnings("ignore", message=".*logging interval.*")  # losses are logged once an epoch
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # so it is when a run goes on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # between Lightning and torch
     torch.set_num_threads(config.num_threads)
 
@@ -77,7 +86,7 @@ def train(config: DictConfig) -> dict[str, float]:
     data = PointSetDataModule(**plain["data"], order_seed=plain["seed"])
     plain["data"]["dim"] = data.dim
     loggers = _loggers(config, folder, plain)
-    trainer = L.Trainer(**_trainer_options(plain, folder), logger=loggers or False)
+    trainer = L.Trainer(**_trainer_options(config, plain, folder), logger=loggers or False)
     log.info("run folder: %s", _short(folder))
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(derive_seed(plain["seed"], "weights"))
@@ -87,18 +96,50 @@ def train(config: DictConfig) -> dict[str, float]:
         log.info("%s", advice)
         trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
 
+    losses = {tag.replace("/", "_"): value.item() for tag, value in trainer.callback_metrics.items() if "/" in tag}
+    diverged = [name for name, value in losses.items() if not math.isfinite(value)]
     metrics = {
-        "finished": trainer.current_epoch == trainer.max_epochs or trainer.should_stop,
+        "finished": not diverged,
         "epochs": trainer.current_epoch,
         "seconds": round(time.monotonic() - started, 3),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         **health,
-        **{tag.replace("/", "_"): x.item() for tag, x in trainer.callback_metrics.items() if "/" in tag},
+        **{name: value for name, value in losses.items() if name not in diverged},
     }
-    metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
     _write_json(folder / "metrics.json", metrics)
-    _summarise(folder, metrics, Path(config.output_dir) if loggers else None)
+    if diverged:
+        what = ", ".join(f"{name} is {losses[name]}" for name in diverged)
+        raise UsageError(f"optimizer.lr={plain['optimizer']['lr']}: the training diverged ({what}); see {folder}")
+    _summarise(config, folder, metrics)
     return metrics
+
+
+@contextmanager
+def _log_to(folder: Path) -> Iterator[None]:
+    """A run called from Python gets its train.log as well; under Hydra it has one."""
+    if HydraConfig.initialized():
+        yield
+        return
+    handler = logging.FileHandler(folder / "train.log")
+    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+    package = logging.getLogger("point_diffusion")
+    level = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+        handler.close()
+
+
+def _seconds_so_far(config: DictConfig, folder: Path) -> float:
+    """What a run to resume has taken until its last full stop."""
+    try:
+        return json.loads((folder / "metrics.json").read_text())["seconds"] if config.resume is not None else 0.0
+    except (OSError, ValueError, KeyError):
+        return 0.0
 
 
 def _run_folder(config: DictConfig) -> Path:
@@ -107,28 +148,37 @@ def _run_folder(config: DictConfig) -> Path:
     if HydraConfig.initialized():
         return Path(HydraConfig.get().runtime.output_dir)
     now = datetime.now()
-    folder = claim(
-        Path(config.output_dir).expanduser().absolute() / "runs" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
-    )
-    (folder / ".hydra").mkdir()
-    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-    return folder
+    return claim(Path(config.output_dir).expanduser().absolute() / "runs" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
 
 
-def _trainer_options(plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _store_settings(config: DictConfig, folder: Path) -> None:
+    """As Hydra does, where Hydra does not: for a call from Python, and for a run that is resumed."""
+    path = folder / ".hydra" / "config.yaml"
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    OmegaConf.save(config, temporary)
+    temporary.replace(path)
+
+
+def _trainer_options(config: DictConfig, plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Trainer's arguments but for the logger."""
+    from lightning.pytorch.callbacks import LambdaCallback
+
     from point_diffusion.callbacks import (
         EMA,
         BestCheckpoint,
         Clock,
-        EpochProgress,
         LastCheckpoint,
         ReconstructionGrid,
     )
+    from point_diffusion.progress import EpochProgress
 
     options, wanted = dict(plain["trainer"]), dict(plain["callbacks"])
     checkpoints = (folder / LAST_CHECKPOINT).parent
     callbacks: list[L.Callback] = [Clock(options.pop("max_time", None))]
+    if config.resume is not None or not HydraConfig.initialized():
+        # only now: settings that can't be trained with must not become the stored ones
+        callbacks.append(LambdaCallback(on_train_start=lambda *_: _store_settings(config, folder)))
     if options.get("enable_progress_bar", True):
         callbacks.append(EpochProgress())
     if (ema := wanted.pop("ema", None)) is not None:
@@ -181,22 +231,22 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _summarise(folder: Path, metrics: Mapping[str, float], logdir: Path | None) -> None:
+def _summarise(config: DictConfig, folder: Path, metrics: Mapping[str, float]) -> None:
     losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
-    lines = [
-        f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}",
-        f"  run       {_short(folder)}",
-    ]
+    lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}", f"  run       {_short(folder)}"]
     if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
         lines.append(f"  picture   {_short(grids[-1])}")
-    if logdir:
+    if config.logger:
+        outputs = Path(config.output_dir).expanduser().absolute()
+        logdir = outputs if folder.is_relative_to(outputs) else folder
         lines.append(f"  curves    tensorboard --logdir {_short(logdir)} --samples_per_plugin images=1000")
     if (folder / LAST_CHECKPOINT).exists():
-        more = 2 * int(metrics["epochs"])
-        lines.append(f"  go on     python scripts/train.py resume={_short(folder)} trainer.max_epochs={more}")
+        script, more = CHECKOUT / "scripts" / "train.py", 2 * int(metrics["epochs"])
+        lines.append(f"  go on     python {_short(script)} resume={_short(folder)} trainer.max_epochs={more}")
     log.info("\n".join(lines))
 
 
 def _short(path: Path) -> str:
+    """A path as one can type it here."""
     path = path.expanduser().absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

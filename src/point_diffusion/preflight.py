@@ -1,0 +1,187 @@
+"""What must be right before a run gets its folder: the config, the theory, the hardware, the checkpoint."""
+
+import inspect
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.checks import config_problems
+from point_diffusion.config import Trainer, UsageError, first_line, known, nearest
+from point_diffusion.runs import find_checkpoint, read_checkpoint
+
+# what must not change when a run goes on: it shapes the tensors, or gives them their meaning
+FIXED = ("schedule", "model", "module", "data.shape", "data.scale", "optimizer.name", "lr_scheduler")
+
+
+def prepare(config: DictConfig) -> None:
+    """Refuse a config that can't be trained, before anything is made or changed.
+
+    Raises:
+        UsageError: with one line for each wrong value.
+    """
+    checkpoint = checkpoint_of(config) if not (wrong := list(problems(config))) else None
+    if checkpoint:
+        wrong = list(_misfits(config, checkpoint))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+
+
+def problems(config: DictConfig) -> Iterator[str]:
+    """One line for each wrong value of ``config``; a checkpoint to go on from is looked for, not opened."""
+    wrong = config_problems(config)
+    yield from wrong.values()
+
+    def fine(*sections: str) -> bool:
+        return not any(key == each or key.startswith(f"{each}.") for key in wrong for each in sections)
+
+    if fine("num_step", "schedule", "sampler", "module"):
+        yield from _theory_problems(config)
+    if fine("accelerator", "trainer.accelerator", "trainer.devices"):
+        yield from _hardware_problems(config)
+    if fine("optimizer"):
+        yield from _optimizer_problems(config)
+    yield from _trainer_problems(config, set(wrong))
+    if fine("ckpt_path", "resume"):
+        try:
+            checkpoint_of(config)
+        except UsageError as error:
+            yield str(error)
+
+
+def checkpoint_of(config: DictConfig) -> Path | None:
+    """The checkpoint that a run goes on from, if it does.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    for key in ("ckpt_path", "resume"):
+        if config[key] is not None:
+            return find_checkpoint(config[key], key)
+    return None
+
+
+def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
+    """How the config and the checkpoint to go on from disagree."""
+    checkpoint = read_checkpoint(path, "resume" if config.ckpt_path is None else "ckpt_path")
+    stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
+    for section in FIXED:
+        before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)
+        pairs = {section: (before, now)}
+        if OmegaConf.is_dict(now):
+            pairs = {f"{section}.{name}": (before.get(name), now[name]) for name in now}
+        for name, (old, new) in pairs.items():
+            if old != new:
+                yield f"{name}={new}: must be {old}, as in the checkpoint {path}"
+    if (config.callbacks.get("ema") is None) == ("averaging_state" in checkpoint):
+        yield f"callbacks.ema: must be {'on' if 'averaging_state' in checkpoint else 'null'}, as in {path}"
+    if (trained := checkpoint["epoch"] + 1) >= config.trainer.max_epochs:
+        yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
+
+
+def _theory_problems(config: DictConfig) -> Iterator[str]:
+    """What only shows when the betas are computed."""
+    from point_diffusion.diffusion import undefined_x_0
+    from point_diffusion.samplers import build_sampler
+    from point_diffusion.schedule import build_schedule
+
+    schedule = sampler = None
+    try:
+        schedule = build_schedule(_plain(config.schedule))
+    except ValueError as error:
+        yield f"schedule.{error}"
+    except TypeError as error:
+        yield f"schedule.name={config.schedule.name}: {_without_call(error)}; choose it by schedule=NAME"
+    try:
+        sampler = build_sampler(_plain(config.sampler))
+    except ValueError as error:
+        yield f"sampler.{error}"
+    except TypeError as error:
+        yield f"sampler.name={config.sampler.name}: {_without_call(error)}; choose it by sampler=NAME"
+    if schedule and sampler and (wrong := undefined_x_0(schedule, config.module.prediction_type, sampler)):
+        yield f"sampler={config.sampler.name}: {wrong}"
+
+
+def _hardware_problems(config: DictConfig) -> Iterator[str]:
+    accelerator, devices = config.trainer.accelerator, config.trainer.devices
+    if accelerator in ("auto", "cpu") and not OmegaConf.is_list(devices):
+        return  # without asking, for which torch is needed
+    import torch
+
+    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    have["gpu"] = have["cuda"] or have["mps"]
+    if not have.get(accelerator, True):
+        there = ["auto", "cpu", *(name for name, present in have.items() if present)]
+        yield f"accelerator={accelerator}: there is none on this machine; must be one of {', '.join(there)}"
+    elif OmegaConf.is_list(devices):
+        count = 0 if accelerator == "cpu" else torch.cuda.device_count() or int(have["mps"])
+        if not 0 <= devices[0] < count:
+            yield f"trainer.devices={devices}: must be 1, or a list with the index of one of {count} GPUs"
+
+
+def _optimizer_problems(config: DictConfig) -> Iterator[str]:
+    import torch
+
+    options = _plain(config.optimizer)
+    kind = getattr(torch.optim, options.pop("name"))
+    wrong = list(_unknown_arguments("optimizer", options, kind))
+    yield from wrong
+    if not wrong:
+        try:
+            kind([torch.zeros(1, requires_grad=True)], **options)
+        except Exception as error:  # torch refuses with many kinds
+            given = " ".join(f"optimizer.{name}={value}" for name, value in options.items())
+            yield f"{given}: {first_line(error)}"
+
+
+def _trainer_problems(config: DictConfig, wrong: set[str]) -> Iterator[str]:
+    """What is wrong with the arguments that are handed through to Trainer."""
+    extra = {
+        str(name): value
+        for name, value in (config.trainer if isinstance(config.trainer, DictConfig) else {}).items()
+        if name not in known(Trainer) and f"trainer.{name}" not in wrong
+    }
+    if not extra:
+        return
+    hush()
+    import lightning as L
+
+    from point_diffusion.callbacks import Clock
+
+    unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
+    yield from unknown
+    if not unknown:
+        options = _plain(OmegaConf.create(extra))
+        try:
+            Clock(options.pop("max_time", None))
+            L.Trainer(accelerator="cpu", **options, logger=False, enable_checkpointing=False)
+        except Exception as error:  # Trainer refuses its arguments with many kinds
+            yield f"{' '.join(f'trainer.{name}={value}' for name, value in extra.items())}: {first_line(error)}"
+
+
+def hush() -> None:
+    """Keep Lightning to warnings: what it tells of every run is not news."""
+    import lightning  # noqa: F401, its loggers get their levels when it is imported
+
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("lightning"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> Iterator[str]:
+    arguments = inspect.signature(target).parameters
+    for name, value in given.items():
+        if name not in arguments:
+            hint = nearest(name, arguments, section)
+            yield f"{section}.{name}={value}: no such argument of {target.__name__}{hint}"
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+
+
+def _without_call(error: TypeError) -> str:
+    """Python's words on wrong arguments, without the name of the function."""
+    return first_line(error).partition("() ")[2] or first_line(error)
