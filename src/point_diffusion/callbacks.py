@@ -191,7 +191,7 @@ class ReconstructionGrid(Callback):
         from point_diffusion.figures import reverse_process
 
         seed = derive_seed(pl_module.config["seed"], "reconstruction")
-        t, states = pl_module.diffusion.sample_trajectory(self.num_points, seed)
+        t, states = pl_module.sample_trajectory(self.num_points, seed)
         # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
         picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
         figure = reverse_process([t[i] for i in picked], [_array(states[i]) for i in picked], _array(self._truth))

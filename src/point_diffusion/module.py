@@ -40,11 +40,16 @@ class DiffusionModule(L.LightningModule):
         """See :meth:`point_diffusion.diffusion.Diffusion.sample`; from the weights that the module holds now."""
         return self.diffusion.sample(num_samples, seed, sampler)
 
+    def sample_trajectory(
+        self, num_samples: int, seed: int = 0, sampler: Sampler | None = None
+    ) -> tuple[list[int], Tensor]:
+        """See :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
+        return self.diffusion.sample_trajectory(num_samples, seed, sampler)
+
     def on_train_epoch_start(self) -> None:
         self._draws = generator(self.config["seed"], "noise", self.current_epoch, device=self.device)
-        torch.manual_seed(
-            derive_seed(self.config["seed"], "network", self.current_epoch)
-        )  # for dropout and its like
+        # what a network draws by itself, dropout say, comes from torch's global generator
+        torch.manual_seed(derive_seed(self.config["seed"], "network", self.current_epoch))
         self._parameter_list = list(self.parameters())  # walking the module tree costs a tenth of a step
         self._loss_sum = torch.zeros((), device=self.device)
         self._norm_sum = torch.zeros((), device=self.device)
