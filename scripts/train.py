@@ -15,4 +15,4 @@ def main(config: DictConfig) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(main, problems)
+    run(main, problems, trains=True)

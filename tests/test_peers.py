@@ -1,9 +1,10 @@
 """Hugging Face diffusers as a peer: the same betas, and whole trajectories on the same noise and timesteps.
 
 Where we differ on purpose: diffusers clips x_0 to [-1, 1] by default, which cuts points of unit scale (off here);
-here); its DDIM can't take both ends of the steps, so its spacing is taken over; at SNR 0 its samplers go on with
-numbers that mean nothing, while our DDIM and DPM-Solver++ refuse (cosine betas with epsilon) and our DDPM, which
-goes by epsilon alone, is compared with the paper's formula (below, and in test_samplers).
+its DDIM can't take both ends of the steps, so its spacing is taken over; its DDPM adds noise in its last step unless
+that is step 0; where x_T holds no signal its samplers go on with numbers that mean nothing, while our DDIM and
+DPM-Solver++ refuse (cosine betas with epsilon), and our DDPM, which works there, is compared with the paper's formula
+(below, and in test_samplers).
 """
 
 import pytest
@@ -70,8 +71,10 @@ def test_betas(name, num_step):
     torch.testing.assert_close(schedule.alphas_cumprod, peer.alphas_cumprod, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("n", [T, 13])
-@pytest.mark.parametrize("variance_type", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize(
+    ("variance_type", "n"),
+    [("fixed_small", n) for n in (T, 13, 3, 2, 1)] + [("fixed_large", n) for n in (T, 13, 3, 2)],
+)
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_ddpm(start, name, kind, variance_type, n):
     options = {"variance_type": variance_type, "prediction_type": kind, "clip_sample": False}

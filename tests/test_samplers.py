@@ -228,19 +228,29 @@ def test_ddim_at_eta_one_is_ddpm():
     torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
 
 
-def test_ddpm_needs_no_signal_where_it_goes_by_epsilon():
-    # cosine betas: x_T holds no signal, so x_0 is out of reach there, but epsilon is not
+def test_ddpm_works_by_epsilon_where_no_signal_is_left():
+    # cosine betas: x_0 is out of reach at the last step, but one step down needs little of it
     schedule = build_schedule({"name": "cosine", "num_step": 1000})
     assert schedule.last_level.signal < 1e-3
 
-    def epsilon_only(x, t):
-        return torch.full_like(x, float("nan")), exact(schedule)(x, t)[1]
-
     draws = torch.Generator().manual_seed(0)
-    x = torch.randn((20_000, 1), generator=draws, dtype=torch.float64)
-    *_, (_, end) = DDPM().trajectory(schedule, epsilon_only, x, draws)
-    assert end.mean().item() == pytest.approx(MEAN, abs=0.01)
-    assert end.std().item() == pytest.approx(STD, rel=0.02)
+    for dtype in (torch.float64, torch.float32):
+        x = torch.randn((20_000, 1), generator=draws, dtype=dtype)
+        *_, (_, end) = DDPM().trajectory(schedule, exact(schedule), x, draws)
+        assert end.mean().item() == pytest.approx(MEAN, abs=0.01)
+        assert end.std().item() == pytest.approx(STD, rel=0.02)
+
+
+def test_ddpm_in_one_step_ends_at_the_predicted_points_however_little_signal():
+    schedule = build_schedule({"name": "linear", "num_step": 100, "beta_start": 0.1, "beta_end": 0.6})
+    x_0 = torch.tensor([[0.123456]])
+
+    def predict(x, t):
+        signal, sigma = schedule.level(t)
+        return x_0, (x - signal * x_0) / sigma
+
+    *_, (_, end) = DDPM(1).trajectory(schedule, predict, torch.tensor([[2.0]]), torch.Generator())
+    torch.testing.assert_close(end, x_0, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -108,8 +108,8 @@ BAD = {
     "schedule.beta_start=0.1": "schedule.beta_start=0.1: must be at most beta_end, 0.005",
     "sampler.num_inference_steps=0": "sampler.num_inference_steps=0: must be an integer of at least 1 or null",
     "module.prediction_type=score": "module.prediction_type=score: must be one of epsilon, sample, v_prediction",
-    "schedule.alphas_cumprod_end=0": "schedule.alphas_cumprod_end=0: must be a number above 0 and below 1 or null",
-    "schedule.alphas_cumprod_end=1.0": "schedule.alphas_cumprod_end=1.0: must be a number above 0 and below 1",
+    "schedule.alphas_cumprod_end=0": "schedule.alphas_cumprod_end=0: must be a number of at least 1e-30",
+    "schedule.alphas_cumprod_end=1.0": "schedule.alphas_cumprod_end=1.0: must be a number of at least 1e-30",
     "schedule.betas=[0.1]": "schedule.betas=[[]0.1]: no such key",
     "sampler.eta=0.5": "sampler.eta=0.5: no such key",
     "sampler.start=middle": "sampler.start=middle: must be one of normal, matched",
@@ -158,9 +158,10 @@ BAD_TOGETHER = {
     "schedule=betas num_step=3 schedule.betas=[0.1,0.2]": "schedule.betas: there are 2, must be num_step, 3",
     "schedule=betas num_step=2 schedule.betas=[0.1,1.2]": "schedule.betas=[0.1, 1.2]: must be numbers above 0",
     "schedule=betas": "schedule.betas: must be given, numbers above 0 and below 1",
-    "schedule=cosine sampler=ddim": "sampler=ddim: DDIM needs x_0, which epsilon can't say",
+    "schedule=cosine sampler=ddim": "sampler=ddim: DDIM in 100 steps needs x_0, which epsilon can't",
     "schedule=cosine sampler=dpm_solver": "module.prediction_type=v_prediction, or sampler=ddpm",
-    "num_step=1 schedule.alphas_cumprod_end=1e-300": "schedule.betas: each must be above 0 and below 1",
+    "num_step=3000 schedule.beta_end=0.7": "x_T holds 0 of the signal, less than can be computed with",
+    "schedule=cosine sampler.num_inference_steps=1": "DDPM in 1 step needs x_0, which epsilon can't say",
 }
 
 
@@ -191,6 +192,21 @@ def test_evaluate_prints_a_table_and_leaves_nothing_behind(script, tmp_path):
     rows = re.findall(r"(ddpm|ddim|dpm_solver) +│ +(\d+) ", curve.stdout)
     assert rows == [(name, n) for name in ("ddpm", "ddim", "dpm_solver") for n in ("2", "5")]
     assert sorted(tmp_path.rglob("*")) == before
+    for wrong, message in [
+        (
+            ["sampler=ddim", "sampler.variance_type=fixed_large"],
+            "got an unexpected keyword argument 'variance_type'",
+        ),
+        (["curve=true", "curve_steps=[50]"], "curve_steps=[50]: none is at most num_step, 10"),
+        (["sampler.num_inference_steps=11"], "num_inference_steps=11: must be from 1 to num_step, 10"),
+    ]:
+        done = script("evaluate", "num_samples=200", *wrong, check=False)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    one = script("evaluate", "num_samples=200", "curve=true", "curve_steps=[5]", "sampler=ddim", "sampler.eta=1.0")
+    assert re.findall(r"(ddpm|ddim|dpm_solver) +│ +(\d+) ", one.stdout) == [("ddim", "5")]
+    assert sorted(tmp_path.rglob("*")) == before
     page = script("evaluate", "--help").stdout
     assert "python scripts/evaluate.py run=RUN curve=true" in page
 
@@ -202,6 +218,15 @@ def test_evaluate_prints_a_table_and_leaves_nothing_behind(script, tmp_path):
         ("num_samples=1", "num_samples=1: must be an integer of at least 2"),
         ("sampler=euler", "sampler=euler: must be one of ddim, ddpm, dpm_solver"),
         ("num_sample=9", "num_sample=9: no such key; did you mean num_samples?"),
+        ("num_samples=1e3", "num_samples=1000.0: must be an integer"),
+        ("curve=maybe", "curve=maybe: must be true or false"),
+        ("curve_steps=abc", "curve_steps=abc: must be integers of at least 1"),
+        ("curve_steps=[]", "curve_steps=[]: must be integers of at least 1"),
+        ("sampler.eta=abc", "sampler.eta=abc: must be a number"),
+        ("sampler.num_inference_steps=2.5", "sampler.num_inference_steps=2.5: must be an integer"),
+        ("+foo=1", "foo: no such key"),
+        ("~curve", "curve: must be given"),
+        ("-m", "-m: sweeps are for train.py"),
         ("seed=0", "run: must be given, no run has finished"),
     ],
 )

@@ -4,7 +4,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import Field
 from typing import Any
 
@@ -28,7 +28,7 @@ NOT_FOR_TRAINER = {
 def config_problems(config: DictConfig) -> dict[str, str]:
     """One line for each wrong value of ``config``, by the full name of its key."""
     wrong: dict[str, str] = {}
-    for key, line in _schema_problems(config):
+    for key, line in schema_problems(config, SECTIONS):
         # a value that copies a wrong one is not to blame, and is named in the next try if it is
         section, _, name = key.rpartition(".")
         node = OmegaConf.select(config, section) if section else config
@@ -41,8 +41,9 @@ def config_problems(config: DictConfig) -> dict[str, str]:
     return wrong
 
 
-def _schema_problems(config: DictConfig) -> Iterator[tuple[str, str]]:
-    for section, schema in SECTIONS.items():
+def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterator[tuple[str, str]]:
+    """The key and a line for each value that ``sections``, schemas by the name of their section, rule out."""
+    for section, schema in sections.items():
         node = OmegaConf.select(config, section) if section else config
         if node is None and section in OPTIONAL:
             continue
@@ -64,8 +65,8 @@ def _schema_problems(config: DictConfig) -> Iterator[tuple[str, str]]:
                     yield prefix + name, f"{prefix}{name}={show(value)}: must be {right}"
         others = [str(name) for name in node if name not in known(schema)]
         if section == "":
-            sections = {each.partition(".")[0] for each in SECTIONS} | {"logger", "hydra"}
-            others = [name for name in others if name not in sections]
+            names = {each.partition(".")[0] for each in sections} | {"logger", "hydra"}
+            others = [name for name in others if name not in names]
         if section not in OPEN:
             for name in others:
                 yield prefix + name, f"{prefix}{name}: no such key{nearest(name, known(schema), section)}"

@@ -43,7 +43,7 @@ tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and 
 Problems = Callable[[DictConfig], Iterable[str]]
 
 
-def run(main: Callable[[], Any], problems: Problems) -> None:
+def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> None:
     """Call a script's Hydra main; whatever a user did wrong ends in one line on stderr and exit code 2.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
@@ -51,6 +51,7 @@ def run(main: Callable[[], Any], problems: Problems) -> None:
     Args:
         main: decorated by ``hydra.main``, with the script's own name for its config.
         problems: names the wrong values of that config, a line each.
+        trains: other scripts look at a run that is there: no sweeps, and any key of its sampler can be changed.
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     if full_error:
@@ -59,6 +60,10 @@ def run(main: Callable[[], Any], problems: Problems) -> None:
     # -m first: argparse takes no flag between the overrides
     arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     sys.argv[1:] = [as_typed(argument) for argument in arguments]
+    if not trains:
+        sys.argv[1:] = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in sys.argv[1:]]
+        if sys.argv[1:2] in (["-m"], ["--multirun"]):
+            refuse("-m: sweeps are for train.py")
     try:
         main()
     except UsageError as error:

@@ -4,6 +4,7 @@ The values stand in ``conf/``; :mod:`point_diffusion.checks` checks a config by 
 """
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -14,6 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 OPTIMIZERS = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
+
+
+NOUNS: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    list[int]: "integers",
+    list[float]: "numbers",
+}
 
 
 class UsageError(Exception):
@@ -87,7 +98,7 @@ class Schedule:
     betas: list[float] = key("schedule=betas: all of them, num_step numbers", above=0, below=1, required=False)
     alphas_cumprod_end: float | None = key(
         "rescale the betas so that alpha-bar at the last step is this, at every num_step",
-        above=0,
+        at_least=1e-30,
         below=1,
         required=False,
     )
@@ -116,7 +127,7 @@ class Module:
 class Sampler:
     """The way back from noise to points."""
 
-    name: str = key("which sampler")
+    name: str = key("which sampler", required=False)
     num_inference_steps: int | None = key(
         "network calls, up to num_step; null: all steps", at_least=1, required=False
     )
@@ -176,6 +187,18 @@ class Trainer:
     check_val_every_n_epoch: int = key("epochs between two validations, each with a grid", at_least=1)
 
 
+@dataclass
+class Evaluate:
+    """The keys of evaluate.py."""
+
+    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
+    num_samples: int = key("points drawn for each row", at_least=2, at_most=10_000_000)
+    seed: int = key("of the samples", at_least=0)
+    curve: bool = key("all samplers at several numbers of network calls")
+    curve_steps: list[int] = key("these numbers", at_least=1)
+    output_dir: str = key("where the newest run is looked for")
+
+
 SECTIONS: dict[str, type] = {
     "": Run,
     "data": Data,
@@ -211,9 +234,7 @@ def allowed(item: Field[Any], kind: Any) -> str:
         elif each is types.NoneType:
             words.append("null")
         else:
-            noun = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(
-                each, "numbers"
-            )
+            noun = NOUNS[each]
             limits = [f"{word} {bound}" for word, bound in item.metadata["bounds"].items()]
             words.append(noun + (" " if limits else "") + " and ".join(limits))
     return " or ".join(words)
@@ -229,8 +250,9 @@ def nearest(name: str, names: Iterable[str], section: str = "") -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, without its final stop."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    """The first line of an error's text, without its final stop and Python's name of the function called."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return re.sub(r"^[\w.]+\(\) ", "", line) if isinstance(error, TypeError) else line
 
 
 def show(value: Any) -> str:

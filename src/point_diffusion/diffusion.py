@@ -1,6 +1,7 @@
 """The diffusion model: a schedule, a network and the units of its data, with the loss and the way back."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from point_diffusion.seeds import generator
 SAMPLE_BLOCK = 2_000
 # nats between q(x_T) and N(0, I) above which the health check speaks up
 LARGEST_PRIOR_KL = 0.01
+# about what float32 holds
+SMALLEST_ALPHAS_CUMPROD = 1e-37
 
 
 def antithetic_timesteps(batch_size: int, num_step: int, generator: torch.Generator) -> Tensor:
@@ -29,14 +32,27 @@ def antithetic_timesteps(batch_size: int, num_step: int, generator: torch.Genera
     return torch.cat([half, num_step - 1 - half])[:batch_size]
 
 
-def undefined_x_0(schedule: NoiseSchedule, prediction_type: str, sampler: Sampler) -> str:
-    """Why this sampler can't work with this prediction on this schedule, with advice; empty where it can."""
+def unfit_sampler(schedule: NoiseSchedule, prediction_type: str, sampler: Sampler) -> str:
+    """Why this sampler can't work with this prediction on this schedule, with advice; empty where it can.
+
+    Raises:
+        ValueError: there are fewer steps than it takes.
+    """
+    steps = [*sampler.timesteps(schedule), -1]
     signal = schedule.last_level.signal
-    if prediction_type != "epsilon" or not sampler.needs_x_0 or signal >= SMALLEST_SIGNAL:
+    if signal**2 < SMALLEST_ALPHAS_CUMPROD:
+        return f"x_T holds {signal:.1g} of the signal, less than can be computed with; use smaller betas or fewer"
+    if prediction_type != "epsilon":
         return ""
+    signals = [schedule.level(t).signal for t in steps]
+    # one step divides by the signal that it leaps over; where x_0 is needed, by all of it
+    leap = signal if sampler.needs_x_0 else min(now / to for now, to in pairwise(signals))
+    if leap >= SMALLEST_SIGNAL:
+        return ""
+    count = "1 step" if len(steps) == 2 else f"{len(steps) - 1} steps"
     return (
-        f"{type(sampler).__name__} needs x_0, which epsilon can't say where x_T holds {signal:.1g} of the signal;"
-        " use module.prediction_type=v_prediction, or sampler=ddpm"
+        f"{type(sampler).__name__} in {count} needs x_0, which epsilon can't say where x_T holds {signal:.1g} of the"
+        " signal; use module.prediction_type=v_prediction, or sampler=ddpm with all steps"
     )
 
 
@@ -130,10 +146,17 @@ class Diffusion(nn.Module):
         return {"sqrt_alphas_cumprod_T": signal, "prior_kl": kl}, line
 
     def _cure(self) -> str:
-        if prior_kl(Level(1e-2, (1 - 1e-4) ** 0.5), self.data_mean, self.data_covariance) <= LARGEST_PRIOR_KL:
-            return "schedule.alphas_cumprod_end=1e-4 cures it (sampler.start=matched keeps the schedule)"
         spread = (self.data_covariance.trace() / self.dim + self.data_mean.square().mean()).sqrt().item()
-        return f"the data is too large for it, data.scale={self.scale * spread:.2g} cures that"
+        ends, scales = "schedule.alphas_cumprod_end=1e-4", f"data.scale={self.scale * spread:.2g}"
+        now, end = self.schedule.last_level, Level(1e-2, (1 - 1e-4) ** 0.5)
+        for level, scale, cure in (
+            (end, 1.0, f"{ends} cures it (sampler.start=matched keeps the schedule)"),
+            (now, spread, f"{scales} cures it"),
+            (end, spread, f"{scales} with {ends} cures it"),
+        ):
+            if prior_kl(level, self.data_mean / scale, self.data_covariance / scale**2) <= LARGEST_PRIOR_KL:
+                return cure
+        return "sampler.start=matched cures it"
 
     def draw(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The random part of the loss for a batch: t of shape (B,), and noise of the shape of ``x_0``."""
@@ -164,8 +187,7 @@ class Diffusion(nn.Module):
         Raises:
             ValueError: there are fewer steps than it takes, or it needs an x_0 that is not defined.
         """
-        sampler.timesteps(self.schedule)
-        if problem := undefined_x_0(self.schedule, self.prediction_type, sampler):
+        if problem := unfit_sampler(self.schedule, self.prediction_type, sampler):
             raise ValueError(problem)
 
     @torch.inference_mode()
@@ -203,6 +225,8 @@ class Diffusion(nn.Module):
             t: the number of noise steps that are in each state, from T down to 0.
             states: shape (len(t), num_samples, dim), in the data's own units.
         """
+        if num_samples < 1:
+            raise ValueError(f"num_samples={num_samples}: must be at least 1")
         sizes = [min(SAMPLE_BLOCK, num_samples - start) for start in range(0, num_samples, SAMPLE_BLOCK)]
         blocks = [list(self._block(size, seed, block, sampler)) for block, size in enumerate(sizes)]
         states = torch.cat([torch.stack([x for _, x in block]) for block in blocks], dim=1)

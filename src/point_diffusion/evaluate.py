@@ -1,12 +1,15 @@
 """How good one trained run's samples are, by any sampler and number of steps."""
 
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.config import UsageError
+from point_diffusion.checks import schema_problems
+from point_diffusion.config import Evaluate, Sampler, UsageError, first_line
 from point_diffusion.runs import Run, load_run, newest_run
 
 
@@ -45,7 +48,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     rows.append(_row("the training set", None, distance, spread))
 
     console = Console()
-    console.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False)
+    console.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False, markup=False)
     table = Table()
     table.add_column("sampler")
     for title in ("calls", "energy distance² ⋅ 10⁴", "worth points"):
@@ -61,25 +64,29 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
 
 def evaluate_problems(config: DictConfig) -> Iterator[str]:
     """One line for each value that is wrong in itself."""
-    for key, least in (("num_samples", 2), ("seed", 0)):
-        if not isinstance(config[key], int) or isinstance(config[key], bool) or config[key] < least:
-            yield f"{key}={config[key]}: must be an integer of at least {least}"
-    if not isinstance(config.curve, bool):
-        yield f"curve={config.curve}: must be true or false"
+    for _, line in schema_problems(config, {"": Evaluate, "sampler": Sampler}):
+        yield line
 
 
 def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
     from point_diffusion.samplers import SAMPLERS
 
-    options: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
     if not config.curve:
         yield given.get("name", run.config.sampler.name), _sampler(run, given)
         return
-    for name in SAMPLERS:
-        for steps in config.curve_steps:
-            if steps <= run.schedule.num_step:
-                yield name, _sampler(run, {"name": name, "num_inference_steps": steps})
+    counts = [steps for steps in config.curve_steps if steps <= run.schedule.num_step]
+    if not counts:
+        raise UsageError(f"curve_steps={config.curve_steps}: none is at most num_step, {run.schedule.num_step}")
+    for name, kind in SAMPLERS.items():
+        if name == given.get("name", name):
+            # an option goes to the samplers that have it
+            options = {key: given[key] for key in given if key in {field.name for field in fields(kind)}}
+            for steps in counts:
+                try:
+                    yield name, _sampler(run, {**options, "name": name, "num_inference_steps": steps})
+                except UsageError as error:
+                    print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)
 
 
 def _sampler(run: Run, given: Mapping[str, Any]) -> Any:
@@ -88,7 +95,7 @@ def _sampler(run: Run, given: Mapping[str, Any]) -> Any:
         sampler = run.sampler(options.pop("name", None), **options)
         run.diffusion.check_sampler(sampler)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"sampler: {error}") from None
+        raise UsageError(f"sampler: {first_line(error)}") from None
     return sampler
 
 

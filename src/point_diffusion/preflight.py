@@ -83,7 +83,7 @@ def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
 
 def _theory_problems(config: DictConfig) -> Iterator[str]:
     """What only shows when the betas are computed."""
-    from point_diffusion.diffusion import undefined_x_0
+    from point_diffusion.diffusion import unfit_sampler
     from point_diffusion.samplers import build_sampler
     from point_diffusion.schedule import build_schedule
 
@@ -93,14 +93,14 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
     except ValueError as error:
         yield f"schedule.{error}"
     except TypeError as error:
-        yield f"schedule.name={config.schedule.name}: {_without_call(error)}; choose it by schedule=NAME"
+        yield f"schedule.name={config.schedule.name}: {first_line(error)}; choose it by schedule=NAME"
     try:
         sampler = build_sampler(_plain(config.sampler))
     except ValueError as error:
         yield f"sampler.{error}"
     except TypeError as error:
-        yield f"sampler.name={config.sampler.name}: {_without_call(error)}; choose it by sampler=NAME"
-    if schedule and sampler and (wrong := undefined_x_0(schedule, config.module.prediction_type, sampler)):
+        yield f"sampler.name={config.sampler.name}: {first_line(error)}; choose it by sampler=NAME"
+    if schedule and sampler and (wrong := unfit_sampler(schedule, config.module.prediction_type, sampler)):
         yield f"sampler={config.sampler.name}: {wrong}"
 
 
@@ -114,7 +114,8 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
     have["gpu"] = have["cuda"] or have["mps"]
     if not have.get(accelerator, True):
         there = ["auto", "cpu", *(name for name, present in have.items() if present)]
-        yield f"accelerator={accelerator}: there is none on this machine; must be one of {', '.join(there)}"
+        key = "accelerator" if config.accelerator == accelerator else "trainer.accelerator"
+        yield f"{key}={accelerator}: there is none on this machine; must be one of {', '.join(there)}"
     elif OmegaConf.is_list(devices):
         count = 0 if accelerator == "cpu" else torch.cuda.device_count() or int(have["mps"])
         if not 0 <= devices[0] < count:
@@ -180,8 +181,3 @@ def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
-
-
-def _without_call(error: TypeError) -> str:
-    """Python's words on wrong arguments, without the name of the function."""
-    return first_line(error).partition("() ")[2] or first_line(error)

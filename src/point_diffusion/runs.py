@@ -52,8 +52,11 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
 
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds, by where the damage is
-        raise UsageError(f"{key}={path}: not a readable checkpoint ({first_line(error)})") from None
+    except OSError as error:
+        raise UsageError(f"{key}={path}: can't be read ({error.strerror})") from None
+    except Exception:  # torch raises a dozen kinds, by where the damage is
+        why = "damaged, or holds more than tensors and plain numbers"
+        raise UsageError(f"{key}={path}: not a readable checkpoint ({why})") from None
     if not isinstance(checkpoint, dict) or "config" not in checkpoint.get("hyper_parameters", {}):
         raise UsageError(f"{key}={path}: not a checkpoint of this project")
     return checkpoint

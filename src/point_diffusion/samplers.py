@@ -44,7 +44,8 @@ class Sampler(ABC):
         ValueError: an option is not one of these; when sampling, there are not that many steps.
     """
 
-    needs_x_0: ClassVar[bool] = True  # False for a sampler that reads epsilon alone
+    # False for a sampler whose step multiplies x_0 by no more than the next level's signal: it may be ill-defined
+    needs_x_0: ClassVar[bool] = True
 
     num_inference_steps: int | None = None
     start: str = "normal"
@@ -112,8 +113,8 @@ class Sampler(ABC):
 class DDPM(Sampler, name="ddpm"):
     """Ancestral sampling (Ho et al. 2020, algorithm 2), on any subset of the steps.
 
-    Between levels t > s the single beta is 1 - alpha-bar_t / alpha-bar_s; the mean is eq. 11's, and no noise is
-    added by the step that ends at x_0.
+    Between levels t > s the single beta is 1 - alpha-bar_t / alpha-bar_s; the mean is that of q(x_s | x_t, x_0)
+    (eq. 7), which with the x_0 of an epsilon is eq. 11's. No noise is added by the step that ends at x_0.
 
     Args:
         num_inference_steps, start: see :class:`Sampler`.
@@ -132,7 +133,8 @@ class DDPM(Sampler, name="ddpm"):
     def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         ratio = now.level.signal / to.signal
         beta = 1 - ratio**2
-        mean = (now.x - beta / now.level.sigma * now.epsilon) / ratio
+        weight = beta / now.level.sigma**2
+        mean = to.signal * weight * now.x_0 + ratio * (to.sigma / now.level.sigma) ** 2 * now.x
         if to is CLEAN:
             return mean
         variance = beta if self.variance_type == "fixed_large" else _posterior_variance(now.level, to)
@@ -205,7 +207,7 @@ def _log_snr(level: Level) -> float:
     return math.log(level.signal / level.sigma)
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
 
@@ -218,6 +220,6 @@ def build_sampler(config: Mapping[str, Any]) -> Sampler:
         TypeError: the sampler has no such argument.
     """
     options = dict(config)
-    name = options.pop("name")
+    name = options.pop("name", None)
     _one_of("name", name, tuple(SAMPLERS))
     return SAMPLERS[name](**options)

@@ -8,6 +8,7 @@ r"""The forward process: how much signal and how much noise there is at each ste
 ``t = num_step - 1``, the paper's x_T, by all of the betas.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -54,15 +55,37 @@ class NoiseSchedule(nn.Module):
         if not ((betas > 0) & (betas < 1)).all():
             wrong = betas[~((betas > 0) & (betas < 1))][0].item()
             raise ValueError(f"betas: each must be above 0 and below 1, not {wrong:g}")
-        log_alphas_cumprod = torch.log1p(-betas).cumsum(0)
-        # float64 and on the CPU for good: the samplers' coefficients come from these two
+        self._set_log_alphas(torch.log1p(-betas))
+
+    def _set_log_alphas(self, log_alphas: Tensor) -> None:
+        log_alphas_cumprod = log_alphas.cumsum(0)
+        # float64 and on the CPU for good: the samplers' coefficients come from these
+        self._log_alphas = log_alphas
         self._signal = torch.exp(0.5 * log_alphas_cumprod)
         self._sigma = torch.sqrt(-torch.expm1(log_alphas_cumprod))
-        self.register_buffer("betas", betas.float())
-        self.register_buffer("alphas", (1 - betas).float())
+        self.register_buffer("betas", -torch.expm1(log_alphas).float())
+        self.register_buffer("alphas", log_alphas.exp().float())
         self.register_buffer("alphas_cumprod", log_alphas_cumprod.exp().float())
         self.register_buffer("sqrt_alphas_cumprod", self._signal.float())
         self.register_buffer("sqrt_one_minus_alphas_cumprod", self._sigma.float())
+
+    def rescaled(self, alphas_cumprod_end: float) -> "NoiseSchedule":
+        """The schedule with each log(1 - beta) times one constant, so that alpha-bar at the last step is as asked.
+
+        The same end at every number of steps: what a sweep over ``num_step`` then changes is the resolution alone.
+
+        Args:
+            alphas_cumprod_end: in (0, 1).
+
+        Raises:
+            ValueError: it is not.
+        """
+        if not 0 < alphas_cumprod_end < 1:
+            raise ValueError(f"alphas_cumprod_end={alphas_cumprod_end:g}: must be above 0 and below 1")
+        # betas themselves can't say it: near 1 they are all rounding
+        other = copy.deepcopy(self)
+        other._set_log_alphas(self._log_alphas * (math.log(alphas_cumprod_end) / self._log_alphas.sum()))
+        return other
 
     @property
     def num_step(self) -> int:
@@ -176,15 +199,6 @@ def explicit_betas(num_step: int, betas: Sequence[float]) -> Tensor:
     return torch.tensor(betas, dtype=torch.float64)
 
 
-def rescale_betas(betas: Tensor, alphas_cumprod_end: float) -> Tensor:
-    """The betas with each log(1 - beta) times one constant, so that alpha-bar at the last step is as asked.
-
-    The same end at every number of steps: what a sweep over ``num_step`` then changes is the resolution alone.
-    """
-    log_alphas = torch.log1p(-betas)
-    return -torch.expm1(log_alphas * (math.log(alphas_cumprod_end) / log_alphas.sum()))
-
-
 BETAS: dict[str, Callable[..., Tensor]] = {
     "sigmoid": sigmoid_betas,
     "linear": linear_betas,
@@ -202,5 +216,5 @@ def build_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
     """
     options = dict(config)
     name, alphas_cumprod_end = options.pop("name"), options.pop("alphas_cumprod_end", None)
-    betas = BETAS[name](**options)
-    return NoiseSchedule(betas if alphas_cumprod_end is None else rescale_betas(betas, alphas_cumprod_end))
+    schedule = NoiseSchedule(BETAS[name](**options))
+    return schedule if alphas_cumprod_end is None else schedule.rescaled(alphas_cumprod_end)
