@@ -51,8 +51,8 @@ def unfit_sampler(schedule: NoiseSchedule, prediction_type: str, sampler: Sample
         return ""
     count = "1 step" if len(steps) == 2 else f"{len(steps) - 1} steps"
     return (
-        f"{type(sampler).__name__} in {count} needs x_0, which epsilon can't say where x_T holds {signal:.1g} of the"
-        " signal; use module.prediction_type=v_prediction, or sampler=ddpm with all steps"
+        f"{type(sampler).__name__} in {count} needs x_0, which epsilon can't say where x_T holds {signal:.1g} of"
+        " the signal; use module.prediction_type=v_prediction, or sampler=ddpm with all steps"
     )
 
 
