@@ -413,3 +413,15 @@ def test_other_arguments_of_trainer_make_no_noise(script):
         assert done.stderr == ""
         assert "Tip" not in done.stdout
         assert "GPU" not in done.stdout
+
+
+def test_evaluate_says_so_when_samples_are_no_numbers(script, tmp_path):
+    run = tmp_path / "run"
+    script("train", *SMALL, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    checkpoint = load(run / "checkpoints/last.ckpt")
+    checkpoint["state_dict"]["diffusion.network.head.bias"][:] = float("nan")
+    torch.save(checkpoint, run / "broken.ckpt")
+    done = script("evaluate", f"run={run}/broken.ckpt", "num_samples=50", check=False)
+    assert done.returncode == 2
+    assert "not finite numbers" in done.stderr
+    assert "Traceback" not in done.stderr

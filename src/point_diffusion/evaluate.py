@@ -32,6 +32,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     run = load_run(config.run if config.run is not None else newest_run(Path(config.output_dir)))
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
 
+    import numpy as np
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
@@ -43,6 +44,8 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     rows = []
     for name, sampler in track(samplers, "Sampling", console=Console(stderr=True), transient=True):
         points = run.diffusion.sample(config.num_samples, config.seed, sampler).numpy()
+        if not np.isfinite(points).all():
+            raise UsageError(f"run={run.path}: its samples by {name} are not finite numbers; has it diverged?")
         rows.append(_row(name, len(sampler.timesteps(run.schedule)), energy_distance(points, truth), spread))
     distance = energy_distance(run.train_points(), truth, empirical=True)
     rows.append(_row("the training set", None, distance, spread))
