@@ -143,14 +143,19 @@ BAD = {
 }
 
 
+def assert_refused(done, folder):
+    """One line on stderr, exit code 2, and nothing made."""
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert list(folder.rglob("*")) == []
+
+
 @pytest.mark.parametrize("argument", BAD)
 def test_bad_input_ends_in_one_line_and_leaves_nothing(script, tmp_path, argument):
     done = script("train", argument, check=False)
-    assert done.returncode == 2
+    assert_refused(done, tmp_path)
     assert re.search(BAD[argument].replace("?", "[?]"), done.stderr)
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == ""
-    assert list(tmp_path.rglob("*")) == []
 
 
 BAD_TOGETHER = {
@@ -168,10 +173,8 @@ BAD_TOGETHER = {
 @pytest.mark.parametrize("arguments", BAD_TOGETHER)
 def test_values_that_do_not_go_together_are_refused(script, tmp_path, arguments):
     done = script("train", *arguments.split(), check=False)
-    assert done.returncode == 2
+    assert_refused(done, tmp_path)
     assert BAD_TOGETHER[arguments] in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert list(tmp_path.rglob("*")) == []
 
 
 def test_evaluate_prints_a_table_and_leaves_nothing_behind(script, tmp_path):
@@ -232,10 +235,8 @@ def test_evaluate_prints_a_table_and_leaves_nothing_behind(script, tmp_path):
 )
 def test_evaluate_refuses_in_one_line(script, tmp_path, argument, message):
     done = script("evaluate", argument, check=False)
-    assert done.returncode == 2
+    assert_refused(done, tmp_path)
     assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")

@@ -155,7 +155,7 @@ def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
     if not override.lstrip("+~").partition("=")[0] or ("=" not in override and not override.startswith("~")):
         return f"{override}: must be KEY=VALUE"
     key = override.lstrip("+~").partition("=")[0]
-    if choices := sorted(path.stem for path in (CONF / key).glob("*.yaml")):
+    if choices := _options(key):
         hint = _only_if_close(override.partition("=")[2], choices)
         return f"{override}: must be one of {', '.join(choices)}{hint}"
     section, _, last = key.rpartition(".")
@@ -165,6 +165,11 @@ def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
     if section and node is None:
         return f"{override}: no such section{_only_if_close(section, [str(name) for name in config])}"
     return f"{override}: {first_line(error)}"
+
+
+def _options(group: str) -> list[str]:
+    """The choices of a config group; none where ``group`` is not one."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def _only_if_close(name: str, names: list[str]) -> str:
@@ -177,9 +182,7 @@ def help_page(*, _root_: DictConfig) -> str:
     groups = sorted(
         path for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "callbacks", "trainer")
     )
-    choices = [
-        f"  {group.name}={'|'.join(sorted(path.stem for path in group.glob('*.yaml')))}" for group in groups
-    ]
+    choices = [f"  {group.name}={'|'.join(_options(group.name))}" for group in groups]
     page = [
         "Train a denoising diffusion model on a point set; KEY=VALUE changes a setting.",
         f"\nExamples\n{EXAMPLES}",

@@ -205,12 +205,9 @@ class Diffusion(nn.Module):
         Raises:
             ValueError: no points are asked for, or the sampler can't sample this model.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples={num_samples}: must be at least 1")
         blocks = []
-        for start in range(0, num_samples, SAMPLE_BLOCK):
-            size = min(SAMPLE_BLOCK, num_samples - start)
-            for _, x in self._block(size, seed, start // SAMPLE_BLOCK, sampler):  # noqa: B007, the last is kept
+        for states in self._blocks(num_samples, seed, sampler):
+            for _, x in states:  # noqa: B007, the last is kept
                 pass
             blocks.append(x * self.scale)
         return torch.cat(blocks)
@@ -225,20 +222,24 @@ class Diffusion(nn.Module):
             t: the number of noise steps that are in each state, from T down to 0.
             states: shape (len(t), num_samples, dim), in the data's own units.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples={num_samples}: must be at least 1")
-        sizes = [min(SAMPLE_BLOCK, num_samples - start) for start in range(0, num_samples, SAMPLE_BLOCK)]
-        blocks = [list(self._block(size, seed, block, sampler)) for block, size in enumerate(sizes)]
+        blocks = [list(states) for states in self._blocks(num_samples, seed, sampler)]
         states = torch.cat([torch.stack([x for _, x in block]) for block in blocks], dim=1)
         return [t for t, _ in blocks[0]], states * self.scale
 
-    def _block(self, size: int, seed: int, block: int, sampler: Sampler | None) -> Iterator[tuple[int, Tensor]]:
+    def _blocks(
+        self, num_samples: int, seed: int, sampler: Sampler | None
+    ) -> Iterator[Iterator[tuple[int, Tensor]]]:
+        """The trajectories of all points, one block of points after the other."""
+        if num_samples < 1:
+            raise ValueError(f"num_samples={num_samples}: must be at least 1")
         sampler = sampler or self.sampler
         self.check_sampler(sampler)
-        draws = generator("sample", seed, block, device=self.device)
-        x = torch.randn((size, self.dim), generator=draws, device=self.device, dtype=self.data_mean.dtype)
-        if sampler.start == "matched":
-            mean, covariance = moments(self.schedule.last_level, self.data_mean, self.data_covariance)
-            root = torch.linalg.cholesky(covariance)
-            x = x @ root.T.to(x) + mean.to(x)
-        yield from sampler.trajectory(self.schedule, self.predict, x, draws)
+        mean, covariance = moments(self.schedule.last_level, self.data_mean, self.data_covariance)
+        root = torch.linalg.cholesky(covariance) if sampler.start == "matched" else None
+        for block, begin in enumerate(range(0, num_samples, SAMPLE_BLOCK)):
+            size = min(SAMPLE_BLOCK, num_samples - begin)
+            draws = generator("sample", seed, block, device=self.device)
+            x = torch.randn((size, self.dim), generator=draws, device=self.device, dtype=self.data_mean.dtype)
+            if root is not None:
+                x = x @ root.T.to(x) + mean.to(x)
+            yield sampler.trajectory(self.schedule, self.predict, x, draws)

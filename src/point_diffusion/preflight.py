@@ -87,20 +87,15 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
     from point_diffusion.samplers import build_sampler
     from point_diffusion.schedule import build_schedule
 
-    schedule = sampler = None
-    try:
-        schedule = build_schedule(_plain(config.schedule))
-    except ValueError as error:
-        yield f"schedule.{error}"
-    except TypeError as error:
-        yield f"schedule.name={config.schedule.name}: {first_line(error)}; choose it by schedule=NAME"
-    try:
-        sampler = build_sampler(_plain(config.sampler))
-    except ValueError as error:
-        yield f"sampler.{error}"
-    except TypeError as error:
-        yield f"sampler.name={config.sampler.name}: {first_line(error)}; choose it by sampler=NAME"
-    if schedule and sampler and (wrong := unfit_sampler(schedule, config.module.prediction_type, sampler)):
+    built: dict[str, Any] = {}
+    for section, build in (("schedule", build_schedule), ("sampler", build_sampler)):
+        try:
+            built[section] = build(_plain(config[section]))
+        except ValueError as error:
+            yield f"{section}.{error}"
+        except TypeError as error:
+            yield f"{section}.name={config[section].name}: {first_line(error)}; choose it by {section}=NAME"
+    if len(built) == 2 and (wrong := unfit_sampler(**built, prediction_type=config.module.prediction_type)):
         yield f"sampler={config.sampler.name}: {wrong}"
 
 

@@ -106,7 +106,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
         **health,
         **{name: value for name, value in losses.items() if name not in diverged},
     }
-    _write_json(folder / "metrics.json", metrics)
+    _write(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     if diverged:
         what = ", ".join(f"{name} is {losses[name]}" for name in diverged)
         raise UsageError(f"optimizer.lr={plain['optimizer']['lr']}: the training diverged ({what}); see {folder}")
@@ -155,9 +155,7 @@ def _store_settings(config: DictConfig, folder: Path) -> None:
     """As Hydra does, where Hydra does not: for a call from Python, and for a run that is resumed."""
     path = folder / ".hydra" / "config.yaml"
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    OmegaConf.save(config, temporary)
-    temporary.replace(path)
+    _write(path, OmegaConf.to_yaml(config))
 
 
 def _trainer_options(config: DictConfig, plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -225,9 +223,10 @@ def _flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value if isinstance(value, (int, float, str, bool)) else str(value)
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
