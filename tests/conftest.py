@@ -14,6 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 SMALL = ["data.num_points=300", "data.batch_size=64", "num_step=10", "model.num_units=16", "accelerator=cpu"]
 SMALL += [
     "callbacks.reconstruction.num_points=100",
+    "callbacks.quality.final_num_samples=200",
     "trainer.max_epochs=4",
     "trainer.check_val_every_n_epoch=2",
 ]

@@ -23,7 +23,7 @@ COMMANDS = re.findall(r"^python scripts/(\w+)\.py ?(.*)$", README, re.MULTILINE)
 
 def test_it_opens_with_two_commands_that_do_all_the_set_up():
     blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    assert blocks[0] == "pip install -e . && python scripts/train.py\n"
+    assert blocks[0] == "pip install -e . && python scripts/train.py experiment=recommended\n"
     assert blocks[1] == 'pip install -e ".[test]" && pytest\n'
 
 

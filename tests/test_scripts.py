@@ -15,6 +15,7 @@ import time
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from conftest import CHECKOUT, SMALL, assert_same_tensors, load
 
@@ -177,24 +178,38 @@ def test_values_that_do_not_go_together_are_refused(script, tmp_path, arguments)
     assert BAD_TOGETHER[arguments] in done.stderr
 
 
-def test_evaluate_prints_a_table_and_leaves_nothing_behind(script, tmp_path):
+def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_path):
     script("train", *SMALL, "module.prediction_type=v_prediction")
     (run,) = tmp_path.glob("outputs/runs/*/*")
-    before = sorted(tmp_path.rglob("*"))
+    before = set(tmp_path.rglob("*"))
     own = script("evaluate", "num_samples=200")
-    assert re.search(r"ddpm +│ +10 ", own.stdout)
-    assert "the training set" in own.stdout
+    assert re.search(r"ddpm, 10 calls +┃ +training set +┃ +fresh truth", own.stdout)
+    for figure in ("worth points", "95% interval", "data efficiency", "sliced", "told from truth", "recall"):
+        assert figure in own.stdout
+    rows = json.loads((run / "evaluation_ddpm_10.json").read_text())
+    assert [row["what"] for row in rows] == ["samples", "training set", "fresh truth"]
+    assert [row["num_points"] for row in rows] == [200, 300, 200]
+    assert rows[0]["epochs"] == 4
+    assert rows[0]["equivalent_sample_size"] < 20  # hardly trained
+    assert rows[0]["memorisation"] < 0.5 < rows[1]["memorisation"]  # the training set is its own copy
     chosen = ["num_samples=200", "sampler=dpm_solver", "sampler.num_inference_steps=4"]
     other = script("evaluate", f"run={run.relative_to(tmp_path)}", *chosen)
-    assert re.search(r"dpm_solver +│ +4 ", other.stdout)
+    assert "dpm_solver, 4 calls" in other.stdout
+    assert json.loads((run / "evaluation_dpm_solver_4.json").read_text())[0]["num_inference_steps"] == 4
     large = script(
         "evaluate", f"run={run}/checkpoints/best.ckpt", "num_samples=200", "sampler.variance_type=fixed_large"
     )
-    assert re.search(r"ddpm +│ +10 ", large.stdout)
+    assert "ddpm, 10 calls" in large.stdout
+    (large_row, *_) = json.loads((run / "evaluation_ddpm_10.json").read_text())
+    assert (large_row["variance_type"], large_row["checkpoint"]) == ("fixed_large", "best.ckpt")
     curve = script("evaluate", "num_samples=200", "curve=true", "curve_steps=[2,5,50]")
     rows = re.findall(r"(ddpm|ddim|dpm_solver) +│ +(\d+) ", curve.stdout)
     assert rows == [(name, n) for name in ("ddpm", "ddim", "dpm_solver") for n in ("2", "5")]
-    assert sorted(tmp_path.rglob("*")) == before
+    assert "the training set" in curve.stdout
+    assert len(json.loads((run / "curve.json").read_text())) == 7
+    assert Image.open(run / "curve.png").size > (500, 300)
+    new = {path.name for path in set(tmp_path.rglob("*")) - before}
+    assert new == {"evaluation_ddpm_10.json", "evaluation_dpm_solver_4.json", "curve.json", "curve.png"}
     for wrong, message in [
         (
             ["sampler=ddim", "sampler.variance_type=fixed_large"],
@@ -209,7 +224,8 @@ def test_evaluate_prints_a_table_and_leaves_nothing_behind(script, tmp_path):
         assert len(done.stderr.splitlines()) == 1
     one = script("evaluate", "num_samples=200", "curve=true", "curve_steps=[5]", "sampler=ddim", "sampler.eta=1.0")
     assert re.findall(r"(ddpm|ddim|dpm_solver) +│ +(\d+) ", one.stdout) == [("ddim", "5")]
-    assert sorted(tmp_path.rglob("*")) == before
+    few = script("evaluate", "num_samples=2")  # no certainty, but an answer
+    assert "at least" in few.stdout or "95%" in few.stdout
     page = script("evaluate", "--help").stdout
     assert "python scripts/evaluate.py run=RUN curve=true" in page
 

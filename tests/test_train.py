@@ -18,6 +18,7 @@ from point_diffusion.config import UsageError
 from point_diffusion.data import PointSetDataModule
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.figures import pixels, reverse_process
+from point_diffusion.metrics import quality, summary
 from point_diffusion.module import DiffusionModule
 from point_diffusion.runs import load_run
 from point_diffusion.samplers import SAMPLERS, Sampler
@@ -39,6 +40,14 @@ class Recorder(Callback):
 
     def on_validation_batch_end(self, trainer, pl_module, *_):
         Recorder.validations.append((trainer.global_step, {k: v.clone() for k, v in pl_module.named_parameters()}))
+
+
+class Plug(Callback):
+    """Pulls itself out."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == 2:
+            raise RuntimeError("pulled")
 
 
 @pytest.fixture
@@ -99,6 +108,7 @@ def test_tensorboard_has_the_curves_at_their_optimiser_steps(small_train):
     assert curve["train/loss"][20] == metrics["train_loss"]
     assert curve["val/loss"][20] == metrics["val_loss"]
     assert curve["lr"][5] == pytest.approx(1e-3)
+    assert list(curve["val/energy_distance"]) == list(curve["val/equivalent_sample_size"]) == [10, 20]
     assert [e.step for e in log.Images("forward")] == [0]
     assert [e.step for e in log.Images("reconstruction")] == [10, 20]
     start = HParamsPluginData.FromString(log.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
@@ -150,6 +160,77 @@ def test_validation_loss_and_grid_come_from_the_averaged_weights(small_train):
             np.array_equal(image, shown),
         )
     assert matches == {"state_dict": (True, True), "current_model_state": (False, False)}
+
+
+def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_train):
+    _, folder = small_train()
+    model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
+    _, states = model.sample_trajectory(100, derive_seed(1234, "reconstruction"))
+    distance, size = quality(states[-1], PointSetDataModule(num_points=300).truth(200))
+    log = events(folder)
+    assert log.Scalars("val/energy_distance")[-1].value == pytest.approx(distance, rel=1e-6)
+    assert log.Scalars("val/equivalent_sample_size")[-1].value == pytest.approx(size, rel=1e-6)
+
+
+def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
+    calls, draw = [], Diffusion._blocks
+    monkeypatch.setattr(Diffusion, "_blocks", lambda self, n, *rest: calls.append(n) or draw(self, n, *rest))
+    small_train()
+    assert calls == [100, 100, 200]  # two validations, and the end
+    calls.clear()
+    small_train("callbacks.quality.num_samples=50")
+    assert calls == [100, 50, 100, 50, 200]
+    calls.clear()
+    small_train("callbacks.reconstruction=null", "callbacks.quality.num_samples=50")
+    assert calls == [50, 50, 200]
+
+
+def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(small_train):
+    metrics, folder = small_train("callbacks.quality.final_num_samples=5000", "trainer.max_epochs=40")
+    model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
+    data = PointSetDataModule(num_points=300)
+    points = model.sample(5000, derive_seed(1234, "final quality"))
+    expected = summary(points, data.truth(10_000), data.train_points)
+    assert {name: metrics[name] for name in expected} == expected
+    assert metrics["final_num_samples"] == 5000
+    assert metrics["equivalent_sample_size_low"] < metrics["equivalent_sample_size"]
+    # the harmonic mean over draws is 300; a single one has luck
+    assert 60 < metrics["train_equivalent_sample_size"] < 1500
+    ratio = metrics["equivalent_sample_size"] / metrics["train_equivalent_sample_size"]
+    assert metrics["data_efficiency"] == pytest.approx(ratio)
+    # other points of the same run say the same, within the interval
+    run = load_run(folder)
+    again = quality(run.sample(5000, seed=7), run.fresh_points(10_000, "yet another"))[1]
+    assert again.low < metrics["equivalent_sample_size_high"]
+    assert again.high > metrics["equivalent_sample_size_low"]
+
+
+def test_without_quality_there_are_no_figures_and_the_best_is_by_the_loss(small_train):
+    metrics, folder = small_train("callbacks.quality=null", "trainer.check_val_every_n_epoch=1")
+    assert "equivalent_sample_size" not in metrics
+    log = events(folder)
+    assert "val/energy_distance" not in log.Tags()["scalars"]
+    curve = {e.step: e.value for e in log.Scalars("val/loss")}
+    assert load(folder / "checkpoints/best.ckpt")["global_step"] == min(curve, key=lambda step: curve[step])
+
+
+def test_a_run_stopped_by_an_exception_has_no_final_figures(small_train, tmp_path):
+    with pytest.raises(RuntimeError, match="pulled"):
+        small_train("+callbacks.plug._target_=test_train.Plug")
+    (folder,) = tmp_path.glob("outputs/runs/*/*")
+    assert not (folder / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("experiment", ["recommended", "quick"])
+def test_experiments_run(small_train, config, experiment):
+    whole = config(f"experiment={experiment}")
+    assert (whole.num_step, whole.model.num_units, whole.data.num_points) == (100, 128, 10_000)
+    assert whole.trainer.max_epochs <= {"recommended": 400, "quick": 50}[experiment]
+    metrics, folder = small_train(
+        f"experiment={experiment}", "sampler.num_inference_steps=5", "trainer.max_epochs=30"
+    )
+    assert metrics["equivalent_sample_size"] > 5
+    assert load_run(folder).config.module.stable_target is True
 
 
 def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
@@ -218,7 +299,7 @@ def test_the_best_checkpoint_comes_along(small_train):
     # the second half ruins the model: the best of the whole run is that of the first half
     _, first = small_train("trainer.check_val_every_n_epoch=1", "trainer.max_epochs=2")
     _, second = small_train("trainer.check_val_every_n_epoch=1", "callbacks.ema.decay=0", f"ckpt_path={first}")
-    curve = {e.step: e.value for run in (first, second) for e in events(run).Scalars("val/loss")}
+    curve = {e.step: e.value for run in (first, second) for e in events(run).Scalars("val/energy_distance")}
     assert load(second / "checkpoints/best.ckpt")["global_step"] == min(curve, key=lambda step: curve[step])
 
 
@@ -229,7 +310,10 @@ def test_the_best_checkpoint_is_kept_when_what_follows_is_worse(small_train):
         state["param_groups"][0]["lr"] = 3.0  # ruins it
     torch.save(checkpoint, first / "checkpoints/ruined.ckpt")
     _, second = small_train(f"ckpt_path={first}/checkpoints/ruined.ckpt")
-    assert events(second).Scalars("val/loss")[-1].value > events(first).Scalars("val/loss")[-1].value
+    assert (
+        events(second).Scalars("val/energy_distance")[-1].value
+        > events(first).Scalars("val/energy_distance")[-1].value
+    )
     assert (second / "checkpoints/best.ckpt").read_bytes() == (first / "checkpoints/best.ckpt").read_bytes()
 
 

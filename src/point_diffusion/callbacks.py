@@ -1,6 +1,5 @@
-"""What happens beside training: averaging, pictures, checkpoints. They call, they don't compute."""
+"""What happens beside training: averaging, the clock, pictures, figures. They call, they don't compute."""
 
-import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -19,6 +18,7 @@ from point_diffusion.seeds import derive_seed, generator
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from point_diffusion.metrics import Estimate
     from point_diffusion.module import DiffusionModule
 
 
@@ -72,26 +72,6 @@ class Clock(Callback):
             trainer.should_stop = True
 
 
-class LastCheckpoint(Checkpoint):
-    """``last.ckpt``, written at the end of every so many epochs and of the last one.
-
-    (ModelCheckpoint's save_last is written after training alone, when EMA has overwritten the raw weights.)
-
-    Args:
-        folder: of the checkpoints.
-        every_n_epochs: epochs between two writings.
-    """
-
-    def __init__(self, folder: Path, every_n_epochs: int = 10) -> None:
-        self.path = folder / "last.ckpt"
-        self.every_n_epochs = every_n_epochs
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        due = trainer.should_stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        if due and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.path)
-
-
 def _seconds(max_time: timedelta | dict[str, int] | str | None) -> float:
     if max_time is None:
         return float("inf")
@@ -104,52 +84,47 @@ def _seconds(max_time: timedelta | dict[str, int] | str | None) -> float:
         raise ValueError("must be DD:HH:MM:SS, or like {minutes: 5}") from None
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """``best.ckpt``, the lowest ``val/loss`` so far; a run that goes on in a new folder takes it along."""
+class Draws:
+    """The points drawn at a validation, from the weights of that time: once for all who look at as many of them.
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            folder,
-            filename="best",
-            monitor="val/loss",
-            save_on_train_epoch_end=True,  # one written amid an epoch could not be gone on from
-            enable_version_counter=False,
-        )
-        self._validated = False
+    Their noise is the same each time, so that what changes from one validation to the next is the model.
+    """
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._validated = True
+    def __init__(self) -> None:
+        self._drawn: tuple[int, int] | None = None
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._validated:
-            super().on_train_epoch_end(trainer, pl_module)
-        self._validated = False
+    def trajectory(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> tuple[list[int], Tensor]:
+        """``count`` points on their way: see :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
+        self._drawn = None
+        t, states = pl_module.sample_trajectory(count, self._seed(pl_module))
+        self._drawn, self._points = (trainer.global_step, count), states[-1]
+        return t, states
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        old, new = Path(state_dict["best_model_path"]), Path(str(self.dirpath)) / "best.ckpt"
-        if old != new and old.is_file():
-            # Lightning would forget the best score when its folder has changed
-            new.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old, new)
-            score = {str(new): state_dict["best_model_score"]}
-            paths = {"best_model_path": str(new), "kth_best_model_path": str(new), "last_model_path": ""}
-            state_dict = {**state_dict, **paths, "dirpath": self.dirpath, "best_k_models": score}
-        super().load_state_dict(state_dict)
+    def points(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> Tensor:
+        """The last state alone."""
+        if self._drawn != (trainer.global_step, count):
+            self._points = pl_module.sample(count, self._seed(pl_module))
+            self._drawn = (trainer.global_step, count)
+        return self._points
+
+    def _seed(self, pl_module: "DiffusionModule") -> int:
+        return derive_seed(pl_module.config["seed"], "reconstruction")
 
 
 class ReconstructionGrid(Callback):
     """At every validation, and so after the last epoch: new points on their way back, from the averaged weights.
 
     Before training it shows the forward process of the training points. Pictures go to ``figures/`` in the run
-    folder and to TensorBoard as ``forward`` and ``reconstruction``. The noise is the same each time: what
-    changes from picture to picture is the model.
+    folder and to TensorBoard as ``forward`` and ``reconstruction``.
 
     Args:
         num_points: points drawn for each grid.
+        draws: where they come from; shared with others who look at them.
     """
 
-    def __init__(self, num_points: int = 10_000) -> None:
+    def __init__(self, num_points: int = 10_000, draws: Draws | None = None) -> None:
         self.num_points = num_points
+        self.draws = draws or Draws()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         from point_diffusion.figures import forward_process
@@ -184,14 +159,11 @@ class ReconstructionGrid(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        # here, not at the epoch's end: the average is in place, whatever the order of the callbacks
-        last = batch_idx + 1 == trainer.num_val_batches[0]
-        if not last or trainer.state.fn != "fit" or self._truth.shape[1] != 2:
+        if not _validated(trainer, batch_idx) or self._truth.shape[1] != 2:
             return
         from point_diffusion.figures import reverse_process
 
-        seed = derive_seed(pl_module.config["seed"], "reconstruction")
-        t, states = pl_module.sample_trajectory(self.num_points, seed)
+        t, states = self.draws.trajectory(trainer, pl_module, self.num_points)
         # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
         picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
         figure = reverse_process([t[i] for i in picked], [_array(states[i]) for i in picked], _array(self._truth))
@@ -210,6 +182,74 @@ class ReconstructionGrid(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(tag, image, trainer.global_step, dataformats="HWC")
+
+
+class SampleQuality(Callback):
+    """How good the samples are: at every validation, from the averaged weights, ``val/energy_distance`` and
+    ``val/equivalent_sample_size``; after the last epoch the same and more from many points, in :attr:`final`.
+
+    Args:
+        num_samples: points drawn at a validation.
+        final_num_samples: points drawn at the end. A run that is interrupted does not get there.
+        draws: where the points of a validation come from.
+
+    Attributes:
+        latest: the equivalent sample size of the last validation.
+        final: the figures of the end, see :func:`point_diffusion.metrics.summary`; empty until then.
+    """
+
+    def __init__(
+        self, num_samples: int = 10_000, final_num_samples: int = 50_000, draws: Draws | None = None
+    ) -> None:
+        self.num_samples = num_samples
+        self.final_num_samples = final_num_samples
+        self.draws = draws or Draws()
+        self.latest: Estimate | None = None
+        self.final: dict[str, float] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._truth = trainer.datamodule.truth(2 * self.num_samples)  # type: ignore[attr-defined]
+
+    def on_validation_batch_end(  # type: ignore[override]
+        self,
+        trainer: L.Trainer,
+        pl_module: "DiffusionModule",
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not _validated(trainer, batch_idx):
+            return
+        from point_diffusion.metrics import quality
+
+        points = self.draws.points(trainer, pl_module, self.num_samples)
+        distance, self.latest = float("nan"), None  # of a model that has diverged
+        if points.isfinite().all():
+            distance, self.latest = quality(_array(points), self._truth)
+        size = float("nan") if self.latest is None else float(self.latest)
+        for name, value in (("energy_distance", distance), ("equivalent_sample_size", size)):
+            pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        from point_diffusion.metrics import summary
+
+        seed = derive_seed(pl_module.config["seed"], "final quality")
+        points = pl_module.sample(self.final_num_samples, seed)
+        if points.isfinite().all():
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            truth = data.truth(2 * self.final_num_samples)
+            self.final = summary(_array(points), truth, _array(data.train_points))
+
+
+def _validated(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Whether this was a validation's last batch.
+
+    Samples are drawn here, not at the epoch's end: the average is in place, whatever the order of the callbacks.
+    """
+    return batch_idx + 1 == trainer.num_val_batches[0] and trainer.state.fn == "fit"
 
 
 def _array(points: Tensor) -> np.ndarray:

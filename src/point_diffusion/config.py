@@ -121,6 +121,10 @@ class Module:
     """The training target."""
 
     prediction_type: str = key("what the network predicts", choices=("epsilon", "sample", "v_prediction"))
+    timestep_sampling: str = key(
+        "the steps of a batch: in mirrored pairs, or spread evenly", choices=("antithetic", "stratified")
+    )
+    stable_target: bool = key("train on the mean over all points of a batch that may lie behind a noised one")
 
 
 @dataclass
@@ -170,8 +174,18 @@ class Reconstruction:
 
 
 @dataclass
+class Quality:
+    """How good the samples are, at each validation and at the end, by the run's own sampler."""
+
+    num_samples: int | None = key(
+        "points drawn at each validation; null: the grid's", at_least=2, at_most=10_000_000
+    )
+    final_num_samples: int = key("points drawn after the last epoch", at_least=2, at_most=10_000_000)
+
+
+@dataclass
 class Checkpoint:
-    """last.ckpt; best.ckpt follows val/loss."""
+    """last.ckpt; best.ckpt has the lowest val/energy_distance (without callbacks.quality, val/loss)."""
 
     every_n_epochs: int = key("epochs between two writings of last.ckpt", at_least=1)
 
@@ -210,13 +224,14 @@ SECTIONS: dict[str, type] = {
     "lr_scheduler": LRScheduler,
     "callbacks.ema": EMA,
     "callbacks.reconstruction": Reconstruction,
+    "callbacks.quality": Quality,
     "callbacks.checkpoint": Checkpoint,
     "trainer": Trainer,
 }
 # sections that hold more than their schema, checked by what they are handed to
 OPEN = {"sampler", "optimizer", "trainer"}
 # sections that may be switched off by null
-OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.checkpoint"}
+OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.quality", "callbacks.checkpoint"}
 
 
 def known(schema: type) -> dict[str, Field[Any]]:

@@ -1,14 +1,16 @@
 """The data: points drawn once, kept in memory as one tensor, and handed out in batches."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from point_diffusion.seeds import derive_seed, generator
-from point_diffusion.shapes import SHAPES
+from point_diffusion.seeds import generator
+from point_diffusion.shapes import SHAPES, fresh_points
 
 VALIDATION_BATCH = 10_000
 
@@ -97,9 +99,13 @@ class PointSetDataModule(L.LightningDataModule):
         self.scale = scale
         self.batch_size = batch_size
         self.order_seed = order_seed
-        draw = SHAPES[shape]
-        self.train_points = torch.from_numpy(draw(num_points, noise, seed))
-        self.val_points = torch.from_numpy(draw(num_points, noise, derive_seed(seed, "held out") % 2**32))
+        self._fresh = partial(fresh_points, shape=shape, noise=noise, seed=seed)
+        self.train_points = torch.from_numpy(SHAPES[shape](num_points, noise, seed))
+        self.val_points = torch.from_numpy(self._fresh(num_points=num_points, purpose="held out"))
+
+    def truth(self, num_points: int) -> np.ndarray:
+        """Fresh points to compare samples with: shape (num_points, dim), in the data's own units."""
+        return self._fresh(num_points=num_points, purpose="truth")
 
     @property
     def dim(self) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from point_diffusion.network import build_network
-from point_diffusion.prediction import PREDICTION_TYPES, SMALLEST_SIGNAL
+from point_diffusion.prediction import PREDICTION_TYPES, SMALLEST_SIGNAL, stable_target
 from point_diffusion.samplers import DDPM, Sampler, build_sampler
 from point_diffusion.schedule import Level, NoiseSchedule, build_schedule, moments, prior_kl
 from point_diffusion.seeds import generator
@@ -30,6 +30,23 @@ def antithetic_timesteps(batch_size: int, num_step: int, generator: torch.Genera
     """
     half = torch.randint(0, num_step, ((batch_size + 1) // 2,), generator=generator, device=generator.device)
     return torch.cat([half, num_step - 1 - half])[:batch_size]
+
+
+def stratified_timesteps(batch_size: int, num_step: int, generator: torch.Generator) -> Tensor:
+    """Steps spread evenly over [0, num_step) from one random origin, in random order, so that every batch sees
+    each step as often as any other (Kingma et al. 2021, app. I.1, "low-discrepancy sampler").
+
+    Returns:
+        Shape (batch_size,), int64, each uniform in [0, num_step).
+    """
+    options: dict[str, Any] = {"generator": generator, "device": generator.device}
+    origin = torch.rand((), dtype=torch.float64, **options)
+    places = (origin + torch.arange(batch_size, device=generator.device) / batch_size) % 1
+    steps = (places * num_step).long().clamp_max(num_step - 1)
+    return steps[torch.randperm(batch_size, **options)]
+
+
+TIMESTEP_SAMPLING = {"antithetic": antithetic_timesteps, "stratified": stratified_timesteps}
 
 
 def unfit_sampler(schedule: NoiseSchedule, prediction_type: str, sampler: Sampler) -> str:
@@ -158,12 +175,16 @@ class Diffusion(nn.Module):
                 return cure
         return "sampler.start=matched cures it"
 
-    def draw(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The random part of the loss for a batch: t of shape (B,), and noise of the shape of ``x_0``."""
-        t = antithetic_timesteps(len(x_0), self.schedule.num_step, generator)
+    def draw(
+        self, x_0: Tensor, generator: torch.Generator, timestep_sampling: str = "antithetic"
+    ) -> tuple[Tensor, Tensor]:
+        """The random part of the loss for a batch: t of shape (B,), by a name in :data:`TIMESTEP_SAMPLING`, and
+        noise of the shape of ``x_0``.
+        """
+        t = TIMESTEP_SAMPLING[timestep_sampling](len(x_0), self.schedule.num_step, generator)
         return t, torch.randn(x_0.shape, generator=generator, device=generator.device, dtype=x_0.dtype)
 
-    def loss(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def loss(self, x_0: Tensor, t: Tensor, noise: Tensor, stable: bool = False) -> Tensor:
         """Mean squared error of the prediction over points and coordinates, a scalar; with ``epsilon`` the simple
         loss (Ho et al. 2020, eq. 14).
 
@@ -171,10 +192,15 @@ class Diffusion(nn.Module):
             x_0: shape (B, dim), clean points divided by ``scale``.
             t: shape (B,), int64.
             noise: shape (B, dim), standard normal.
+            stable: see :func:`point_diffusion.prediction.stable_target`; the loss is then smaller by what the
+                targets no longer scatter.
         """
         signal, sigma = self.schedule.levels(t, x_0)
+        x = signal * x_0 + sigma * noise
+        if stable:
+            x_0, noise = stable_target(x, x_0, signal, sigma)
         target = PREDICTION_TYPES[self.prediction_type].target(x_0, noise, signal, sigma)
-        return F.mse_loss(self.network(signal * x_0 + sigma * noise, t), target)
+        return F.mse_loss(self.network(x, t), target)
 
     def predict(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """What the network says of x_t at one step: (x_0, epsilon), each of the shape of ``x``."""

@@ -1,6 +1,6 @@
 """Pictures: arrays in, matplotlib figures out. No files, no pyplot state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,33 @@ def forward_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: n
 def reverse_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray) -> Figure:
     r"""The denoising as one row of panels, titled :math:`x_t`; arguments as for :func:`forward_process`."""
     return strip(states, [rf"$\mathbf{{x}}_{{{t}}}$" for t in steps], len(states), truth)
+
+
+def quality_curve(curves: Mapping[str, np.ndarray], references: Mapping[str, float]) -> Figure:
+    """What samples are worth against the network calls for each.
+
+    Args:
+        curves: by the name of a sampler, shape (n, 4): calls, equivalent sample size, and its interval; where the
+            upper end is infinite the number is a lower bound, drawn as an arrow.
+        references: equivalent sample sizes drawn as level lines, by their names.
+    """
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, points in curves.items():
+        calls, size, low, high = points.T
+        bound = np.isinf(high)
+        reach = np.stack([size - low, np.where(bound, size / 2, high - size)])
+        axes.errorbar(calls, size, reach, lolims=bound, marker="o", markersize=4, capsize=3, label=name)
+    for name, size in references.items():
+        axes.axhline(size, color="0.4", linestyle="--", linewidth=1, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="network calls", ylabel="worth points (equivalent sample size)")
+    ticks = sorted({int(calls) for points in curves.values() for calls in points[:, 0]})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.grid(color="0.9")
+    axes.legend(frameon=False)
+    return figure
 
 
 def pixels(figure: Figure, dpi: int = 72) -> np.ndarray:

@@ -6,8 +6,11 @@ the loss, and one can be had from another only where nothing divides by zero.
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
+# a stable target is a mean over so many points at most
+TARGET_GROUP = 1024
 # below this much signal x_0 can't be told from epsilon: (x_t - sigma epsilon) / signal is all rounding
 SMALLEST_SIGNAL = 1e-3
 
@@ -67,3 +70,32 @@ PREDICTION_TYPES: dict[str, PredictionType] = {
     "sample": Sample(),
     "v_prediction": VPrediction(),
 }
+
+
+def stable_target(x: Tensor, points: Tensor, signal: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (x_0, epsilon) behind each x_t, over all points of the batch that may have led there, each weighted
+    by how likely it did (Xu et al. 2023, eq. 6). As targets they lead to the same prediction as the one pair that
+    was drawn, up to a bias that falls with the size of the batch, but scatter far less where the noise is strong.
+
+    Args:
+        x: shape (B, dim), noised points.
+        points: shape (B, dim), the points they come from.
+        signal: shape (B, 1), at the step of each x.
+        sigma: shape (B, 1), likewise.
+
+    Returns:
+        x_0 and epsilon, each of shape (B, dim).
+    """
+    precision = -(signal / sigma).square() / 2
+    means = []
+    for x_0, noised, weight in zip(
+        *(each.split(TARGET_GROUP) for each in (points, x / signal, precision)), strict=True
+    ):
+        # coordinate by coordinate: a matrix product would round off small distances
+        squares = [(left[:, None] - right).square_() for left, right in zip(noised.T, x_0.T, strict=True)]
+        total = squares[0]
+        for square in squares[1:]:
+            total += square
+        means.append(torch.softmax(total.mul_(weight), dim=1) @ x_0)
+    mean = torch.cat(means)
+    return mean, (x - signal * mean) / sigma

@@ -13,7 +13,15 @@ from point_diffusion.config import Trainer, UsageError, first_line, known, neare
 from point_diffusion.runs import find_checkpoint, read_checkpoint
 
 # what must not change when a run goes on: it shapes the tensors, or gives them their meaning
-FIXED = ("schedule", "model", "module", "data.shape", "data.scale", "optimizer.name", "lr_scheduler")
+FIXED = (
+    "schedule",
+    "model",
+    "module.prediction_type",
+    "data.shape",
+    "data.scale",
+    "optimizer.name",
+    "lr_scheduler",
+)
 
 
 def prepare(config: DictConfig) -> None:

@@ -10,6 +10,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from point_diffusion.callbacks import SampleQuality
+
 log = logging.getLogger(__name__)
 
 
@@ -17,10 +19,14 @@ class EpochProgress(ProgressBar):
     """One bar for the whole run, with the losses and the time left; plain lines where no one can see a bar move.
 
     A line goes to the log after each validation, and twice a minute where there is no bar.
+
+    Args:
+        quality: what knows the samples' worth, if the run asks for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quality: SampleQuality | None = None) -> None:
         super().__init__()
+        self._quality = quality
         self._enabled = True
         self._stack = ExitStack()
 
@@ -81,4 +87,7 @@ class EpochProgress(ProgressBar):
 
     def _losses(self, trainer: L.Trainer) -> str:
         metrics = trainer.callback_metrics
-        return "  ".join(f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics)
+        shown = [f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics]
+        if self._quality is not None and (size := self._quality.latest) is not None:
+            shown.append(f"worth {'at least ' if size.at_least else ''}{size:,.0f} points")
+        return "  ".join(shown)

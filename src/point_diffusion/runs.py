@@ -105,11 +105,13 @@ class Run:
         path: its checkpoint.
         config: its settings, as plain numbers.
         diffusion: the model, with the averaged weights.
+        epochs: how many it was trained for.
     """
 
     path: Path
     config: DictConfig
     diffusion: "Diffusion"
+    epochs: int
 
     @property
     def schedule(self) -> "NoiseSchedule":
@@ -166,19 +168,17 @@ class Run:
 
     def train_points(self) -> "np.ndarray":
         """The points that it was trained on: shape (num_points, dim), in the data's own units."""
-        data = self.config.data
-        return self._draw(data.num_points, data.seed)
-
-    def truth(self, num_points: int) -> "np.ndarray":
-        """Fresh points of the law that the training points come from: shape (num_points, dim)."""
-        from point_diffusion.seeds import derive_seed
-
-        return self._draw(num_points, derive_seed(self.config.data.seed, "truth") % 2**32)
-
-    def _draw(self, num_points: int, seed: int) -> "np.ndarray":
         from point_diffusion.shapes import SHAPES
 
-        return SHAPES[self.config.data.shape](num_points, self.config.data.noise, seed)
+        data = self.config.data
+        return SHAPES[data.shape](data.num_points, data.noise, data.seed)
+
+    def fresh_points(self, num_points: int, purpose: str = "truth") -> "np.ndarray":
+        """Other points of the law that the training points come from: shape (num_points, dim)."""
+        from point_diffusion.shapes import fresh_points
+
+        data = self.config.data
+        return fresh_points(data.shape, num_points, data.noise, data.seed, purpose)
 
 
 def load_run(path: str | Path) -> Run:
@@ -201,7 +201,7 @@ def load_run(path: str | Path) -> Run:
         diffusion.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"run={path}: its weights don't fit its settings ({first_line(error)})") from None
-    return Run(file, OmegaConf.create(config), diffusion.eval())
+    return Run(file, OmegaConf.create(config), diffusion.eval(), checkpoint["epoch"] + 1)
 
 
 def newest_run(outputs: Path) -> Path:

@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.config import UsageError
-from point_diffusion.folders import CHECKOUT, claim
+from point_diffusion.folders import CHECKOUT, claim, write_whole
 from point_diffusion.preflight import checkpoint_of, hush, prepare
 from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint
 
@@ -96,7 +96,12 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
         log.info("%s", advice)
         trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
 
-    losses = {tag.replace("/", "_"): value.item() for tag, value in trainer.callback_metrics.items() if "/" in tag}
+    logged = ("train/loss", "train/grad_norm", "val/loss")
+    values = trainer.callback_metrics
+    losses = {tag.replace("/", "_"): values[tag].item() for tag in logged if tag in values}
+    final: dict[str, float] = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        final |= getattr(callback, "final", {})
     diverged = [name for name, value in losses.items() if not math.isfinite(value)]
     metrics = {
         "finished": not diverged,
@@ -105,8 +110,9 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         **health,
         **{name: value for name, value in losses.items() if name not in diverged},
+        **final,
     }
-    _write(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     if diverged:
         what = ", ".join(f"{name} is {losses[name]}" for name in diverged)
         raise UsageError(f"optimizer.lr={plain['optimizer']['lr']}: the training diverged ({what}); see {folder}")
@@ -155,7 +161,7 @@ def _store_settings(config: DictConfig, folder: Path) -> None:
     """As Hydra does, where Hydra does not: for a call from Python, and for a run that is resumed."""
     path = folder / ".hydra" / "config.yaml"
     path.parent.mkdir(exist_ok=True)
-    _write(path, OmegaConf.to_yaml(config))
+    write_whole(path, OmegaConf.to_yaml(config))
 
 
 def _trainer_options(config: DictConfig, plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -164,11 +170,12 @@ def _trainer_options(config: DictConfig, plain: Mapping[str, Any], folder: Path)
 
     from point_diffusion.callbacks import (
         EMA,
-        BestCheckpoint,
         Clock,
-        LastCheckpoint,
+        Draws,
         ReconstructionGrid,
+        SampleQuality,
     )
+    from point_diffusion.checkpoints import BestCheckpoint, LastCheckpoint
     from point_diffusion.progress import EpochProgress
 
     options, wanted = dict(plain["trainer"]), dict(plain["callbacks"])
@@ -177,14 +184,19 @@ def _trainer_options(config: DictConfig, plain: Mapping[str, Any], folder: Path)
     if config.resume is not None or not HydraConfig.initialized():
         # only now: settings that can't be trained with must not become the stored ones
         callbacks.append(LambdaCallback(on_train_start=lambda *_: _store_settings(config, folder)))
-    if options.get("enable_progress_bar", True):
-        callbacks.append(EpochProgress())
     if (ema := wanted.pop("ema", None)) is not None:
         callbacks.append(EMA(**ema))
+    draws, judge = Draws(), None
     if (grid := wanted.pop("reconstruction", None)) is not None:
-        callbacks.append(ReconstructionGrid(**grid))
+        callbacks.append(ReconstructionGrid(**grid, draws=draws))
+    if (quality := wanted.pop("quality", None)) is not None:
+        quality["num_samples"] = quality["num_samples"] or (grid or {}).get("num_points", 10_000)
+        callbacks.append(judge := SampleQuality(**quality, draws=draws))
+    if options.get("enable_progress_bar", True):
+        callbacks.append(EpochProgress(judge))
     if (checkpoint := wanted.pop("checkpoint", None)) is not None:
-        callbacks += [BestCheckpoint(checkpoints), LastCheckpoint(checkpoints, **checkpoint)]
+        monitor = "val/loss" if quality is None else "val/energy_distance"
+        callbacks += [BestCheckpoint(checkpoints, monitor), LastCheckpoint(checkpoints, **checkpoint)]
     # any other entry is a callback of the user's, by its _target_
     callbacks += [instantiate(each) for each in wanted.values() if each is not None]
     return {
@@ -210,7 +222,8 @@ def _loggers(config: DictConfig, folder: Path, plain: Mapping[str, Any]) -> "lis
         from torch.utils.tensorboard.summary import hparams
 
         # declared now, with the tags of the curves: TensorBoard's table then follows the run from its start
-        for summary in hparams(flat, {"train/loss": 0.0, "val/loss": 0.0}):
+        tags = ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size")
+        for summary in hparams(flat, dict.fromkeys(tags, 0.0)):
             logger.experiment._get_file_writer().add_summary(summary)
     return [logger]
 
@@ -223,16 +236,15 @@ def _flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value if isinstance(value, (int, float, str, bool)) else str(value)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def _summarise(config: DictConfig, folder: Path, metrics: Mapping[str, float]) -> None:
+    from point_diffusion.tables import worth
+
     losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
-    lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}", f"  run       {_short(folder)}"]
+    lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}"]
+    if "equivalent_sample_size" in metrics:
+        own = f"the {config.data.num_points:,} trained on are worth {metrics['train_equivalent_sample_size']:,.0f}"
+        lines.append(f"  samples   worth {worth(metrics)} real points; {own}")
+    lines.append(f"  run       {_short(folder)}")
     if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
         lines.append(f"  picture   {_short(grids[-1])}")
     if config.logger:

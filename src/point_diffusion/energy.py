@@ -1,0 +1,191 @@
+r"""The yardstick: how far samples are from the truth, and how many real points that makes them worth.
+
+The squared energy distance between the laws of Y and X (Szekely & Rizzo 2013, eq. 2.1) is
+
+.. math:: 2 E|Y - X| - E|Y - Y'| - E|X - X'|,
+
+zero if and only if the laws are the same. In one dimension sums over pairs follow from sorting. In more, a
+vector's length is a constant times its mean absolute projection over all directions, so the distance is the mean
+of one-dimensional ones: over evenly spaced angles in the plane, over random orthonormal frames beyond.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.distance import cdist
+
+NUM_ANGLES = 180  # in 2-D the error of so many is below 1e-6 of E|X - X'|
+NUM_DIRECTIONS = 240  # beyond, at least so many
+SMALL = 1_000  # so few points are summed over all pairs: that is as quick as projecting them
+PAIRS = 2**22  # at a time, where all are summed
+Z = 1.959964  # two-sided 95%
+
+
+class Estimate(float):
+    """A number with its 95% interval.
+
+    Attributes:
+        low, high: the ends of the interval.
+        at_least: nothing bounds the number from above; it is then ``low``, and ``high`` is infinite.
+    """
+
+    low: float
+    high: float
+    at_least: bool
+
+    def __new__(cls, value: float, low: float, high: float, at_least: bool = False) -> "Estimate":
+        number = super().__new__(cls, value)
+        number.low, number.high, number.at_least = low, high, at_least
+        return number
+
+    def __getnewargs__(self) -> tuple[float, float, float, bool]:  # type: ignore[override]
+        return float(self), self.low, self.high, self.at_least
+
+
+def energy_distance(x: ArrayLike, y: ArrayLike, empirical: bool = False, exact: bool = False) -> float:
+    """Squared energy distance between the laws of two sets of points, without bias: it can be below 0.
+
+    Its noise where the laws are close is about E|X - X'| (1/n + 1/m) / 2; where they are not, about
+    2 sqrt(distance E|X - X'| (1/n + 1/m) / 4). Time grows as (n + m) log(n + m), memory as n + m.
+
+    Args:
+        x: shape (n, dim).
+        y: shape (m, dim).
+        empirical: x is not a draw from a law but all of it: its points, each as likely as the others.
+        exact: sum over all pairs instead, in blocks: n m time, for small sets of any dimension.
+
+    Returns:
+        A length, in the units of the points.
+    """
+    between, within_x, _, within_y = _mean_distances(*pair_of_sets(x, y), empirical, exact)
+    return float(2 * between.mean() - within_x.mean() - within_y.mean())
+
+
+def equivalent_sample_size(x: ArrayLike, reference: ArrayLike, empirical: bool = False) -> Estimate:
+    """The number of real points that a generator is worth: E|X - X'| over its squared distance from the truth.
+
+    For the empirical law of n real points is, in expectation over their draw, at E|X - X'| / n from the truth.
+    (Over draws n is the harmonic mean; a single draw of n points may well be worth 0.4 n or 2.4 n.)
+
+    The interval is the noise of this estimate for this generator: that of another training draw or seed is not in
+    it. It is normal in the square root of the distance, with the jackknife's error; next to the truth, where that
+    fails, with the error of the null distribution. It covers the true value in 95 of 100 cases, 92 at worst. Where
+    it reaches the truth the answer is "at least": of the truth itself, with m = 2 n, about 0.1 n to 0.2 n.
+
+    Args:
+        x: shape (n, dim), points of the generator.
+        reference: shape (m, dim), fresh points of the truth.
+        empirical: see :func:`energy_distance`.
+
+    Returns:
+        A number of points.
+    """
+    return quality(x, reference, empirical)[1]
+
+
+def quality(x: ArrayLike, reference: ArrayLike, empirical: bool = False) -> tuple[float, Estimate]:
+    """:func:`energy_distance` and :func:`equivalent_sample_size` in one pass."""
+    x, y = pair_of_sets(x, reference)
+    n, m = len(x), len(y)
+    x_to_y, x_to_x, y_to_x, y_to_y = _mean_distances(x, y, empirical, exact=False)
+    spread = y_to_y.mean()
+    if spread == 0:
+        raise ValueError("the points of the truth must not all be the same")
+    distance = float(2 * x_to_y.mean() - x_to_x.mean() - spread)
+    ratio = distance / spread  # 1 / equivalent sample size
+
+    # the jackknife, linearised (Efron & Stein 1981): each point's pull on the ratio
+    variance = 4 * np.var((y_to_x - y_to_y - ratio * y_to_y) / spread) / m
+    if not empirical:
+        variance += 4 * np.var((x_to_y - x_to_x) / spread) / n
+    # at the truth the ratio's noise is that of a sum of squares, with this size
+    shuffled = np.random.default_rng(0).permutation(m)
+    other, other_to_y = y[shuffled], y_to_y[shuffled]
+    centered = (y_to_y + other_to_y - np.linalg.norm(y - other, axis=1)) / spread - 1
+    null = math.sqrt(np.mean(centered**2)) * (1 / m + (0 if empirical else 1 / n))
+
+    root = math.sqrt(max(ratio, 0))
+    error = math.sqrt(min(variance / (4 * ratio), null) if ratio > 0 else null)  # of the root
+    nearest = max(root - Z * error, 0) ** 2
+    farthest = (math.sqrt(max(ratio, 0) + error**2 / 2) + Z * error) ** 2
+    low = 1 / farthest if farthest > 0 else math.inf
+    if nearest == 0:
+        return distance, Estimate(low, low, math.inf, at_least=True)
+    return distance, Estimate(1 / ratio, low, 1 / nearest)
+
+
+def pair_of_sets(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets of points as arrays of shape (n, dim) and (m, dim), float64.
+
+    Raises:
+        ValueError: they are not such sets.
+    """
+    sets = []
+    for points in (x, y):
+        array = np.asarray(points, dtype=np.float64)
+        array = array[:, None] if array.ndim == 1 else array
+        if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
+            raise ValueError(f"points must be of shape (n, dim) with n at least 2, not {np.shape(points)}")
+        if not np.isfinite(array).all():
+            raise ValueError("points must be finite numbers")
+        sets.append(array)
+    if sets[0].shape[1] != sets[1].shape[1]:
+        raise ValueError(f"points of different dimension: {sets[0].shape[1]} and {sets[1].shape[1]}")
+    return sets[0], sets[1]
+
+
+def _mean_distances(
+    x: np.ndarray, y: np.ndarray, empirical: bool, exact: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each x its mean distance to y and to the other x, for each y its mean distance to x and the other y."""
+    n, m, dim = len(x), len(y), x.shape[1]
+    center = y.mean(axis=0)  # sums of small numbers lose less
+    x, y = x - center, y - center
+    sums = (np.zeros(n), np.zeros(n), np.zeros(m), np.zeros(m))
+    if exact or (dim > 1 and n + m <= SMALL):
+        for left, right, total in ((x, y, sums[0]), (x, x, sums[1]), (y, x, sums[2]), (y, y, sums[3])):
+            rows = max(1, PAIRS // len(right))
+            for begin in range(0, len(left), rows):
+                total[begin : begin + rows] = cdist(left[begin : begin + rows], right).sum(axis=1)
+    else:
+        directions = directions_of(dim, NUM_ANGLES if dim == 2 else NUM_DIRECTIONS)
+        # |v| over the mean of |<v, u>|
+        scale = math.sqrt(math.pi) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2)) / len(directions)
+        for direction in directions:
+            for total, part in zip(sums, _distance_sums(x @ direction, y @ direction), strict=True):
+                total += scale * part
+    return sums[0] / m, sums[1] / (n if empirical else n - 1), sums[2] / n, sums[3] / (m - 1)
+
+
+def directions_of(dim: int, count: int) -> np.ndarray:
+    """At least ``count`` unit vectors, shape (., dim): even angles, or random orthonormal frames; 1 on a line."""
+    if dim == 1:
+        return np.ones((1, 1))
+    if dim == 2:
+        angles = np.pi * np.arange(count) / count
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    draws = np.random.default_rng(0)
+    # frames: their mean is exact for a shift in any direction
+    return np.concatenate([np.linalg.qr(draws.normal(size=(dim, dim)))[0] for _ in range(-(-count // dim))])
+
+
+def _distance_sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """On a line: for each x the sum of its distances to all y and to all x, for each y likewise."""
+    order_x, order_y = np.argsort(x), np.argsort(y)
+    x, y = x[order_x], y[order_y]
+    y_below = np.searchsorted(y, x)  # how many y lie below each x
+    x_below = np.cumsum(np.bincount(y_below, minlength=len(y) + 1))[: len(y)]
+
+    def sums(points: np.ndarray, others: np.ndarray, below: np.ndarray, order: np.ndarray) -> np.ndarray:
+        up_to = np.concatenate([[0.0], np.cumsum(others)])
+        result = np.empty(len(points))
+        result[order] = points * (2 * below - len(others)) + up_to[-1] - 2 * up_to[below]
+        return result
+
+    return (
+        sums(x, y, y_below, order_x),
+        sums(x, x, np.arange(len(x)), order_x),
+        sums(y, x, x_below, order_y),
+        sums(y, y, np.arange(len(y)), order_y),
+    )
