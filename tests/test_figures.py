@@ -1,6 +1,6 @@
 import numpy as np
 
-from point_diffusion.figures import forward_process, pixels, reverse_process
+from point_diffusion.figures import forward_process, pixels, quality_curve, reverse_process
 
 
 def states(count, n=50):
@@ -50,3 +50,19 @@ def test_no_pyplot_figure_is_left_open():
 
     pixels(forward_process([0, 1], states(2), states(1)[0]))
     assert plt.get_fignums() == []
+
+
+def test_the_quality_curve_shows_its_numbers_and_marks_bounds():
+    curve = np.array([[5, 100, 80, 130], [20, 900, 700, 1500], [50, 4000, 4000, np.inf]], float)
+    figure = quality_curve({"ddim": curve, "ddpm": curve / [1, 2, 2, 2]}, {"the training set": 1000.0})
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["the training set", "ddim", "ddpm"]
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    assert list(lines["the training set"]) == [1000, 1000]
+    drawn = [container.lines[0].get_xydata() for container in axes.containers]
+    assert np.array_equal(drawn[0], curve[:, :2])
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["5", "20", "50"]
+    (low, high), *_ = axes.containers[0].lines[2][0].get_segments()
+    assert (low[1], high[1]) == (80, 130)
+    assert pixels(figure).std() > 0

@@ -62,7 +62,7 @@ def test_samples_are_in_the_curves_units(run, config, outputs):
 def test_truth_and_training_points(run):
     train_points = make_s_curve(300, noise=0.1, random_state=1234)[0][:, [0, 2]].astype(np.float32)
     assert np.array_equal(run.train_points(), train_points)
-    truth = run.truth(300)
+    truth = run.fresh_points(300)
     assert truth.shape == (300, 2)
     assert not np.isin(truth[:, 0], train_points[:, 0]).any()
 
