@@ -1,6 +1,25 @@
-import numpy as np
+import os
+import subprocess
+import sys
 
-from point_diffusion.figures import forward_process, pixels, quality_curve, reverse_process
+import numpy as np
+import pytest
+from cycler import cycler
+from matplotlib import rc_context
+from matplotlib.quiver import Quiver
+
+from point_diffusion.figures import (
+    Animator,
+    data,
+    forward_process,
+    look,
+    pixels,
+    quality_curve,
+    reverse_process,
+    schedule,
+    training_curves,
+    vector_field,
+)
 
 
 def states(count, n=50):
@@ -22,8 +41,7 @@ def test_panels_show_the_points_they_were_given_on_the_same_axes():
     figure = reverse_process([80, 60, 40, 20, 0], drawn, truth=drawn[4])
     assert [axes.get_title() for axes in figure.axes] == [rf"$\mathbf{{x}}_{{{t}}}$" for t in (80, 60, 40, 20, 0)]
     for axes, points in zip(figure.axes, drawn, strict=True):
-        (line,) = axes.lines
-        assert np.array_equal(line.get_xydata(), points)
+        assert np.array_equal(axes.lines[-1].get_xydata(), points)
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}) == 1
     (low, high), center = figure.axes[0].get_xlim(), (drawn[4].min(0) + drawn[4].max(0)) / 2
     assert np.isclose((low + high) / 2, center[0])
@@ -66,3 +84,101 @@ def test_the_quality_curve_shows_its_numbers_and_marks_bounds():
     (low, high), *_ = axes.containers[0].lines[2][0].get_segments()
     assert (low[1], high[1]) == (80, 130)
     assert pixels(figure).std() > 0
+
+
+def test_the_reverse_process_has_the_truth_behind_it():
+    drawn = states(2)
+    figure = reverse_process([5, 0], drawn, truth=drawn[1])
+    for axes, points in zip(figure.axes, drawn, strict=True):
+        behind, front = axes.lines
+        assert np.array_equal(behind.get_xydata(), drawn[1])
+        assert np.array_equal(front.get_xydata(), points)
+        assert behind.get_alpha() < front.get_alpha()
+
+
+def test_the_schedule_shows_its_three_curves():
+    betas = np.linspace(0.01, 0.2, 30)
+    product = np.cumprod(1 - betas)
+    figure = schedule(betas, product)
+    curves = [axes.lines[0].get_xydata() for axes in figure.axes]
+    for curve, expected in zip(curves, (betas, product, product / (1 - product)), strict=True):
+        assert np.array_equal(curve[:, 0], np.arange(1, 31))
+        np.testing.assert_allclose(curve[:, 1], expected)
+    assert figure.axes[2].get_yscale() == "log"
+
+
+def test_the_vector_field_shows_arrows_and_ways():
+    (truth,) = states(1)
+    grid, fields = (
+        np.stack(np.meshgrid([-1.0, 1.0], [0.0, 2.0]), -1).reshape(-1, 2),
+        [np.ones((4, 2)), -np.ones((4, 2))],
+    )
+    paths = [np.zeros((1, 3, 2)), np.ones((6, 3, 2))]
+    figure = vector_field(grid, [9, 2], fields, paths, truth)
+    assert [axes.get_title() for axes in figure.axes] == ["$t = 9$", "$t = 2$"]
+    for axes, arrows, path in zip(figure.axes, fields, paths, strict=True):
+        (quiver,) = [each for each in axes.collections if isinstance(each, Quiver)]
+        assert np.array_equal(quiver.XY, grid)
+        assert np.array_equal(np.stack([quiver.U, quiver.V], 1), arrows)
+        ways, places = axes.lines[1:4], axes.lines[4]
+        assert [line.get_xydata().tolist() for line in ways] == [path[:, i].tolist() for i in range(3)]
+        assert np.array_equal(places.get_xydata(), path[-1])
+
+
+def test_training_curves_put_the_losses_together():
+    curve = np.array([10, 20]), np.array([0.5, 0.25])
+    figure = training_curves(dict.fromkeys(["train/loss", "val/loss", "val/energy_distance"], curve))
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "energy distance"]
+    assert [line.get_label() for line in figure.axes[0].lines] == ["train/loss", "val/loss"]
+    assert figure.axes[1].lines[0].get_ydata().tolist() == [0.5, 0.25]
+
+
+def test_few_points_are_large_and_very_many_transparent():
+    lines = [data(np.random.default_rng(0).normal(size=(n, 2))).axes[0].lines[0] for n in (100, 10_000, 300_000)]
+    sizes, alphas = [line.get_markersize() for line in lines], [line.get_alpha() for line in lines]
+    assert sizes[0] > sizes[1] > sizes[2] >= 1
+    assert alphas[0] == alphas[1] == 1 > alphas[2] > 0.1
+
+
+def test_a_style_changes_the_look_and_is_gone_afterwards(tmp_path):
+    (points,) = states(1)
+    (tmp_path / "mine.mplstyle").write_text('axes.prop_cycle: cycler(color=["blue"])\nscatter.marker: s\n')
+    usual = pixels(data(points))
+    with look(str(tmp_path / "mine.mplstyle")):
+        figure = data(points)
+        assert (figure.axes[0].lines[0].get_color(), figure.axes[0].lines[0].get_marker()) == ("blue", "s")
+    assert data(points).axes[0].lines[0].get_color() == "red"
+    with rc_context({"axes.prop_cycle": cycler(color=["green"]), "savefig.dpi": 17}):  # the caller's own
+        assert np.array_equal(pixels(data(points)), usual)
+    with pytest.raises(ValueError, match="nothing: must be a matplotlib style file, or one of"), look("nothing"):
+        pass
+
+
+def test_frames_move_and_the_rest_stands_still():
+    a, b = states(2, n=300)
+    animator = Animator(a, 300, size=120, point_size=5)
+    first, second = animator.frame(a, "t = 1"), animator.frame(b, "t = 1")
+    assert first.shape == (120, 120, 3)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, animator.frame(a, "t = 1"))
+    assert not np.array_equal(first[-30:, :60], animator.frame(a, "t = 9")[-30:, :60])
+
+
+def test_nothing_stays_open_and_no_screen_is_needed():
+    code = """
+import gc, sys, weakref
+import numpy as np
+from point_diffusion import figures
+points = np.random.default_rng(0).normal(size=(100, 2))
+made = [figures.data(points), figures.forward_process([0, 1], [points] * 2, points)]
+made.append(figures.training_curves({"train/loss": points.T}))
+for figure in made:
+    figures.pixels(figure)
+alive = [weakref.ref(figure) for figure in made]
+del made, figure
+gc.collect()
+assert not any(ref() for ref in alive), alive
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    clean = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=clean)

@@ -1,6 +1,6 @@
 """The diffusion model: a schedule, a network and the units of its data, with the loss and the way back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from point_diffusion.network import build_network
 from point_diffusion.prediction import PREDICTION_TYPES, SMALLEST_SIGNAL, stable_target
-from point_diffusion.samplers import DDPM, Sampler, build_sampler
+from point_diffusion.samplers import DDIM, DDPM, Sampler, build_sampler
 from point_diffusion.schedule import Level, NoiseSchedule, build_schedule, moments, prior_kl
 from point_diffusion.seeds import generator
 
@@ -207,6 +207,66 @@ class Diffusion(nn.Module):
         output = self.network(x, torch.full((1,), t, device=x.device))
         return PREDICTION_TYPES[self.prediction_type].x_0_and_epsilon(output, x, *self.schedule.level(t))
 
+    def noised(self, points: Tensor, steps: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+        """Points with so many noise steps in them.
+
+        Args:
+            points: shape (N, dim), in the data's own units.
+            steps: the numbers of noise steps, from 0 to num_step.
+            generator: draws the noise, on the device of ``points``.
+
+        Returns:
+            For each of ``steps`` shape (N, dim), in the data's own units.
+        """
+        x_0, states = points / self.scale, []
+        for count in steps:
+            noise = torch.randn(x_0.shape, generator=generator, device=x_0.device, dtype=x_0.dtype)
+            t = torch.tensor([count - 1], device=x_0.device)  # the schedule counts from 0
+            states.append((self.schedule.add_noise(x_0, noise, t) if count > 0 else x_0) * self.scale)
+        return states
+
+    @torch.inference_mode()
+    def flow(self, truth: Tensor, seed: int = 0) -> tuple[list[int], Tensor, list[Tensor], list[Tensor]]:
+        """What :func:`point_diffusion.figures.vector_field` draws of a model of points in the plane.
+
+        Args:
+            truth: shape (N, 2), the data; the field is asked around it.
+            seed: of the noise from which the ways start.
+
+        Returns:
+            steps: t of four moments on the way back, the number of noise steps.
+            grid: shape (G, 2), places around the data.
+            fields: the velocity at these places and moments, shape (G, 2) each.
+            paths: the ways of twelve points up to these moments, shape (K, 12, 2) each.
+        """
+        low, high = truth.min(0).values, truth.max(0).values
+        reach = (high - low).max().item() or 1.0
+        line = torch.linspace(-0.95, 0.95, 20) * reach
+        grid = torch.cartesian_prod(line, line) + (low + high) / 2
+        deterministic = DDIM()
+        fit = not unfit_sampler(self.schedule, self.prediction_type, deterministic)
+        t, states = self.sample_trajectory(12, seed, deterministic if fit else self.sampler)
+        moments = sorted({round(part * (len(t) - 2)) for part in (0, 0.4, 0.7, 0.95)})
+        grid = grid.to(self.device)
+        fields = [self.velocity(grid, t[moment] - 1) for moment in moments]
+        return [t[moment] for moment in moments], grid, fields, [states[: moment + 1] for moment in moments]
+
+    @torch.inference_mode()
+    def velocity(self, x: Tensor, t: int) -> Tensor:
+        """Which way the model moves points, back to the data: minus the velocity v = signal epsilon - sigma x_0 of
+        the probability flow by its angle (Salimans & Ho 2022, app. D).
+
+        Args:
+            x: shape (B, dim), in the data's own units.
+            t: a step in [0, num_step).
+
+        Returns:
+            Shape (B, dim), in the data's own units.
+        """
+        signal, sigma = self.schedule.level(t)
+        x_0, epsilon = self.predict(x / self.scale, t)
+        return (sigma * x_0 - signal * epsilon) * self.scale
+
     def check_sampler(self, sampler: Sampler) -> None:
         """Refuse a sampler that can't sample this model.
 
@@ -216,7 +276,6 @@ class Diffusion(nn.Module):
         if problem := unfit_sampler(self.schedule, self.prediction_type, sampler):
             raise ValueError(problem)
 
-    @torch.inference_mode()
     def sample(self, num_samples: int, seed: int = 0, sampler: Sampler | None = None) -> Tensor:
         """New points.
 
@@ -231,12 +290,16 @@ class Diffusion(nn.Module):
         Raises:
             ValueError: no points are asked for, or the sampler can't sample this model.
         """
-        blocks = []
+        return torch.cat(list(self.sample_blocks(num_samples, seed, sampler)))
+
+    def sample_blocks(self, num_samples: int, seed: int = 0, sampler: Sampler | None = None) -> Iterator[Tensor]:
+        """The points that :meth:`sample` draws, block by block: for as many as memory could not hold at once."""
         for states in self._blocks(num_samples, seed, sampler):
-            for _, x in states:  # noqa: B007, the last is kept
-                pass
-            blocks.append(x * self.scale)
-        return torch.cat(blocks)
+            with torch.inference_mode():
+                for _, x in states:  # noqa: B007, the last is kept
+                    pass
+                points = x * self.scale
+            yield points
 
     @torch.inference_mode()
     def sample_trajectory(

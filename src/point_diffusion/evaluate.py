@@ -3,18 +3,18 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.checks import schema_problems
-from point_diffusion.config import Evaluate, Sampler, UsageError, first_line
-from point_diffusion.folders import write_whole
-from point_diffusion.runs import Run, load_run, newest_run
+from point_diffusion.config import Evaluate, Sampler, UsageError
+from point_diffusion.console import tracked
+from point_diffusion.files import write_whole
+from point_diffusion.runs import Run, checked_sampler, open_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -43,7 +43,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     wrong = list(evaluate_problems(config))
     if wrong:
         raise UsageError("\n".join(wrong))
-    run = load_run(config.run if config.run is not None else newest_run(Path(config.output_dir)))
+    run = open_run(config)
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
     rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
 
@@ -81,7 +81,7 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
         (rows[1], lambda: train),
         (rows[2], lambda: fresh),
     ]
-    for row, points_of in _tracked(steps):
+    for row, points_of in tracked(steps, "Evaluating"):
         points = points_of()
         row["num_points"] = len(points)
         row["energy_distance"], size = metrics.quality(points, truth, empirical=points is train)
@@ -103,7 +103,7 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
 
     truth = run.fresh_points(2 * config.num_samples)
     rows = []
-    for name, sampler in _tracked(samplers):
+    for name, sampler in tracked(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
         row["energy_distance"], size = quality(_sample(config, run, name, sampler), truth)
         rows.append(row | _numbers("equivalent_sample_size", size))
@@ -142,13 +142,6 @@ def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
     return flat | ({f"{name}_at_least": number.at_least} if name == "equivalent_sample_size" else {})
 
 
-def _tracked(items: list[Any]) -> Any:
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, "Sampling", console=Console(stderr=True), transient=True)
-
-
 def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> None:
     """Write the rows, and a curve's plot, beside the run."""
     folder = run.path.parents[1] if run.path.parent.name == "checkpoints" else run.path.parent
@@ -177,7 +170,7 @@ def _plot(rows: list[dict[str, Any]]) -> "Picture":
         {name: np.array(points) for name, points in curves.items()},
         {"the training set": rows[-1]["equivalent_sample_size"]},
     )
-    return Image.fromarray(pixels(figure, dpi=100))
+    return Image.fromarray(pixels(figure))
 
 
 def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
@@ -185,7 +178,7 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
 
     given: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
     if not config.curve:
-        yield given.get("name", run.config.sampler.name), _sampler(run, given)
+        yield given.get("name", run.config.sampler.name), checked_sampler(run, given)
         return
     counts = [steps for steps in config.curve_steps if steps <= run.schedule.num_step]
     if not counts:
@@ -196,16 +189,6 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
             options = {key: given[key] for key in given if key in {field.name for field in fields(kind)}}
             for steps in counts:
                 try:
-                    yield name, _sampler(run, {**options, "name": name, "num_inference_steps": steps})
+                    yield name, checked_sampler(run, {**options, "name": name, "num_inference_steps": steps})
                 except UsageError as error:
                     print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)
-
-
-def _sampler(run: Run, given: Mapping[str, Any]) -> Any:
-    options = dict(given)
-    try:
-        sampler = run.sampler(options.pop("name", None), **options)
-        run.diffusion.check_sampler(sampler)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"sampler: {first_line(error)}") from None
-    return sampler

@@ -25,13 +25,6 @@ def claim(folder: Path) -> Path:
     raise UsageError(f"output_dir: {folder} and thousands after it are taken")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def folder_name(overrides: str) -> str:
     """A job's folder from its overrides: legible, safe in a shell, and different for different overrides."""
     if not overrides:

@@ -1,7 +1,7 @@
 """Past runs: where they are, and what is in their checkpoints."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,12 +204,71 @@ def load_run(path: str | Path) -> Run:
     return Run(file, OmegaConf.create(config), diffusion.eval(), checkpoint["epoch"] + 1)
 
 
+def open_run(config: DictConfig) -> Run:
+    """The run that a script is asked for by its ``run``; left out, the newest finished one in ``output_dir``.
+    Torch computes with ``num_threads`` from here on.
+
+    Raises:
+        UsageError: there is none, or its checkpoint can't be used.
+    """
+    import torch
+
+    torch.set_num_threads(config.num_threads)
+    outputs = Path(config.output_dir).expanduser().absolute()
+    if config.run is None:
+        return load_run(newest_run(outputs))
+    place = Path(config.run).expanduser().absolute()
+    if not place.exists() and (newest := finished_runs(outputs)[:5]):
+        raise UsageError(
+            f"run={config.run}: no such file or run folder; the newest are {', '.join(map(str, newest))}"
+        )
+    return load_run(config.run)
+
+
+def checked_sampler(run: Run, given: Mapping[str, Any]) -> "Sampler":
+    """The sampler that a script is asked for: the run's own, changed as ``given``.
+
+    Raises:
+        UsageError: there is no such sampler or option, or it can't sample this run.
+    """
+    options = dict(given)
+    try:
+        sampler = run.sampler(options.pop("name", None), **options)
+        run.diffusion.check_sampler(sampler)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"sampler: {first_line(error)}") from None
+    return sampler
+
+
+def logged_curves(folder: Path) -> "dict[str, tuple[np.ndarray, np.ndarray]]":
+    """The losses and the quality that a run has logged for TensorBoard: steps and values by tag; empty without."""
+    if not list(folder.glob("events.out.tfevents.*")):
+        return {}
+    import numpy as np
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    curves = {}
+    for tag in ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size"):
+        if tag in log.Tags()["scalars"]:
+            events = log.Scalars(tag)
+            curves[tag] = np.array([e.step for e in events]), np.array([e.value for e in events])
+    return curves
+
+
 def newest_run(outputs: Path) -> Path:
     """The folder of the run that finished last.
 
     Raises:
         UsageError: none has.
     """
+    if runs := finished_runs(outputs):
+        return runs[0]
+    raise UsageError(f"run: must be given, no run has finished in {outputs}")
+
+
+def finished_runs(outputs: Path) -> list[Path]:
+    """The folders of all finished runs below ``outputs``, the newest first."""
     finished = []
     for file in outputs.glob("**/metrics.json"):
         try:
@@ -217,6 +276,4 @@ def newest_run(outputs: Path) -> Path:
                 finished.append((file.stat().st_mtime, file.parent))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # not one of ours, or half a file of a broken disk
-    if not finished:
-        raise UsageError(f"run: must be given, no run has finished in {outputs}")
-    return max(finished)[1]
+    return [folder for _, folder in sorted(finished, reverse=True)]

@@ -17,9 +17,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.config import UsageError
-from point_diffusion.folders import CHECKOUT, claim, write_whole
+from point_diffusion.files import write_whole
+from point_diffusion.folders import CHECKOUT, claim
 from point_diffusion.preflight import checkpoint_of, hush, prepare
-from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint
+from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint, logged_curves
 
 if TYPE_CHECKING:
     import lightning as L
@@ -112,12 +113,28 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
         **{name: value for name, value in losses.items() if name not in diverged},
         **final,
     }
+    _draw_curves(folder, plain)
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     if diverged:
         what = ", ".join(f"{name} is {losses[name]}" for name in diverged)
         raise UsageError(f"optimizer.lr={plain['optimizer']['lr']}: the training diverged ({what}); see {folder}")
     _summarise(config, folder, metrics)
     return metrics
+
+
+def _draw_curves(folder: Path, plain: Mapping[str, Any]) -> None:
+    """The curves that TensorBoard shows, as one picture beside the others."""
+    wanted = plain["callbacks"].get("reconstruction")
+    if wanted is None or not (curves := logged_curves(folder)):
+        return
+    from PIL import Image
+
+    from point_diffusion.figures import look, pixels, training_curves
+
+    with look(wanted["style"]):
+        picture = Image.fromarray(pixels(training_curves(curves)))
+    (folder / "figures").mkdir(exist_ok=True)
+    picture.save(folder / "figures" / "curves.png")
 
 
 @contextmanager

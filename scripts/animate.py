@@ -1,0 +1,20 @@
+"""A run as a moving picture: python scripts/animate.py --help."""
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from point_diffusion.animate import animate, animate_problems
+from point_diffusion.cli import refusing, run
+
+
+@hydra.main(version_base=None, config_path="../conf", config_name="animate")
+def main(config: DictConfig) -> Path:
+    """One file; the rest stands in point_diffusion.animate."""
+    with refusing():
+        return animate(config)
+
+
+if __name__ == "__main__":
+    run(main, animate_problems)

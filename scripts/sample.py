@@ -1,0 +1,20 @@
+"""Points from a run, as a file: python scripts/sample.py --help."""
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from point_diffusion.cli import refusing, run
+from point_diffusion.sample import sample, sample_problems
+
+
+@hydra.main(version_base=None, config_path="../conf", config_name="sample")
+def main(config: DictConfig) -> Path:
+    """One file; the rest stands in point_diffusion.sample."""
+    with refusing():
+        return sample(config)
+
+
+if __name__ == "__main__":
+    run(main, sample_problems)

@@ -1,0 +1,150 @@
+"""A run's two processes as a moving picture: its data dissolve into noise, and noise becomes points again."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.checks import schema_problems
+from point_diffusion.config import Animate, Sampler, UsageError
+from point_diffusion.console import tracked
+from point_diffusion.files import checked_style, output_path, whole_file
+from point_diffusion.runs import Run, checked_sampler, open_run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+COLORS = 64  # of a GIF; red on white and what lies between
+
+
+def animate(config: DictConfig) -> Path:
+    """Draw a run's forward process and its way back, as one endless animation.
+
+    Args:
+        config: composed from ``conf/animate.yaml``.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: a value is wrong, there is no such run, or the file can't be written.
+    """
+    wrong = list(animate_problems(config))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    path = output_path(config.output, tuple(WRITERS), config.overwrite)
+    if path.suffix.lower() == ".mp4":
+        try:
+            import imageio_ffmpeg  # noqa: F401
+        except ImportError:
+            line = f"output={config.output}: .mp4 needs one more package: pip install -e '.[video]'"
+            raise UsageError(line) from None
+    checked_style(config.style)
+    run = open_run(config)
+    if run.diffusion.dim != 2:
+        raise UsageError(f"run={config.run}: a picture needs points of dimension 2, not {run.diffusion.dim}")
+    options: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
+    sampler = checked_sampler(run, options)
+
+    from PIL import Image
+
+    from point_diffusion.figures import Animator, look
+
+    def pictures() -> "Iterator[Image.Image]":
+        animator = Animator(run.train_points(), config.num_points, config.size, config.point_size)
+        drawn = config.num_points, config.num_frames, config.seed
+        moving = chain(forward_frames(run, *drawn), reverse_frames(run, *drawn, sampler))
+        for t, points in tracked(moving, "Drawing", 2 * config.num_frames):
+            yield Image.fromarray(animator.frame(points, f"t = {t}"))
+
+    durations = [config.duration] * (2 * config.num_frames)
+    for end in (config.num_frames, 2 * config.num_frames):
+        durations[end - 1] += config.rest
+    with look(config.style), whole_file(path) as part:
+        WRITERS[path.suffix.lower()](part, pictures(), durations)
+    print(f"{2 * config.num_frames} frames, {path.stat().st_size / 1e6:.1f} MB: {path}", file=sys.stderr)
+    return path
+
+
+def animate_problems(config: DictConfig) -> Iterator[str]:
+    """One line for each value that is wrong in itself."""
+    for _, line in schema_problems(config, {"": Animate, "sampler": Sampler}):
+        yield line
+
+
+def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Training points on their way into noise, each with one noise of its own, so that it moves continuously.
+
+    Between two steps of the schedule the angle atan(sigma / signal) is interpolated.
+
+    Yields:
+        t, the number of noise steps, rounded; the points, shape (num_points, 2), in the data's own units.
+    """
+    from point_diffusion.seeds import derive_seed
+
+    draws = np.random.default_rng(derive_seed(seed, "animation"))
+    train = run.train_points()
+    x_0 = np.resize(train, (num_points, train.shape[1]))  # from the first on, and again if there are too few
+    noise = draws.standard_normal(x_0.shape) * run.diffusion.scale
+    levels = [run.schedule.level(t) for t in range(run.schedule.num_step)]
+    angles = [0.0, *(math.atan2(level.sigma, level.signal) for level in levels)]
+    for place in np.linspace(0, run.schedule.num_step, num_frames):
+        angle = np.interp(place, np.arange(len(angles)), angles)
+        yield round(place), np.cos(angle) * x_0 + np.sin(angle) * noise
+
+
+def reverse_frames(
+    run: Run, num_points: int, num_frames: int, seed: int, sampler: Any = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """New points on their way out of noise, by the run's sampler or another; between its states they move evenly.
+
+    Yields:
+        As :func:`forward_frames`; the last ones are the samples.
+    """
+    t, states = run.diffusion.sample_trajectory(num_points, seed, sampler)
+    for place in np.linspace(0, len(t) - 1, num_frames):
+        before = min(int(place), len(t) - 2)
+        share = place - before
+        points = (1 - share) * states[before].numpy() + share * states[before + 1].numpy()
+        yield round((1 - share) * t[before] + share * t[before + 1]), points
+
+
+def _gif(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
+    from PIL import Image
+
+    first = next(pictures)
+    palette = first.quantize(COLORS)  # one for all: none flickers
+    rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
+    palette.save(path, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
+
+
+def _webp(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
+    first = next(pictures)
+    first.save(path, save_all=True, append_images=pictures, duration=durations, loop=0, quality=80, method=0)
+
+
+def _mp4(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
+    import imageio_ffmpeg
+
+    unit = min(durations)
+    first = next(pictures)
+    video = imageio_ffmpeg.write_frames(str(path), first.size, fps=1000 / unit, macro_block_size=2)
+    video.send(None)
+    for picture, duration in zip(
+        (each for group in ([first], pictures) for each in group), durations, strict=True
+    ):
+        for _ in range(round(duration / unit)):  # a rest is a frame shown again
+            video.send(picture.tobytes())
+    video.close()
+
+
+WRITERS: dict[str, Callable[[Path, "Iterator[Image]", list[int]], None]] = {
+    ".gif": _gif,
+    ".webp": _webp,
+    ".mp4": _mp4,
+}

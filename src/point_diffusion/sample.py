@@ -1,0 +1,117 @@
+"""Points from a trained run, as a file for use elsewhere."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.checks import schema_problems
+from point_diffusion.config import Sample, Sampler, UsageError
+from point_diffusion.console import tracked
+from point_diffusion.files import checked_style, output_path, whole_file
+from point_diffusion.runs import checked_sampler, open_run
+
+
+def sample(config: DictConfig) -> Path:
+    """Draw points from a run and write them to a file.
+
+    Args:
+        config: composed from ``conf/sample.yaml``.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: a value is wrong, there is no such run, or the file can't be written.
+    """
+    wrong = list(sample_problems(config))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    path = output_path(config.output, tuple(WRITERS), config.overwrite)
+    checked_style(config.style)
+    run = open_run(config)
+    options: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
+    sampler = checked_sampler(run, options)
+    if path.suffix.lower() == ".png" and run.diffusion.dim != 2:
+        raise UsageError(f"output={config.output}: a picture needs points of dimension 2, not {run.diffusion.dim}")
+    from point_diffusion.diffusion import SAMPLE_BLOCK
+
+    about = {
+        "run": str(run.path),
+        "epochs": run.epochs,
+        "seed": config.seed,
+        "sampler": type(sampler).__name__,
+        **sampler.__dict__,
+        "style": config.style,
+    }
+    blocks = run.diffusion.sample_blocks(config.num_samples, config.seed, sampler)
+    shape = (config.num_samples, run.diffusion.dim)
+    with whole_file(path) as part:
+        WRITERS[path.suffix.lower()](
+            part, shape, _batches(blocks, config.batch_size, -(-config.num_samples // SAMPLE_BLOCK)), about
+        )
+    print(f"{config.num_samples:,} points: {path}", file=sys.stderr)
+    return path
+
+
+def sample_problems(config: DictConfig) -> Iterator[str]:
+    """One line for each value that is wrong in itself."""
+    for _, line in schema_problems(config, {"": Sample, "sampler": Sampler}):
+        yield line
+
+
+def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarray]:
+    """The points of ``blocks``, regrouped into batches of at least ``size``."""
+    waiting: list[np.ndarray] = []
+    for block in tracked(blocks, "Sampling", total):
+        points = block.cpu().numpy()
+        if not np.isfinite(points).all():
+            raise UsageError("run: its samples are not finite numbers; has it diverged?")
+        waiting.append(points)
+        if sum(map(len, waiting)) >= size:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _csv(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
+    names = "xyz"[: shape[1]] if shape[1] <= 3 else [f"x{index + 1}" for index in range(shape[1])]
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(",".join(names) + "\n")
+        for batch in batches:
+            np.savetxt(file, batch, "%.9g", ",")  # nine digits: a float32 comes back the same
+
+
+def _npy(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for batch in batches:
+            file.write(batch.astype("<f4").tobytes())
+
+
+def _npz(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
+    np.savez(path, points=np.concatenate(list(batches)), about=json.dumps(about))
+
+
+def _png(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
+    from PIL import Image
+
+    from point_diffusion.figures import data, look, pixels
+
+    points = np.concatenate(list(batches))
+    with look(about["style"]):
+        Image.fromarray(pixels(data(points), dpi=200)).save(path)
+
+
+WRITERS: dict[str, Callable[[Path, tuple[int, int], Iterator[np.ndarray], dict[str, Any]], None]] = {
+    ".csv": _csv,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".png": _png,
+}
