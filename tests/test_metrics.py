@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
 from scipy.special import gamma, hyp1f1
 
 from point_diffusion.metrics import (
@@ -85,9 +86,15 @@ def test_evenly_spaced_angles_come_closer():
     assert energy_distance(x, y) == pytest.approx(energy_distance(x, y, exact=True), abs=2e-6)
 
 
-def test_tied_points():
-    x, y = np.repeat([[0.0, 1.0], [2.0, 0.0]], 5, axis=0), np.repeat([[0.0, 1.0], [1.0, 0.0]], 7, axis=0)
-    assert energy_distance(x, y) == pytest.approx(by_definition(x, y)[0], abs=1e-6)
+def test_tied_points_and_points_on_a_line_or_a_lattice():
+    draws = np.random.default_rng(0)
+    for x, y in (
+        (draws.integers(0, 3, (700, 2)), draws.integers(0, 4, (900, 2))),
+        (draw(2, 700, 1) * [1, 0], draw(2, 900, 2, 0.3) * [1, 0]),
+        (np.repeat([[0.0, 1.0], [2.0, 0.0]], 400, axis=0), np.repeat([[0.0, 1.0], [1.0, 0.0]], 500, axis=0)),
+    ):
+        distance, spread = by_definition(x, y)
+        assert energy_distance(x, y) == pytest.approx(distance, abs=3e-6 * spread)
 
 
 def test_one_dimension_needs_no_second_axis_and_tensors_are_fine():
@@ -134,6 +141,30 @@ def test_the_interval_covers_the_true_value(dim, shift, width):
         assert bounds <= 5
 
 
+def mean_length_of_gaussian(variances):
+    """E|Z| of a Gaussian with these variances: the integral of 1 - E exp(-s Z^2) (Gradshteyn & Ryzhik)."""
+
+    def integrand(s):
+        return (1 - np.prod(1 / np.sqrt(1 + 2 * s**2 * np.asarray(variances)))) / s**2
+
+    return (
+        2 / math.sqrt(math.pi) * (quad(integrand, 0, 1)[0] + quad(lambda u: integrand(1 / u) / u**2, 0, 1)[0]) / 2
+    )
+
+
+@pytest.mark.parametrize("widths", [(0, 1, 1, 1, 1), (1, 1, 1, 1, 0.5), (1.5, 1, 1, 1, 1)])
+@pytest.mark.parametrize("n", [700, 2000])
+def test_the_interval_covers_where_one_direction_differs(widths, n):
+    squares = np.square(widths)
+    spread = mean_length_of_gaussian(2 * np.ones(5))
+    distance = 2 * mean_length_of_gaussian(1 + squares) - spread - mean_length_of_gaussian(2 * squares)
+    covered = 0
+    for seed in range(20):
+        size = equivalent_sample_size(draw(5, n, seed) * widths, draw(5, 2 * n, seed + 10_000))
+        covered += size.low <= spread / distance <= size.high
+    assert covered >= 17
+
+
 def test_the_interval_shrinks_with_more_points():
     reaches = []
     for n in (1000, 16_000):
@@ -154,7 +185,13 @@ def test_an_estimate_is_a_number_that_keeps_its_interval():
     assert size + 1 == 6.0
     assert f"{size:.1f}" == "5.0"
     again = pickle.loads(pickle.dumps(size))
-    assert (again, again.low, again.high, again.at_least) == (5.0, 4.0, 7.0, False)
+    assert (again, again.low, again.high, again.at_least, again.point) == (5.0, 4.0, 7.0, False, 5.0)
+
+
+def test_behind_a_bound_stands_the_best_guess():
+    size = equivalent_sample_size(draw(2, 1000, 3, 0.05), draw(2, 2000, 4))
+    assert size.at_least
+    assert size == size.low < size.point
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5])
@@ -242,6 +279,11 @@ def test_the_summary_is_flat_and_finite():
     perfect = summary(truth[:2000], s_curve(4000, 0.1, 9), train)
     assert perfect["equivalent_sample_size_at_least"] is True
     assert "equivalent_sample_size_high" not in perfect
+    assert "train_equivalent_sample_size_high" in numbers
+    little = summary(s_curve(500, 0.1, 3), s_curve(1000, 0.1, 9), s_curve(3000, 0.1, 1))
+    assert little["train_equivalent_sample_size_at_least"] is True
+    assert "data_efficiency" not in little  # the ratio of two bounds says nothing
+    assert "memorisation" not in little
 
 
 @pytest.mark.parametrize("metric", EVERY)
@@ -252,6 +294,7 @@ def test_the_summary_is_flat_and_finite():
         (np.zeros((5, 2)), np.zeros((5, 1))),
         (np.full((5, 2), np.nan), np.zeros((5, 2))),
         (np.zeros((5, 2)), np.full((5, 2), np.inf)),
+        (np.zeros((5, 2)), np.full((5, 2), 1e308)),
         (np.zeros((5, 2, 2)), np.zeros((5, 2))),
         (np.zeros((5, 0)), np.zeros((5, 0))),
     ],

@@ -207,7 +207,8 @@ class ReconstructionGrid(Callback):
 
 class SampleQuality(Callback):
     """How good the samples are: at every validation, from the averaged weights, ``val/energy_distance`` and
-    ``val/equivalent_sample_size``; after the last epoch the same and more from many points, in :attr:`final`.
+    ``val/equivalent_sample_size`` (the best guess, up to the number of points drawn); after the last epoch the
+    same and more from many points, in :attr:`final`.
 
     Args:
         num_samples: points drawn at a validation.
@@ -248,7 +249,8 @@ class SampleQuality(Callback):
         distance, self.latest = float("nan"), None  # of a model that has diverged
         if points.isfinite().all():
             distance, self.latest = quality(_array(points), self._truth)
-        size = float("nan") if self.latest is None else float(self.latest)
+        # the best guess, as far as so many points can tell; a bound would jump when the model gets good
+        size = float("nan") if self.latest is None else min(self.latest.point, self.num_samples)
         for name, value in (("energy_distance", distance), ("equivalent_sample_size", size)):
             pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
 
@@ -261,7 +263,8 @@ class SampleQuality(Callback):
         points = pl_module.sample(self.final_num_samples, seed)
         if points.isfinite().all():
             data = trainer.datamodule  # type: ignore[attr-defined]
-            truth = data.truth(2 * self.final_num_samples)
+            wanted = min(8 * len(data.train_points), 400_000)  # for what the training set itself is worth
+            truth = data.truth(max(2 * self.final_num_samples, wanted))
             self.final = summary(_array(points), truth, _array(data.train_points))
 
 

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from point_diffusion import config as schema
 from point_diffusion.config import UsageError, first_line, nearest, reference
 from point_diffusion.folders import CHECKOUT
 
@@ -194,4 +195,11 @@ def help_page(*, _root_: DictConfig) -> str:
     return "\n".join(page).replace("$", "$$")
 
 
+def key_page(script: str, *, _root_: DictConfig) -> str:
+    """The reference of keys of a script that looks at a run that is there."""
+    keys = {"evaluate": schema.Evaluate, "sample": schema.Sample, "animate": schema.Animate}[script]
+    return reference(_root_, {"": keys, "sampler": schema.Sampler}).replace("$", "$$")
+
+
+OmegaConf.register_new_resolver("key_page", key_page, replace=True)
 OmegaConf.register_new_resolver("help_page", help_page, replace=True)

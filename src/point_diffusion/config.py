@@ -7,7 +7,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -124,7 +124,10 @@ class Module:
     timestep_sampling: str = key(
         "the steps of a batch: in mirrored pairs, or spread evenly", choices=("antithetic", "stratified")
     )
-    stable_target: bool = key("train on the mean over all points of a batch that may lie behind a noised one")
+    stable_target: bool = key(
+        "train on the mean over all points of a batch that may lie behind a noised one; train/loss is then far"
+        " below val/loss, which stays as it is"
+    )
 
 
 @dataclass
@@ -315,18 +318,22 @@ def show(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def reference(config: DictConfig) -> str:
-    """All keys by section, with their values in ``config``, what they take and what they mean."""
+def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> str:
+    """All keys by section, with their values in ``config``, what they take and what they mean.
+
+    Where ``config`` holds none of a section's keys, which then come from elsewhere, they stand without values.
+    """
     lines = []
-    for section, schema in SECTIONS.items():
+    for section, schema in sections.items():
         node = OmegaConf.select(config, section) if section else config
         if not isinstance(node, DictConfig):
             continue
         hints = typing.get_type_hints(schema)
         lines.append(f"\n{section or 'top level'}: {(schema.__doc__ or '').strip()}")
         for name, item in known(schema).items():
-            if name in node:
+            if name in node or not node:
                 full = f"{section}.{name}" if section else name
+                value = f"={show(node[name])}" if name in node else ""
                 takes = "" if hints[name] is Any else f" [{allowed(item, hints[name])}]"
-                lines.append(f"  {f'{full}={show(node[name])}':<42} {item.metadata['doc']}{takes}")
+                lines.append(f"  {full + value:<42} {item.metadata['doc']}{takes}")
     return "\n".join(lines)

@@ -33,8 +33,8 @@ def antithetic_timesteps(batch_size: int, num_step: int, generator: torch.Genera
 
 
 def stratified_timesteps(batch_size: int, num_step: int, generator: torch.Generator) -> Tensor:
-    """Steps spread evenly over [0, num_step) from one random origin, in random order, so that every batch sees
-    each step as often as any other (Kingma et al. 2021, app. I.1, "low-discrepancy sampler").
+    """Steps spread evenly over [0, num_step) from one random origin, in random order: every batch sees
+    each step as often as any other, give or take one (Kingma et al. 2021, app. I.1, "low-discrepancy sampler").
 
     Returns:
         Shape (batch_size,), int64, each uniform in [0, num_step).

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.checks import schema_problems
 from point_diffusion.config import Evaluate, Sampler, UsageError
 from point_diffusion.console import tracked
-from point_diffusion.files import write_whole
+from point_diffusion.files import whole_file, write_whole
 from point_diffusion.runs import Run, checked_sampler, open_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
     from point_diffusion.metrics import Estimate
-
-# What plain scripts/train.py, the tutorial's settings and its 4,000 epochs, reaches: harmonic mean of three seeds
-TUTORIAL_DATA = {"shape": "s_curve", "num_points": 10_000, "noise": 0.1, "seed": 1234}
-TUTORIAL_WORTH = 4_500
 
 
 def evaluate(config: DictConfig) -> list[dict[str, Any]]:
@@ -33,7 +29,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
         config: composed from ``conf/evaluate.yaml``.
 
     Returns:
-        The table's rows, as written to ``evaluation_SAMPLER_CALLS.json`` or ``curve.json``: what was sampled, and
+        The table's rows, as written to ``evaluations.json``: what was sampled, and
         its figures by the names of :mod:`point_diffusion.metrics`. The last ones stand for comparison: the
         training set and, but for a curve, fresh points of the truth.
 
@@ -49,13 +45,13 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
 
     from rich.console import Console
 
-    from point_diffusion.tables import curve_table, evaluation_table
+    from point_diffusion.tables import curve_table, evaluation_table, tutorial
 
     console = Console()
     console.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False, markup=False)
     console.print(curve_table(rows) if config.curve else evaluation_table(rows))
-    if all(run.config.data[name] == value for name, value in TUTORIAL_DATA.items()):
-        console.print(f"The tutorial's settings reach {TUTORIAL_WORTH:,} in 4,000 epochs.", highlight=False)
+    if (size := tutorial(run.config.data)) is not None:
+        console.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
     _keep(config, run, rows)
     return rows
 
@@ -71,7 +67,7 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
     from point_diffusion import metrics
 
     num, train = config.num_samples, run.train_points()
-    truth, fresh = run.fresh_points(2 * num), run.fresh_points(num, "another truth")
+    truth, fresh = run.fresh_points(_truth_size(config, run)), run.fresh_points(num, "another truth")
     other = run.fresh_points(len(train) + max(num, 2), "beside the training points")
     alike = min(num, len(train))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
@@ -93,7 +89,7 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
             for key, share in zip(("precision", "recall"), shares, strict=True):
                 row |= _numbers(key, share)
         row |= _numbers("memorisation", metrics.memorisation(points, train, other))
-    rows[0]["data_efficiency"] = rows[0]["equivalent_sample_size"] / rows[1]["equivalent_sample_size"]
+    _compare(rows[:1], rows[1])
     return rows
 
 
@@ -101,15 +97,30 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
     """Quality against network calls."""
     from point_diffusion.metrics import quality
 
-    truth = run.fresh_points(2 * config.num_samples)
+    truth = run.fresh_points(_truth_size(config, run))
     rows = []
     for name, sampler in tracked(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
         row["energy_distance"], size = quality(_sample(config, run, name, sampler), truth)
         rows.append(row | _numbers("equivalent_sample_size", size))
-    row = {"what": "training set", "num_points": run.config.data.num_points}
-    row["energy_distance"], size = quality(run.train_points(), truth, empirical=True)
-    return [*rows, row | _numbers("equivalent_sample_size", size)]
+    own = {"what": "training set", "num_points": run.config.data.num_points}
+    own["energy_distance"], size = quality(run.train_points(), truth, empirical=True)
+    own |= _numbers("equivalent_sample_size", size)
+    _compare(rows, own)
+    return [*rows, own]
+
+
+def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
+    """Set samples beside the training set, where that one's worth is known."""
+    if not own["equivalent_sample_size_at_least"]:
+        for row in rows:
+            row["data_efficiency"] = row["equivalent_sample_size"] / own["equivalent_sample_size"]
+            row["data_efficiency_at_least"] = row["equivalent_sample_size_at_least"]
+
+
+def _truth_size(config: DictConfig, run: Run) -> int:
+    """Enough points to compare the samples with, and the training set."""
+    return max(2 * config.num_samples, min(8 * run.config.data.num_points, 400_000))
 
 
 def _sample(config: DictConfig, run: Run, name: str, sampler: Any) -> np.ndarray:
@@ -143,33 +154,45 @@ def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
 
 
 def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> None:
-    """Write the rows, and a curve's plot, beside the run."""
+    """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve."""
     folder = run.path.parents[1] if run.path.parent.name == "checkpoints" else run.path.parent
-    name = "curve" if config.curve else f"evaluation_{rows[0]['sampler']}_{rows[0]['num_inference_steps']}"
-    files = [folder / f"{name}.json"]
+    files = [folder / "evaluations.json"]
+    asked = OmegaConf.to_container(config, resolve=True)
+    question = {
+        "checkpoint": run.path.name,
+        "epochs": run.epochs,
+        **{name: asked[name] for name in ("num_samples", "seed", "curve", "sampler")},  # type: ignore[index,call-overload]
+        **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
+    }
     try:
-        write_whole(files[0], json.dumps(rows, indent=2) + "\n")
+        kept = json.loads(files[0].read_text()) if files[0].exists() else []
+        others = [each for each in kept if {name: each.get(name) for name in question} != question]
+        write_whole(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
         if config.curve:
-            files.append(folder / f"{name}.png")
-            _plot(rows).save(files[1])
+            files.append(folder / "figures" / "quality_curve.png")
+            with whole_file(files[1]) as part:
+                _plot(run, rows).save(part)
     except OSError as error:
         raise UsageError(f"{folder}: can't be written to ({error.strerror})") from None
+    except (ValueError, AttributeError, TypeError):
+        raise UsageError(f"{files[0]}: holds something else than evaluations; move it away") from None
     print("written: " + "  ".join(map(str, files)), file=sys.stderr)
 
 
-def _plot(rows: list[dict[str, Any]]) -> "Picture":
+def _plot(run: Run, rows: list[dict[str, Any]]) -> "Picture":
     from PIL import Image
 
     from point_diffusion.figures import pixels, quality_curve
+    from point_diffusion.tables import tutorial
 
     curves: dict[str, list[tuple[float, ...]]] = {}
     for row in rows[:-1]:
         size, low, high = (row[f"equivalent_sample_size{end}"] for end in ("", "_low", "_high"))
         curves.setdefault(row["sampler"], []).append((row["num_inference_steps"], size, low, high or math.inf))
-    figure = quality_curve(
-        {name: np.array(points) for name, points in curves.items()},
-        {"the training set": rows[-1]["equivalent_sample_size"]},
-    )
+    references = {"the training set": rows[-1]["equivalent_sample_size"]}
+    if (size := tutorial(run.config.data)) is not None:
+        references["the tutorial's 4,000 epochs"] = size
+    figure = quality_curve({name: np.array(points) for name, points in curves.items()}, references)
     return Image.fromarray(pixels(figure))
 
 
@@ -180,13 +203,16 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
     if not config.curve:
         yield given.get("name", run.config.sampler.name), checked_sampler(run, given)
         return
+    if given.get("num_inference_steps") is not None:
+        raise UsageError("sampler.num_inference_steps: not for a curve; use curve_steps=[...]")
     counts = [steps for steps in config.curve_steps if steps <= run.schedule.num_step]
     if not counts:
         raise UsageError(f"curve_steps={config.curve_steps}: none is at most num_step, {run.schedule.num_step}")
     for name, kind in SAMPLERS.items():
         if name == given.get("name", name):
-            # an option goes to the samplers that have it
-            options = {key: given[key] for key in given if key in {field.name for field in fields(kind)}}
+            # an option goes to the samplers that have it: the run's own, or what is given
+            options = {**run.config.sampler, **given}
+            options = {key: options[key] for key in options if key in {field.name for field in fields(kind)}}
             for steps in counts:
                 try:
                     yield name, checked_sampler(run, {**options, "name": name, "num_inference_steps": steps})

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from point_diffusion.callbacks import SampleQuality
+from point_diffusion.tables import number
 
 log = logging.getLogger(__name__)
 
@@ -89,5 +90,6 @@ class EpochProgress(ProgressBar):
         metrics = trainer.callback_metrics
         shown = [f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics]
         if self._quality is not None and (size := self._quality.latest) is not None:
-            shown.append(f"worth {'at least ' if size.at_least else ''}{size:,.0f} points")
+            shown.append(f"energy distance {metrics['val/energy_distance']:.1e}")
+            shown.append(f"worth {'at least ' if size.at_least else ''}{number(size)} points")
         return "  ".join(shown)

@@ -57,9 +57,26 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     except Exception:  # torch raises a dozen kinds, by where the damage is
         why = "damaged, or holds more than tensors and plain numbers"
         raise UsageError(f"{key}={path}: not a readable checkpoint ({why})") from None
-    if not isinstance(checkpoint, dict) or "config" not in checkpoint.get("hyper_parameters", {}):
-        raise UsageError(f"{key}={path}: not a checkpoint of this project")
+    if (missing := _missing(checkpoint)) is not None:
+        raise UsageError(f"{key}={path}: not a checkpoint of this project ({missing})")
     return checkpoint
+
+
+def _missing(checkpoint: Any) -> str | None:
+    """What a checkpoint of ours has, and this one has not."""
+    if not isinstance(checkpoint, dict):
+        return "it is not a dict"
+    parameters = checkpoint.get("hyper_parameters")
+    config = parameters.get("config") if isinstance(parameters, dict) else None
+    if not isinstance(config, dict):
+        return "it has no config"
+    for section in ("data", "schedule", "model", "module", "sampler", "optimizer"):
+        if not isinstance(config.get(section), dict):
+            return f"its config has no {section}"
+    for name, kind in (("state_dict", dict), ("epoch", int)):
+        if not isinstance(checkpoint.get(name), kind):
+            return f"it has no {name}"
+    return None
 
 
 def stored_config(run: str) -> tuple[Path, DictConfig]:
@@ -188,6 +205,7 @@ def load_run(path: str | Path) -> Run:
         UsageError: there is none, or its checkpoint can't be used.
     """
     from point_diffusion.diffusion import Diffusion
+    from point_diffusion.shapes import SHAPES
 
     file = find_checkpoint(str(path), "run")
     checkpoint = read_checkpoint(file, "run")
@@ -197,9 +215,10 @@ def load_run(path: str | Path) -> Run:
         name[len(prefix) :]: value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
     }
     try:
+        SHAPES[config["data"]["shape"]], *(config["data"][name] for name in ("num_points", "noise", "seed"))
         diffusion = Diffusion.from_config(config)
         diffusion.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise UsageError(f"run={path}: its weights don't fit its settings ({first_line(error)})") from None
     return Run(file, OmegaConf.create(config), diffusion.eval(), checkpoint["epoch"] + 1)
 

@@ -254,13 +254,16 @@ def _flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _summarise(config: DictConfig, folder: Path, metrics: Mapping[str, float]) -> None:
-    from point_diffusion.tables import worth
+    from point_diffusion.tables import efficiency, tutorial, worth
 
     losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
     lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}"]
     if "equivalent_sample_size" in metrics:
-        own = f"the {config.data.num_points:,} trained on are worth {metrics['train_equivalent_sample_size']:,.0f}"
-        lines.append(f"  samples   worth {worth(metrics)} real points; {own}")
+        own = worth(metrics, "train_equivalent_sample_size")
+        lines.append(f"  samples   worth {worth(metrics)} real points; data efficiency {efficiency(metrics)}")
+        lines.append(f"  beside    the {config.data.num_points:,} trained on are worth {own}")
+        if (size := tutorial(config.data)) is not None:
+            lines.append(f"            the tutorial's 4,000 epochs reach {size:,}")
     lines.append(f"  run       {_short(folder)}")
     if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
         lines.append(f"  picture   {_short(grids[-1])}")
