@@ -121,9 +121,6 @@ class Module:
     """The training target."""
 
     prediction_type: str = key("what the network predicts", choices=("epsilon", "sample", "v_prediction"))
-    timestep_sampling: str = key(
-        "the steps of a batch: in mirrored pairs, or spread evenly", choices=("antithetic", "stratified")
-    )
     stable_target: bool = key(
         "train on the mean over all points of a batch that may lie behind a noised one; train/loss is then far"
         " below val/loss, which stays as it is"

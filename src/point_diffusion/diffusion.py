@@ -32,23 +32,6 @@ def antithetic_timesteps(batch_size: int, num_step: int, generator: torch.Genera
     return torch.cat([half, num_step - 1 - half])[:batch_size]
 
 
-def stratified_timesteps(batch_size: int, num_step: int, generator: torch.Generator) -> Tensor:
-    """Steps spread evenly over [0, num_step) from one random origin, in random order: every batch sees
-    each step as often as any other, give or take one (Kingma et al. 2021, app. I.1, "low-discrepancy sampler").
-
-    Returns:
-        Shape (batch_size,), int64, each uniform in [0, num_step).
-    """
-    options: dict[str, Any] = {"generator": generator, "device": generator.device}
-    origin = torch.rand((), dtype=torch.float64, **options)
-    places = (origin + torch.arange(batch_size, device=generator.device) / batch_size) % 1
-    steps = (places * num_step).long().clamp_max(num_step - 1)
-    return steps[torch.randperm(batch_size, **options)]
-
-
-TIMESTEP_SAMPLING = {"antithetic": antithetic_timesteps, "stratified": stratified_timesteps}
-
-
 def unfit_sampler(schedule: NoiseSchedule, prediction_type: str, sampler: Sampler) -> str:
     """Why this sampler can't work with this prediction on this schedule, with advice; empty where it can.
 
@@ -175,13 +158,9 @@ class Diffusion(nn.Module):
                 return cure
         return "sampler.start=matched cures it"
 
-    def draw(
-        self, x_0: Tensor, generator: torch.Generator, timestep_sampling: str = "antithetic"
-    ) -> tuple[Tensor, Tensor]:
-        """The random part of the loss for a batch: t of shape (B,), by a name in :data:`TIMESTEP_SAMPLING`, and
-        noise of the shape of ``x_0``.
-        """
-        t = TIMESTEP_SAMPLING[timestep_sampling](len(x_0), self.schedule.num_step, generator)
+    def draw(self, x_0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The random part of the loss for a batch: t of shape (B,), and noise of the shape of ``x_0``."""
+        t = antithetic_timesteps(len(x_0), self.schedule.num_step, generator)
         return t, torch.randn(x_0.shape, generator=generator, device=generator.device, dtype=x_0.dtype)
 
     def loss(self, x_0: Tensor, t: Tensor, noise: Tensor, stable: bool = False) -> Tensor:

@@ -56,9 +56,8 @@ class DiffusionModule(L.LightningModule):
         self._batch_sizes: list[int] = []
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        options = self.config["module"]
-        t, noise = self.diffusion.draw(batch, self._draws, options["timestep_sampling"])
-        loss = self.diffusion.loss(batch, t, noise, options["stable_target"])
+        t, noise = self.diffusion.draw(batch, self._draws)
+        loss = self.diffusion.loss(batch, t, noise, self.config["module"]["stable_target"])
         self._loss_sum.add_(loss.detach(), alpha=len(batch))
         self._batch_sizes.append(len(batch))
         return loss
