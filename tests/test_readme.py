@@ -10,13 +10,21 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from conftest import CHECKOUT
+from point_diffusion.animate import animate_problems
 from point_diffusion.cli import _choices, as_typed
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.evaluate import evaluate_problems
 from point_diffusion.preflight import problems
+from point_diffusion.sample import sample_problems
 from point_diffusion.samplers import DDIM
 from point_diffusion.shapes import s_curve
 
+PROBLEMS = {
+    "train": problems,
+    "sample": sample_problems,
+    "evaluate": evaluate_problems,
+    "animate": animate_problems,
+}
 README = (CHECKOUT / "README.md").read_text()
 COMMANDS = re.findall(r"^python scripts/(\w+)\.py ?(.*)$", README, re.MULTILINE)
 
@@ -36,7 +44,7 @@ def test_commands_compose(name, arguments):
             for single in _choices(override, "-m" in typed):
                 others = [each for each in overrides if each != override and "-m" not in typed]
                 config = compose(name, [*others, single])
-                wrong = list((problems if name == "train" else evaluate_problems)(config))
+                wrong = list(PROBLEMS[name](config))
                 assert [each for each in wrong if "DATE/TIME" not in each] == []
 
 
