@@ -177,10 +177,10 @@ def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
     calls, draw = [], Diffusion._blocks
     monkeypatch.setattr(Diffusion, "_blocks", lambda self, n, *rest: calls.append(n) or draw(self, n, *rest))
     small_train()
-    assert calls == [100, 100, 200]  # two validations, and the end
+    assert calls == [100, 100, 12, 200]  # two validations, the vector field, and the end
     calls.clear()
     small_train("callbacks.quality.num_samples=50")
-    assert calls == [100, 50, 100, 50, 200]
+    assert calls == [100, 50, 100, 50, 12, 200]
     calls.clear()
     small_train("callbacks.reconstruction=null", "callbacks.quality.num_samples=50")
     assert calls == [50, 50, 200]

@@ -180,6 +180,8 @@ class ReconstructionGrid(Callback):
 
         seed = derive_seed(pl_module.config["seed"], "vector field")
         steps, grid, fields, paths = pl_module.diffusion.flow(torch.from_numpy(self._truth), seed)
+        if not all(each.isfinite().all() for each in fields):
+            return  # it has diverged
         with figures.look(self.style):
             figure = figures.vector_field(
                 _array(grid),

@@ -27,7 +27,7 @@ def efficiency(row: Mapping[str, Any]) -> str:
     """The data efficiency, as ``metrics.json`` holds it; unknown where the training set's own worth is."""
     if "data_efficiency" not in row:
         return "?"
-    return ("at least " if row["data_efficiency_at_least"] else "") + f"{row['data_efficiency']:.2f}"
+    return ("at least " if row["data_efficiency_at_least"] else "") + f"{row['data_efficiency']:.2g}"
 
 
 def tutorial(data: Mapping[str, Any]) -> int | None:
