@@ -1,6 +1,7 @@
 """Past runs: where they are, and what is in their checkpoints."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -266,6 +267,7 @@ def logged_curves(folder: Path) -> "dict[str, tuple[np.ndarray, np.ndarray]]":
     import numpy as np
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it tells of each file
     log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     curves = {}
     for tag in ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size"):

@@ -27,7 +27,10 @@ def efficiency(row: Mapping[str, Any]) -> str:
     """The data efficiency, as ``metrics.json`` holds it; unknown where the training set's own worth is."""
     if "data_efficiency" not in row:
         return "?"
-    return ("at least " if row["data_efficiency_at_least"] else "") + f"{row['data_efficiency']:.2g}"
+    ratio = row["data_efficiency"]
+    return ("at least " if row["data_efficiency_at_least"] else "") + (
+        f"{ratio:.2f}" if ratio > 0.1 else f"{ratio:.1g}"
+    )
 
 
 def tutorial(data: Mapping[str, Any]) -> int | None:
@@ -38,12 +41,12 @@ def tutorial(data: Mapping[str, Any]) -> int | None:
 def evaluation_table(rows: Rows) -> Table:
     """A row a figure, a column for each of ``rows``: the samples and what they are compared with."""
     table = Table()
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in rows:
         name = f"{row['sampler']}, {row['num_inference_steps']} calls" if "sampler" in row else row["what"]
         table.add_column(name, justify="right")
     table.add_row("points", *(f"{row['num_points']:,}" for row in rows))
-    table.add_row("energy distance² ⋅ 10⁴", *(f"{1e4 * row['energy_distance']:.2f}" for row in rows))
+    table.add_row("energy dist.² ⋅ 10⁴", *(f"{1e4 * row['energy_distance']:.2f}" for row in rows))
     sizes, intervals = zip(*(_worth(row) for row in rows), strict=True)
     table.add_row("worth points", *sizes)
     table.add_row("  95% interval", *intervals)
