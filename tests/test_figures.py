@@ -137,7 +137,7 @@ def test_few_points_are_large_and_very_many_transparent():
     lines = [data(np.random.default_rng(0).normal(size=(n, 2))).axes[0].lines[0] for n in (100, 10_000, 300_000)]
     sizes, alphas = [line.get_markersize() for line in lines], [line.get_alpha() for line in lines]
     assert sizes[0] > sizes[1] > sizes[2] >= 1
-    assert alphas[0] == alphas[1] == 1 > alphas[2] > 0.1
+    assert alphas[0] == alphas[1] == 1 > alphas[2] >= 0.05
 
 
 def test_a_style_changes_the_look_and_is_gone_afterwards(tmp_path):
@@ -182,3 +182,17 @@ assert "matplotlib.pyplot" not in sys.modules
 """
     clean = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
     subprocess.run([sys.executable, "-c", code], check=True, env=clean)
+
+
+def test_nothing_is_cut_off_at_the_edge():
+    drawn = states(20)
+    figures = [
+        forward_process(list(range(0, 100, 5)), drawn, drawn[0]),
+        reverse_process([80, 60, 40, 20, 0], drawn[:5], drawn[0]),
+        vector_field(np.zeros((1, 2)), [100, 5], [np.ones((1, 2))] * 2, [np.zeros((1, 3, 2))] * 2, drawn[0]),
+        schedule(np.full(10, 0.1), np.full(10, 0.5)),
+    ]
+    for figure in figures:
+        image = pixels(figure)
+        edges = (image[:2], image[-2:], image[:, :2], image[:, -2:])
+        assert all((edge == 255).all() for edge in edges)

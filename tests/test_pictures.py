@@ -5,6 +5,7 @@ import math
 import resource
 import subprocess
 import sys
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_every_kind_of_file_holds_the_same_points(call, folder):
     with np.load(paths["npz"], allow_pickle=False) as file:
         assert np.array_equal(file["points"], expected)
         about = json.loads(str(file["about"]))
-    assert (about["seed"], about["sampler"], about["epochs"]) == (3, "DDPM", 4)
+    assert (about["seed"], about["sampler"], about["epochs"]) == (3, "ddpm", 4)
     assert about["run"] == str(folder / "checkpoints/last.ckpt")
     assert np.isfinite(expected).all()
 
@@ -157,7 +158,7 @@ def test_other_formats(call, suffix):
 @pytest.mark.parametrize("function", [sample, animate])
 def test_nothing_is_overwritten_unless_asked_for(call, function, tmp_path):
     output = "a.npy" if function is sample else "a.gif"
-    small = ["num_samples=20"] if function is sample else ["num_points=20", "num_frames=2", "size=60"]
+    small = ["num_samples=20"] if function is sample else ["num_points=20", "num_frames=2", "size=100"]
     (tmp_path / output).write_text("mine")
     with pytest.raises(UsageError, match=rf"output={output}: exists; overwrite=true replaces it"):
         call(function, f"output={output}", *small)
@@ -174,9 +175,18 @@ def test_a_full_disk_leaves_nothing_behind(folder, tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    for script, output in (("sample", "a.npy"), ("sample", "a.csv"), ("sample", "a.npz"), ("animate", "a.gif")):
+    few = ["num_frames=4", "num_points=2000"]
+    for script, output, more in (
+        ("sample", "a.npy", []),
+        ("sample", "a.csv", []),
+        ("sample", "a.npz", []),
+        ("sample", "a.png", []),
+        ("animate", "a.gif", few),
+        ("animate", "a.webp", few),
+        ("animate", "a.mp4", few),
+    ):
         done = subprocess.run(
-            [sys.executable, str(CHECKOUT / f"scripts/{script}.py"), f"run={folder}", f"output={output}"],
+            [sys.executable, str(CHECKOUT / f"scripts/{script}.py"), f"run={folder}", f"output={output}", *more],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -184,9 +194,31 @@ def test_a_full_disk_leaves_nothing_behind(folder, tmp_path):
         )
         assert done.returncode == 2, done.stderr
         assert done.stderr.startswith("error: output=")
-        assert "File too large" in done.stderr
+        assert "can't be written (" in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_can_not_be_made_is_one_line(folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for output in ("file/a.csv", "file/b/a.csv", "n" * 300 + ".csv"):
+        command = [sys.executable, str(CHECKOUT / "scripts/sample.py"), f"run={folder}", f"output={output}"]
+        done = subprocess.run([*command, "num_samples=5"], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "can't be written (" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_stopped_script_leaves_nothing_behind(folder, tmp_path):
+    command = [sys.executable, str(CHECKOUT / "scripts/sample.py"), f"run={folder}", "num_samples=500_000_000"]
+    with subprocess.Popen([*command, "batch_size=1000"], cwd=tmp_path) as process:
+        while not (parts := list(tmp_path.glob(".*.csv"))) or parts[0].stat().st_size < 1000:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(30) == 143
+    assert list(tmp_path.iterdir()) == []
 
 
 BAD = {
@@ -200,7 +232,7 @@ BAD = {
     ("sample", "num_sample=5"): "num_sample=5: no such key; did you mean num_samples?",
     ("animate", "output=a.avi"): "output=a.avi: must end in one of .gif, .webp, .mp4",
     ("animate", "num_frames=1"): "num_frames=1: must be an integer of at least 2",
-    ("animate", "duration=0"): "duration=0: must be an integer of at least 10",
+    ("animate", "duration=10"): "duration=10: must be an integer of at least 20",
     ("animate", "point_size=-1"): "point_size=-1: must be a number above 0",
     ("animate", "style=nowhere"): "style=nowhere: must be a matplotlib style file, or one of",
 }
@@ -229,7 +261,7 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(folder, tmp_pat
 def test_the_scripts_work_as_typed_and_have_help(folder, tmp_path):
     for name, arguments, result in (
         ("sample", ["num_samples=30"], "samples.csv"),
-        ("animate", ["num_frames=2", "num_points=30", "size=60"], "diffusion.gif"),
+        ("animate", ["num_frames=2", "num_points=30", "size=100"], "diffusion.gif"),
     ):
         script = [sys.executable, str(CHECKOUT / f"scripts/{name}.py")]
         done = subprocess.run([*script, *arguments, f"output_dir={folder.parents[2]}"], cwd=tmp_path, text=True)

@@ -1,8 +1,10 @@
 """A run's two processes as a moving picture: its data dissolve into noise, and noise becomes points again."""
 
 import math
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +58,8 @@ def animate(config: DictConfig) -> Path:
     from point_diffusion.figures import Animator, look
 
     def pictures() -> "Iterator[Image.Image]":
-        animator = Animator(run.train_points(), config.num_points, config.size, config.point_size)
+        size = config.size + (config.size % 2 if path.suffix.lower() == ".mp4" else 0)
+        animator = Animator(run.train_points(), config.num_points, size, config.point_size)
         drawn = config.num_points, config.num_frames, config.seed
         moving = chain(forward_frames(run, *drawn), reverse_frames(run, *drawn, sampler))
         for t, points in tracked(moving, "Drawing", 2 * config.num_frames):
@@ -65,7 +68,7 @@ def animate(config: DictConfig) -> Path:
     durations = [config.duration] * (2 * config.num_frames)
     for end in (config.num_frames, 2 * config.num_frames):
         durations[end - 1] += config.rest
-    with look(config.style), whole_file(path) as part:
+    with look(config.style), whole_file(path, config.overwrite) as part:
         WRITERS[path.suffix.lower()](part, pictures(), durations)
     print(f"{2 * config.num_frames} frames, {path.stat().st_size / 1e6:.1f} MB: {path}", file=sys.stderr)
     return path
@@ -129,18 +132,34 @@ def _webp(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None
 
 
 def _mp4(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
-    import imageio_ffmpeg
+    from imageio_ffmpeg import get_ffmpeg_exe
 
-    unit = min(durations)
-    first = next(pictures)
-    video = imageio_ffmpeg.write_frames(str(path), first.size, fps=1000 / unit, macro_block_size=2)
-    video.send(None)
-    for picture, duration in zip(
-        (each for group in ([first], pictures) for each in group), durations, strict=True
-    ):
-        for _ in range(round(duration / unit)):  # a rest is a frame shown again
-            video.send(picture.tobytes())
-    video.close()
+    unit, first = min(durations), next(pictures)
+    raw = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        "{}x{}".format(*first.size),
+        "-r",
+        f"{1000 / unit:.4f}",
+        "-i",
+        "-",
+    ]
+    out = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", str(path)]
+    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *raw, *out]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        with suppress(BrokenPipeError):  # ffmpeg has given up; it says why
+            for picture, duration in zip(chain([first], pictures), durations, strict=True):
+                for _ in range(math.ceil(duration / unit)):  # a rest is a frame shown again
+                    process.stdin.write(picture.tobytes())
+            process.stdin.close()
+        complaints = process.stderr.read().decode(errors="replace").splitlines()
+    if process.returncode != 0:
+        raise OSError(f"ffmpeg: {complaints[0] if complaints else process.returncode}")
 
 
 WRITERS: dict[str, Callable[[Path, "Iterator[Image]", list[int]], None]] = {

@@ -147,7 +147,8 @@ class ReconstructionGrid(Callback):
             self._show(trainer, figures.schedule(*numbers), "schedule")
             if diffusion.dim == 2:
                 draws = generator(pl_module.config["seed"], "forward", device=pl_module.device)
-                steps = sorted({index * diffusion.schedule.num_step // 20 for index in range(20)})
+                last = diffusion.schedule.num_step
+                steps = [index * last // 20 for index in range(20)] if last >= 20 else list(range(last + 1))
                 states = diffusion.noised(truth[: self.num_points].to(pl_module.device), steps, draws)
                 figure = figures.forward_process(steps, [_array(x) for x in states], self._truth)
                 self._show(trainer, figure, "forward")

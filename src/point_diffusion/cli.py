@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,8 @@ PATH_KEYS = (
     "output",
     "output_dir",
     "data.path",
+    "style",
+    "callbacks.reconstruction.style",
     "hydra.run.dir",
     "hydra.sweep.dir",
 )
@@ -65,6 +68,7 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         sys.argv[1:] = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in sys.argv[1:]]
         if sys.argv[1:2] in (["-m"], ["--multirun"]):
             refuse("-m: sweeps are for train.py")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are cleared away
     try:
         main()
     except UsageError as error:

@@ -239,9 +239,9 @@ class Animate:
     overwrite: bool = key("replace the file if it is there")
     num_points: int = key("points that move", at_least=1, at_most=1_000_000)
     num_frames: int = key("frames forward, and as many back", at_least=2, at_most=10_000)
-    duration: int = key("milliseconds a frame", at_least=10, at_most=10_000)
+    duration: int = key("milliseconds a frame; a .gif counts in tens", at_least=20, at_most=10_000)
     rest: int = key("milliseconds more at either end", at_least=0, at_most=60_000)
-    size: int = key("width and height in pixels", at_least=50, at_most=4000)
+    size: int = key("width and height in pixels; even for .mp4", at_least=100, at_most=4000)
     point_size: float | None = key(
         "area of a point, as matplotlib's scatter takes it; null: by their number", above=0
     )

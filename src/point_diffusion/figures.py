@@ -16,10 +16,12 @@ from matplotlib import rc_context, rcdefaults, rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 LOOK = Path(__file__).with_name("look.mplstyle")
 FAINT: dict[str, Any] = {"color": "0.5", "alpha": 0.04, "markeredgewidth": 0}  # the truth, behind the points
 PANEL = (2.8, 3.1)  # inches
+MANY = 20_000  # more points than that have no edges and are transparent
 
 
 P = ParamSpec("P")
@@ -117,10 +119,9 @@ def vector_field(
         truth: the data.
     """
     figure, panels = _panels(len(fields), len(fields), truth)
-    # arrows of one panel share a scale; between panels it follows the speed
     for axes, t, arrows, path in zip(panels, steps, fields, paths, strict=True):
         _draw_points(axes, truth, **FAINT)
-        axes.quiver(*grid.T, *arrows.T, color="0.35", width=0.004, pivot="mid")
+        axes.quiver(*grid.T, *arrows.T, color=rcParams["text.color"], alpha=0.7, width=0.004, pivot="mid")
         axes.plot(path[..., 0], path[..., 1], color="C0", linewidth=1.2)
         axes.plot(*path[-1].T, "o", color="C0", markersize=5, markeredgewidth=0.6)
         axes.set_title(rf"$t = {t}$")
@@ -145,7 +146,7 @@ def schedule(betas: np.ndarray, alphas_cumprod: np.ndarray) -> Figure:
         axes.plot(t, values, color="C0", linewidth=1.5, marker="o" if len(t) == 1 else "")
         axes.set(xlabel="t", yscale="log" if index == 2 else "linear")
         axes.set_title(title)
-        axes.grid(color="0.9")
+        axes.grid(True)
     return figure
 
 
@@ -168,7 +169,7 @@ def training_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figu
             axes.plot(*curves[name], label=name, color=f"C{color}", marker=marker, markersize=4)
         axes.set(xlabel="optimiser steps", yscale="log" if title == "equivalent_sample_size" else "linear")
         axes.set_title(title.replace("_", " "))
-        axes.grid(color="0.9")
+        axes.grid(True)
         if len(names) > 1:
             axes.legend(frameon=False)
     return figure
@@ -192,12 +193,12 @@ def quality_curve(curves: Mapping[str, np.ndarray], references: Mapping[str, flo
         options: dict[str, Any] = {"color": f"C{color}", "marker": "o", "markersize": 4, "linewidth": 1.5}
         axes.errorbar(calls, size, reach, lolims=bound, capsize=3, label=name, **options)
     for name, size in references.items():
-        axes.axhline(size, color="0.4", linestyle="--", linewidth=1, label=name)
+        axes.axhline(size, color=rcParams["text.color"], linestyle="--", linewidth=1, label=name)
     axes.set(xscale="log", yscale="log", xlabel="network calls", ylabel="worth points (equivalent sample size)")
     ticks = sorted({int(calls) for points in curves.values() for calls in points[:, 0]})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    axes.grid(color="0.9")
+    axes.grid(True)
     axes.legend(frameon=False)
     return figure
 
@@ -219,17 +220,28 @@ class Animator:
     ) -> None:
         self._figure, (axes,) = _panels(1, 1, truth, size=(size / 100, size / 100))
         self._figure.set_dpi(100)
+        self._figure.set_layout_engine("none")
+        axes.set_position((0, 0, 1, 1))
         _draw_points(axes, np.zeros((num_points, 2)), point_size and point_size**0.5)
         (self._points,) = axes.lines
         place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "ha": "left", "fontsize": 14}
         self._label = axes.text(0.02, 0.02, "", **place)
+        self._axes = axes
+        for artist in (self._points, self._label):
+            artist.set_animated(True)  # left out of the background
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
     @_drawn
     def frame(self, points: np.ndarray, label: str) -> np.ndarray:
         """One frame: shape (size, size, 3), uint8; ``label`` stands in its corner."""
         self._points.set_data(*points.T)
         self._label.set_text(label)
-        return _rendered(self._figure)
+        self._canvas.restore_region(self._background)
+        for artist in (self._points, self._label):
+            self._axes.draw_artist(artist)
+        return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
 
 
 @_drawn
@@ -247,7 +259,7 @@ def _rendered(figure: Figure) -> np.ndarray:
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06))
     FigureCanvasAgg(figure)
     return figure
 
@@ -275,13 +287,13 @@ def _draw_points(axes: Axes, points: np.ndarray, size: float | None = None, **op
     count = max(len(points), 1)
     # many points are drawn small, and very many transparent: what is seen is their density
     size = size or float(np.clip(300 / count**0.5, 1.0, 8.0))
-    edges = rcParams["scatter.edgecolors"]
+    edges = rcParams["scatter.edgecolors"] if count <= MANY else "face"
     given: dict[str, Any] = {
         "marker": rcParams["scatter.marker"],
         "markersize": size,
         "markeredgewidth": 0 if edges == "face" else size / 12,
         "markeredgecolor": "none" if edges == "face" else edges,
-        "alpha": float(np.clip((30_000 / count) ** 0.5, 0.05, 1)),
+        "alpha": float(np.clip(MANY / count, 0.05, 1)),
     }
     # Line2D stamps one ready-made marker: far quicker than scatter's collection of 10,000 paths
     axes.plot(*points.T, linestyle="none", rasterized=True, **{**given, **options})

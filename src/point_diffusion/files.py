@@ -1,8 +1,10 @@
 """Files that are whole, or not there at all."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from point_diffusion.config import UsageError
 
@@ -28,29 +30,42 @@ def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path
     path = Path(output).expanduser().absolute()
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"output={output}: must end in one of {', '.join(suffixes)}")
-    if path.is_dir():
-        raise UsageError(f"output={output}: is a folder")
-    if path.exists() and not overwrite:
-        raise UsageError(f"output={output}: exists; overwrite=true replaces it")
+    try:
+        if path.is_dir():
+            raise UsageError(f"output={output}: is a folder")
+        if path.exists() and not overwrite:
+            raise UsageError(f"output={output}: exists; overwrite=true replaces it")
+    except OSError as error:
+        raise UsageError(f"output={output}: can't be written ({error.strerror})") from None
     return path
 
 
 @contextmanager
-def whole_file(path: Path, key: str = "output") -> Iterator[Path]:
+def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     """A place to write to, which takes the name ``path`` when all is written; else nothing is left of it.
 
     Raises:
-        UsageError: the folder can't be made or the file can't be written: no room, no permission.
+        UsageError: the folder can't be made or the file can't be written (no room, no permission), or it has come
+            into being meanwhile and must not be replaced.
     """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=path.suffix, delete=False) as file:
+            part = Path(file.name)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)  # as any new file; a temporary one is its owner's alone
         yield part
+        if path.exists() and not overwrite:
+            raise UsageError(f"output={path}: exists by now; overwrite=true replaces it")
         part.replace(path)
     except OSError as error:
-        raise UsageError(f"{key}={path}: can't be written ({error.strerror or error})") from None
+        raise UsageError(f"output={path}: can't be written ({error.strerror or error})") from None
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def checked_style(style: str | None) -> None:

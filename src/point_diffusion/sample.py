@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,11 @@ def sample(config: DictConfig) -> Path:
         raise UsageError(f"output={config.output}: a picture needs points of dimension 2, not {run.diffusion.dim}")
     from point_diffusion.diffusion import SAMPLE_BLOCK
 
-    about = {
-        "run": str(run.path),
-        "epochs": run.epochs,
-        "seed": config.seed,
-        "sampler": type(sampler).__name__,
-        **sampler.__dict__,
-        "style": config.style,
-    }
+    name = options.get("name", run.config.sampler.name)
+    about = {"run": str(run.path), "epochs": run.epochs, "seed": config.seed, "sampler": name, **sampler.__dict__}
     blocks = run.diffusion.sample_blocks(config.num_samples, config.seed, sampler)
     shape = (config.num_samples, run.diffusion.dim)
-    with whole_file(path) as part:
+    with _look(path, config.style), whole_file(path, config.overwrite) as part:
         WRITERS[path.suffix.lower()](
             part, shape, _batches(blocks, config.batch_size, -(-config.num_samples // SAMPLE_BLOCK)), about
         )
@@ -79,6 +74,14 @@ def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarra
         yield np.concatenate(waiting)
 
 
+def _look(path: Path, style: str | None) -> AbstractContextManager[None]:
+    if path.suffix.lower() != ".png":
+        return nullcontext()
+    from point_diffusion.figures import look
+
+    return look(style)
+
+
 def _csv(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
     names = "xyz"[: shape[1]] if shape[1] <= 3 else [f"x{index + 1}" for index in range(shape[1])]
     with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -102,11 +105,9 @@ def _npz(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], abou
 def _png(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
     from PIL import Image
 
-    from point_diffusion.figures import data, look, pixels
+    from point_diffusion.figures import data, pixels
 
-    points = np.concatenate(list(batches))
-    with look(about["style"]):
-        Image.fromarray(pixels(data(points), dpi=200)).save(path)
+    Image.fromarray(pixels(data(np.concatenate(list(batches))), dpi=200)).save(path)
 
 
 WRITERS: dict[str, Callable[[Path, tuple[int, int], Iterator[np.ndarray], dict[str, Any]], None]] = {
