@@ -157,11 +157,12 @@ def test_a_style_changes_the_look_and_is_gone_afterwards(tmp_path):
 def test_frames_move_and_the_rest_stands_still():
     a, b = states(2, n=300)
     animator = Animator(a, 300, size=120, point_size=5)
-    first, second = animator.frame(a, "t = 1"), animator.frame(b, "t = 1")
+    first, second = animator.frame(a, "t = 1", 0.1), animator.frame(b, "t = 1", 0.1)
     assert first.shape == (120, 120, 3)
     assert not np.array_equal(first, second)
-    assert np.array_equal(first, animator.frame(a, "t = 1"))
-    assert not np.array_equal(first[-30:, :60], animator.frame(a, "t = 9")[-30:, :60])
+    assert np.array_equal(first, animator.frame(a, "t = 1", 0.1))
+    assert (animator.frame(a, "", 0.5)[-1, :50] < 50).all()
+    assert not np.array_equal(first[-30:, :60], animator.frame(a, "t = 9", 0.1)[-30:, :60])
 
 
 def test_nothing_stays_open_and_no_screen_is_needed():

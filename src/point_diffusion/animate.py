@@ -63,7 +63,7 @@ def animate(config: DictConfig) -> Path:
         drawn = config.num_points, config.num_frames, config.seed
         moving = chain(forward_frames(run, *drawn), reverse_frames(run, *drawn, sampler))
         for t, points in tracked(moving, "Drawing", 2 * config.num_frames):
-            yield Image.fromarray(animator.frame(points, f"t = {t}"))
+            yield Image.fromarray(animator.frame(points, f"t = {round(t)}", t / run.schedule.num_step))
 
     durations = [config.duration] * (2 * config.num_frames)
     for end in (config.num_frames, 2 * config.num_frames):
@@ -80,13 +80,13 @@ def animate_problems(config: DictConfig) -> Iterator[str]:
         yield line
 
 
-def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:
     """Training points on their way into noise, each with one noise of its own, so that it moves continuously.
 
     Between two steps of the schedule the angle atan(sigma / signal) is interpolated.
 
     Yields:
-        t, the number of noise steps, rounded; the points, shape (num_points, 2), in the data's own units.
+        t, the number of noise steps; the points, shape (num_points, 2), in the data's own units.
     """
     from point_diffusion.seeds import derive_seed
 
@@ -98,12 +98,12 @@ def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Ite
     angles = [0.0, *(math.atan2(level.sigma, level.signal) for level in levels)]
     for place in np.linspace(0, run.schedule.num_step, num_frames):
         angle = np.interp(place, np.arange(len(angles)), angles)
-        yield round(place), np.cos(angle) * x_0 + np.sin(angle) * noise
+        yield place, np.cos(angle) * x_0 + np.sin(angle) * noise
 
 
 def reverse_frames(
     run: Run, num_points: int, num_frames: int, seed: int, sampler: Any = None
-) -> Iterator[tuple[int, np.ndarray]]:
+) -> Iterator[tuple[float, np.ndarray]]:
     """New points on their way out of noise, by the run's sampler or another; between its states they move evenly.
 
     Yields:
@@ -114,7 +114,7 @@ def reverse_frames(
         before = min(int(place), len(t) - 2)
         share = place - before
         points = (1 - share) * states[before].numpy() + share * states[before + 1].numpy()
-        yield round((1 - share) * t[before] + share * t[before + 1]), points
+        yield (1 - share) * t[before] + share * t[before + 1], points
 
 
 def _gif(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:

@@ -226,20 +226,29 @@ class Animator:
         (self._points,) = axes.lines
         place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "ha": "left", "fontsize": 14}
         self._label = axes.text(0.02, 0.02, "", **place)
-        self._axes = axes
-        for artist in (self._points, self._label):
+        bar: dict[str, Any] = {"transform": axes.transAxes, "color": rcParams["text.color"], "linewidth": 3}
+        (self._bar,) = axes.plot([], [], solid_capstyle="butt", **bar)
+        self._axes, self._moving = axes, (self._points, self._label, self._bar)
+        for artist in self._moving:
             artist.set_animated(True)  # left out of the background
         self._canvas = FigureCanvasAgg(self._figure)
         self._canvas.draw()
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
     @_drawn
-    def frame(self, points: np.ndarray, label: str) -> np.ndarray:
-        """One frame: shape (size, size, 3), uint8; ``label`` stands in its corner."""
+    def frame(self, points: np.ndarray, label: str, share: float) -> np.ndarray:
+        """One frame: shape (size, size, 3), uint8.
+
+        Args:
+            points: shape (num_points, 2).
+            label: stands in the corner.
+            share: from 0 to 1, the length of the bar along the lower edge.
+        """
         self._points.set_data(*points.T)
         self._label.set_text(label)
+        self._bar.set_data([0, share], [0, 0])
         self._canvas.restore_region(self._background)
-        for artist in (self._points, self._label):
+        for artist in self._moving:
             self._axes.draw_artist(artist)
         return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
 
