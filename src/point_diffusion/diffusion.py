@@ -226,7 +226,7 @@ class Diffusion(nn.Module):
         fit = not unfit_sampler(self.schedule, self.prediction_type, deterministic)
         t, states = self.sample_trajectory(12, seed, deterministic if fit else self.sampler)
         moments = sorted({round(part * (len(t) - 2)) for part in (0, 0.4, 0.7, 0.95)})
-        grid = grid.to(self.device)
+        grid = grid.to(self.data_mean)
         fields = [self.velocity(grid, t[moment] - 1) for moment in moments]
         return [t[moment] for moment in moments], grid, fields, [states[: moment + 1] for moment in moments]
 
