@@ -121,9 +121,9 @@ def _gif(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
     from PIL import Image
 
     first = next(pictures)
-    palette = first.quantize(COLORS)  # one for all: none flickers
-    rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
-    palette.save(path, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
+    palette = first.quantize(COLORS)  # one for all, the first frame too: none flickers
+    frames = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in chain([first], pictures))
+    next(frames).save(path, save_all=True, append_images=frames, duration=durations, loop=0, optimize=False)
 
 
 def _webp(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
