@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from point_diffusion.checks import schema_problems
-from point_diffusion.config import Animate, Sampler, UsageError
+from point_diffusion.checks import check_script, script_problems
+from point_diffusion.config import Animate, UsageError
 from point_diffusion.console import tracked
 from point_diffusion.files import checked_style, output_path, whole_file
 from point_diffusion.runs import Run, checked_sampler, open_run
@@ -36,9 +36,7 @@ def animate(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
-    wrong = list(animate_problems(config))
-    if wrong:
-        raise UsageError("\n".join(wrong))
+    check_script(config, Animate)
     path = output_path(config.output, tuple(WRITERS), config.overwrite)
     if path.suffix.lower() == ".mp4":
         try:
@@ -50,8 +48,7 @@ def animate(config: DictConfig) -> Path:
     run = open_run(config)
     if run.diffusion.dim != 2:
         raise UsageError(f"run={config.run}: a picture needs points of dimension 2, not {run.diffusion.dim}")
-    options: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
-    sampler = checked_sampler(run, options)
+    sampler = checked_sampler(run, config.sampler)
 
     from PIL import Image
 
@@ -76,8 +73,7 @@ def animate(config: DictConfig) -> Path:
 
 def animate_problems(config: DictConfig) -> Iterator[str]:
     """One line for each value that is wrong in itself."""
-    for _, line in schema_problems(config, {"": Animate, "sampler": Sampler}):
-        yield line
+    return script_problems(config, Animate)
 
 
 def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:
@@ -135,20 +131,10 @@ def _mp4(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
     from imageio_ffmpeg import get_ffmpeg_exe
 
     unit, first = min(durations), next(pictures)
-    raw = [
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "rgb24",
-        "-s",
-        "{}x{}".format(*first.size),
-        "-r",
-        f"{1000 / unit:.4f}",
-        "-i",
-        "-",
-    ]
-    out = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", str(path)]
-    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *raw, *out]
+    (width, height), rate = first.size, f"{1000 / unit:.4f}"
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i -".split()
+    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"]
+    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *raw, *coded, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stderr is not None

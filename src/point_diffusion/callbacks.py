@@ -99,7 +99,6 @@ class Draws:
 
     def trajectory(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> tuple[list[int], Tensor]:
         """``count`` points on their way: see :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
-        self._drawn = None
         t, states = pl_module.sample_trajectory(count, self._seed(pl_module))
         self._drawn, self._points = (trainer.global_step, count), states[-1]
         return t, states
@@ -260,14 +259,13 @@ class SampleQuality(Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        from point_diffusion.metrics import summary
+        from point_diffusion.metrics import summary, truth_size
 
         seed = derive_seed(pl_module.config["seed"], "final quality")
         points = pl_module.sample(self.final_num_samples, seed)
         if points.isfinite().all():
             data = trainer.datamodule  # type: ignore[attr-defined]
-            wanted = min(8 * len(data.train_points), 400_000)  # for what the training set itself is worth
-            truth = data.truth(max(2 * self.final_num_samples, wanted))
+            truth = data.truth(truth_size(self.final_num_samples, len(data.train_points)))
             self.final = summary(_array(points), truth, _array(data.train_points))
 
 

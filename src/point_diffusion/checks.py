@@ -11,7 +11,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from point_diffusion.config import OPEN, OPTIONAL, SECTIONS, allowed, first_line, known, nearest, show
+from point_diffusion.config import (
+    OPEN,
+    OPTIONAL,
+    SECTIONS,
+    Sampler,
+    UsageError,
+    allowed,
+    first_line,
+    known,
+    nearest,
+    show,
+)
 
 # arguments of Trainer that are given by other means, or would change what a run is
 NOT_FOR_TRAINER = {
@@ -70,6 +81,22 @@ def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterato
         if section not in OPEN:
             for name in others:
                 yield prefix + name, f"{prefix}{name}: no such key{nearest(name, known(schema), section)}"
+
+
+def check_script(config: DictConfig, keys: type) -> None:
+    """Refuse wrong values of a script that looks at a run.
+
+    Raises:
+        UsageError: with one line for each.
+    """
+    if wrong := list(script_problems(config, keys)):
+        raise UsageError("\n".join(wrong))
+
+
+def script_problems(config: DictConfig, keys: type) -> Iterator[str]:
+    """One line for each wrong value of a script that looks at a run: its own ``keys``, and those of a sampler."""
+    for _, line in schema_problems(config, {"": keys, "sampler": Sampler}):
+        yield line
 
 
 def _mismatch(value: Any, item: Field[Any], kind: Any) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.checks import schema_problems
-from point_diffusion.config import Evaluate, Sampler, UsageError
+from point_diffusion.checks import check_script, script_problems
+from point_diffusion.config import Evaluate, UsageError
 from point_diffusion.console import tracked
 from point_diffusion.files import whole_file, write_whole
 from point_diffusion.runs import Run, checked_sampler, open_run
@@ -36,9 +36,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     Raises:
         UsageError: a value is wrong, or there is no such run.
     """
-    wrong = list(evaluate_problems(config))
-    if wrong:
-        raise UsageError("\n".join(wrong))
+    check_script(config, Evaluate)
     run = open_run(config)
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
     rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
@@ -58,8 +56,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
 
 def evaluate_problems(config: DictConfig) -> Iterator[str]:
     """One line for each value that is wrong in itself."""
-    for _, line in schema_problems(config, {"": Evaluate, "sampler": Sampler}):
-        yield line
+    return script_problems(config, Evaluate)
 
 
 def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
@@ -67,7 +64,7 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
     from point_diffusion import metrics
 
     num, train = config.num_samples, run.train_points()
-    truth, fresh = run.fresh_points(_truth_size(config, run)), run.fresh_points(num, "another truth")
+    truth, fresh = run.fresh_points(metrics.truth_size(num, len(train))), run.fresh_points(num, "another truth")
     other = run.fresh_points(len(train) + max(num, 2), "beside the training points")
     alike = min(num, len(train))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
@@ -95,9 +92,9 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
 
 def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     """Quality against network calls."""
-    from point_diffusion.metrics import quality
+    from point_diffusion.metrics import quality, truth_size
 
-    truth = run.fresh_points(_truth_size(config, run))
+    truth = run.fresh_points(truth_size(config.num_samples, run.config.data.num_points))
     rows = []
     for name, sampler in tracked(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
@@ -116,11 +113,6 @@ def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
         for row in rows:
             row["data_efficiency"] = row["equivalent_sample_size"] / own["equivalent_sample_size"]
             row["data_efficiency_at_least"] = row["equivalent_sample_size_at_least"]
-
-
-def _truth_size(config: DictConfig, run: Run) -> int:
-    """Enough points to compare the samples with, and the training set."""
-    return max(2 * config.num_samples, min(8 * run.config.data.num_points, 400_000))
 
 
 def _sample(config: DictConfig, run: Run, name: str, sampler: Any) -> np.ndarray:

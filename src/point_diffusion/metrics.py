@@ -30,6 +30,7 @@ __all__ = [
     "quality",
     "sliced_wasserstein",
     "summary",
+    "truth_size",
 ]
 
 NEIGHBOR = 3
@@ -165,6 +166,11 @@ def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float
     if len(np.asarray(truth)) >= len(np.asarray(train)) + 2:
         numbers |= _flat("memorisation", memorisation(x, train, truth))
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
+def truth_size(num_samples: int, num_train: int) -> int:
+    """How many points of the truth to draw: for so many samples, and for what the training set itself is worth."""
+    return max(2 * num_samples, min(8 * num_train, 400_000))
 
 
 def _flat(name: str, number: Estimate) -> dict[str, float]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from point_diffusion.checks import schema_problems
-from point_diffusion.config import Sample, Sampler, UsageError
+from point_diffusion.checks import check_script, script_problems
+from point_diffusion.config import Sample, UsageError
 from point_diffusion.console import tracked
 from point_diffusion.files import checked_style, output_path, whole_file
 from point_diffusion.runs import checked_sampler, open_run
@@ -29,19 +29,16 @@ def sample(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
-    wrong = list(sample_problems(config))
-    if wrong:
-        raise UsageError("\n".join(wrong))
+    check_script(config, Sample)
     path = output_path(config.output, tuple(WRITERS), config.overwrite)
     checked_style(config.style)
     run = open_run(config)
-    options: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
-    sampler = checked_sampler(run, options)
+    sampler = checked_sampler(run, config.sampler)
     if path.suffix.lower() == ".png" and run.diffusion.dim != 2:
         raise UsageError(f"output={config.output}: a picture needs points of dimension 2, not {run.diffusion.dim}")
     from point_diffusion.diffusion import SAMPLE_BLOCK
 
-    name = options.get("name", run.config.sampler.name)
+    name = config.sampler.get("name", run.config.sampler.name)
     about = {"run": str(run.path), "epochs": run.epochs, "seed": config.seed, "sampler": name, **sampler.__dict__}
     blocks = run.diffusion.sample_blocks(config.num_samples, config.seed, sampler)
     shape = (config.num_samples, run.diffusion.dim)
@@ -55,8 +52,7 @@ def sample(config: DictConfig) -> Path:
 
 def sample_problems(config: DictConfig) -> Iterator[str]:
     """One line for each value that is wrong in itself."""
-    for _, line in schema_problems(config, {"": Sample, "sampler": Sampler}):
-        yield line
+    return script_problems(config, Sample)
 
 
 def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarray]:

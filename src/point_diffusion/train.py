@@ -71,6 +71,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     import lightning as L
     import torch
 
+    from point_diffusion.callbacks import SampleQuality
     from point_diffusion.data import PointSetDataModule
     from point_diffusion.module import DiffusionModule
     from point_diffusion.seeds import derive_seed
@@ -100,9 +101,8 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     logged = ("train/loss", "train/grad_norm", "val/loss")
     values = trainer.callback_metrics
     losses = {tag.replace("/", "_"): values[tag].item() for tag in logged if tag in values}
-    final: dict[str, float] = {}
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        final |= getattr(callback, "final", {})
+    judges = (each for each in trainer.callbacks if isinstance(each, SampleQuality))  # type: ignore[attr-defined]
+    final = next((judge.final for judge in judges), {})
     diverged = [name for name, value in losses.items() if not math.isfinite(value)]
     metrics = {
         "finished": not diverged,
