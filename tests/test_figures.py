@@ -8,18 +8,9 @@ from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.quiver import Quiver
 
-from point_diffusion.figures import (
-    Animator,
-    data,
-    forward_process,
-    look,
-    pixels,
-    quality_curve,
-    reverse_process,
-    schedule,
-    training_curves,
-    vector_field,
-)
+from point_diffusion.charts import quality_curve, schedule, training_curves
+from point_diffusion.figures import Animator, data, forward_process, reverse_process, vector_field
+from point_diffusion.look import look, pixels
 
 
 def states(count, n=50):
@@ -169,12 +160,12 @@ def test_nothing_stays_open_and_no_screen_is_needed():
     code = """
 import gc, sys, weakref
 import numpy as np
-from point_diffusion import figures
+from point_diffusion import charts, figures, look
 points = np.random.default_rng(0).normal(size=(100, 2))
 made = [figures.data(points), figures.forward_process([0, 1], [points] * 2, points)]
-made.append(figures.training_curves({"train/loss": points.T}))
+made.append(charts.training_curves({"train/loss": points.T}))
 for figure in made:
-    figures.pixels(figure)
+    look.pixels(figure)
 alive = [weakref.ref(figure) for figure in made]
 del made, figure
 gc.collect()

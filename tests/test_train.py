@@ -17,7 +17,8 @@ from conftest import SMALL, assert_same_tensors, load
 from point_diffusion.config import UsageError
 from point_diffusion.data import PointSetDataModule
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.figures import pixels, reverse_process
+from point_diffusion.figures import reverse_process
+from point_diffusion.look import pixels
 from point_diffusion.metrics import quality, summary
 from point_diffusion.module import DiffusionModule
 from point_diffusion.runs import load_run

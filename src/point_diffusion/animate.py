@@ -52,7 +52,8 @@ def animate(config: DictConfig) -> Path:
 
     from PIL import Image
 
-    from point_diffusion.figures import Animator, look
+    from point_diffusion.figures import Animator
+    from point_diffusion.look import look
 
     def pictures() -> "Iterator[Image.Image]":
         size = config.size + (config.size % 2 if path.suffix.lower() == ".mp4" else 0)

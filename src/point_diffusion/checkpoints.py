@@ -16,16 +16,27 @@ class LastCheckpoint(Checkpoint):
     Args:
         folder: of the checkpoints.
         every_n_epochs: epochs between two writings.
+
+    Attributes:
+        metrics: the losses at the checkpoint, by their tags: a run that has nothing left to train has no others.
     """
 
     def __init__(self, folder: Path, every_n_epochs: int = 10) -> None:
         self.path = folder / "last.ckpt"
         self.every_n_epochs = every_n_epochs
+        self.metrics: dict[str, float] = {}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         due = trainer.should_stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if due and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.metrics |= {name: value.item() for name, value in trainer.callback_metrics.items()}
             trainer.save_checkpoint(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"metrics": self.metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.metrics = dict(state_dict["metrics"])
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -114,13 +114,34 @@ def as_typed(argument: str) -> str:
     means the choice of that name, not a truth value.
     """
     name, equals, value = argument.partition("=")
+    if name == "runs":
+        return f"runs=[{','.join(map(_quoted, _paths(value)))}]" if value not in ("", "null") else argument
     if name == "logger" and value.lower() in ("false", "null", "none"):
         return "logger='false'"
     if not equals or name.lstrip("+") not in PATH_KEYS or value in ("", "null") or value[0] in "'\"":
         return argument
+    return f"{name}={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """A text in the quotes of Hydra's grammar."""
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
-    return f"{name}='{escaped}'"
+    return f"'{escaped}'"
+
+
+def _paths(value: str) -> list[str]:
+    """The paths in a list, [PATH,PATH,...], each of which may hold commas: those that are there are known."""
+    parts = (value[1:-1] if value[0] == "[" and value[-1] == "]" else value).split(",")
+    paths = []
+    while parts:
+        there = (
+            n for n in range(len(parts), 0, -1) if Path(",".join(parts[:n]).strip("'\" ")).expanduser().exists()
+        )
+        length = next(there, 1)
+        paths.append(",".join(parts[:length]).strip("'\" "))
+        parts = parts[length:]
+    return paths
 
 
 def explain(arguments: list[str], problems: Problems) -> list[str]:
@@ -201,8 +222,9 @@ def help_page(*, _root_: DictConfig) -> str:
 
 def key_page(script: str, *, _root_: DictConfig) -> str:
     """The reference of keys of a script that looks at a run that is there."""
-    keys = {"evaluate": schema.Evaluate, "sample": schema.Sample, "animate": schema.Animate}[script]
-    return reference(_root_, {"": keys, "sampler": schema.Sampler}).replace("$", "$$")
+    keys = {"evaluate": schema.Evaluate, "sample": schema.Sample, "animate": schema.Animate}.get(script)
+    sections = {"": schema.Compare} if keys is None else {"": keys, "sampler": schema.Sampler}
+    return reference(_root_, sections).replace("$", "$$")
 
 
 OmegaConf.register_new_resolver("key_page", key_page, replace=True)

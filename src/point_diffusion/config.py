@@ -7,7 +7,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -24,7 +24,24 @@ NOUNS: dict[Any, str] = {
     str: "a text",
     list[int]: "integers",
     list[float]: "numbers",
+    list[str]: "texts",
 }
+# what a run's metrics.json may tell; a comparison shows any one of them
+METRICS = (
+    "equivalent_sample_size",
+    "energy_distance",
+    "data_efficiency",
+    "memorisation",
+    "train_loss",
+    "val_loss",
+    "train_grad_norm",
+    "seconds",
+    "epochs",
+    "parameters",
+    "sqrt_alphas_cumprod_T",
+    "prior_kl",
+    "train_equivalent_sample_size",
+)
 
 
 class UsageError(Exception):
@@ -69,6 +86,7 @@ class Run:
     ckpt_path: str | None = key("go on from this checkpoint, in a new folder, with the same settings")
     resume: str | None = key("go on with this run in its own folder, with its stored settings")
     output_dir: str = key("where runs/ and sweeps/ stand")
+    metric: str = key("what a sweep's comparison shows, and a search makes large", choices=METRICS)
 
 
 @dataclass
@@ -251,6 +269,18 @@ class Animate:
     output_dir: str = key("where the newest run is looked for")
 
 
+@dataclass
+class Compare:
+    """The keys of compare.py."""
+
+    sweep: str | None = key("a sweep's folder; null: the newest")
+    runs: list[str] | None = key("or these runs' folders, or folders of runs: [RUN,RUN,...]")
+    metric: str = key("a figure of metrics.json")
+    output: str | None = key("a folder for the files; null: the sweep's, for runs a new one in output_dir")
+    style: str | None = key("of the chart: a matplotlib style, by name or file")
+    output_dir: str = key("where the newest sweep is looked for")
+
+
 SECTIONS: dict[str, type] = {
     "": Run,
     "data": Data,
@@ -312,7 +342,25 @@ def show(value: Any) -> str:
     """A value as one would type it."""
     if isinstance(value, str) and (not value or value.strip("+-.e0123456789") == ""):
         return f"'{value}'"  # a text that looks like a number
+    if isinstance(value, bool):
+        return str(value).lower()
     return "null" if value is None else str(value)
+
+
+def order(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, between null and texts."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 1, value, ""
+    return (0, 0, "") if value is None else (2, 0, show(value))
+
+
+def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested sections, by the full names of their keys."""
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> str:

@@ -1,7 +1,9 @@
 """What people see of a script while it works."""
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,3 +22,9 @@ def tracked(items: Iterable[T], doing: str, total: float | None = None) -> Itera
 
     silent = not sys.stderr.isatty()
     yield from track(items, doing, total, console=Console(stderr=True), transient=True, disable=silent)
+
+
+def typable(path: Path) -> str:
+    """A path as one can type it here."""
+    path = path.expanduser().absolute()
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -5,16 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from point_diffusion.cli import as_typed, refusing
-from point_diffusion.config import UsageError, first_line
+from point_diffusion.compare import show_comparison
+from point_diffusion.config import UsageError
+from point_diffusion.console import typable
 from point_diffusion.folders import claim
 from point_diffusion.preflight import prepare
-from point_diffusion.runs import stored_config
+from point_diffusion.runs import find_checkpoint
+from point_diffusion.settings import NOT_THE_RUN, SETTINGS, stored_settings
+from point_diffusion.status import told
+from point_diffusion.sweeps import jobs_in, typed_overrides
 
 
 class Doorkeeper(Callback):
@@ -37,9 +43,10 @@ class Doorkeeper(Callback):
         with refusing():
             if config.resume is not None:
                 raise UsageError(f"resume={config.resume}: goes on with one run; a sweep makes new ones")
-            overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-            constant = [each.key_or_group for each in overrides if not each.is_sweep_override()]
+            overrides = _overrides(config)
+            constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
             folder = _folder(config, "sweep")
+            _check_same_question(folder, overrides)
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
             # jobs are composed anew, from these
@@ -47,23 +54,43 @@ class Doorkeeper(Callback):
                 [
                     as_typed(f"hydra.sweep.dir={folder}"),
                     f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]",
+                    "hydra.output_subdir=null",  # a folder may hold an earlier try: train() stores the settings
                 ]
             )
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Leave a job's error in its own log; a sweep also tells it at once, Hydra only after the other jobs."""
+        """Leave a job's error in its own log; a sweep also tells it at once, and goes on to its other jobs."""
         if job_return.status is JobStatus.FAILED:
-            error = job_return._return_value
-            text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {first_line(error)}"
-            record = logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": f"error: {text}"})
+            text = f"error: {told(job_return._return_value)}"
+            record = logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": text})
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.FileHandler) or config.hydra.mode is RunMode.MULTIRUN:
                     handler.handle(record)
+            if config.hydra.mode is RunMode.MULTIRUN:
+                # else Hydra would end a sweep by the first error, without on_multirun_end
+                job_return.status, job_return.return_value = JobStatus.COMPLETED, None
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Show what the sweep has found; refuse, by the exit code, if a job has not finished."""
+        folder = Path(config.hydra.sweep.dir)
+        with refusing():
+            show_comparison(folder, config.metric)
+            missing = [job for job in jobs_in(folder) if job.status.state != "finished"]
+            if missing:
+                raise UsageError(
+                    f"{len(missing)} of the sweep's runs have not finished; the same command with"
+                    f" hydra.sweep.dir={typable(folder)} runs them again"
+                )
 
 
 def _take_up(config: DictConfig) -> Path:
     """Put the stored settings of the run to resume in the place of ``config``'s, but for what was typed now."""
-    folder, stored = stored_config(config.resume)
+    folder = Path(config.resume).expanduser().absolute()
+    if folder.is_file():
+        raise UsageError(f"resume={config.resume}: must be a run folder; ckpt_path takes a checkpoint")
+    find_checkpoint(config.resume, "resume")
+    stored = stored_settings(folder, "resume")
+    stored.ckpt_path = None  # the run has a checkpoint of its own by now
     typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     composed = OmegaConf.to_container(config, resolve=False)
     for override in typed:
@@ -77,10 +104,33 @@ def _take_up(config: DictConfig) -> Path:
     return folder
 
 
+def _overrides(config: DictConfig) -> dict[str, Override]:
+    """What a sweep is asked for by key, in its config or as typed; what was typed counts."""
+    given = [f"{name}={value}" for name, value in (config.hydra.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*given, *config.hydra.overrides.task])
+    return {each.key_or_group: each for each in parsed}
+
+
+def _check_same_question(folder: Path, overrides: dict[str, Override]) -> None:
+    """Refuse a folder whose runs were given other values of what is not swept."""
+    swept = {key for key, each in overrides.items() if each.is_sweep_override()}
+    now = {key: each.get_value_element_as_str() for key, each in overrides.items() if key not in swept}
+    for run in {file.parents[1] for file in folder.glob(f"*/{SETTINGS}")}:
+        before = {key: value for key, value in typed_overrides(run).items() if key not in swept}
+        for key in sorted((before.keys() | now.keys()) - set(NOT_THE_RUN)):
+            if before.get(key) != now.get(key):
+                values = " but now ".join(
+                    f"{key}={each[key]}" if key in each else f"no {key}" for each in (before, now)
+                )
+                raise UsageError(f"hydra.sweep.dir={folder}: its runs have {values}; use another folder")
+
+
 def _folder(config: DictConfig, kind: str) -> Path:
     folder = Path(config.hydra[kind].dir).expanduser().absolute()
     if any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra):
         if kind == "run" and (folder / ".hydra").exists():
             raise UsageError(f"hydra.run.dir={folder}: holds a run already; resume={folder} goes on with it")
+        if kind == "sweep" and ((folder / SETTINGS).exists() or folder.is_file()):
+            raise UsageError(f"hydra.sweep.dir={folder}: must be a sweep's folder, or a new one")
         return folder
     return claim(folder)

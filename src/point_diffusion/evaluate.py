@@ -174,7 +174,8 @@ def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> None:
 def _plot(run: Run, rows: list[dict[str, Any]]) -> "Picture":
     from PIL import Image
 
-    from point_diffusion.figures import pixels, quality_curve
+    from point_diffusion.charts import quality_curve
+    from point_diffusion.look import pixels
     from point_diffusion.tables import tutorial
 
     curves: dict[str, list[tuple[float, ...]]] = {}

@@ -75,7 +75,7 @@ def checked_style(style: str | None) -> None:
         UsageError: it is not.
     """
     if style is not None:
-        from point_diffusion.figures import look
+        from point_diffusion.look import look
 
         try:
             with look(style):

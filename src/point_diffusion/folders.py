@@ -1,6 +1,7 @@
 """Where new runs stand: no two in the same folder, and each named by what it is."""
 
 import re
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from omegaconf import OmegaConf
 from point_diffusion.config import UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+SEEDS = ("seed", "data.seed")  # runs that differ in these alone are replicates
+LONGEST = 120  # characters of a name
 
 
 def claim(folder: Path) -> Path:
@@ -25,14 +28,31 @@ def claim(folder: Path) -> Path:
     raise UsageError(f"output_dir: {folder} and thousands after it are taken")
 
 
-def folder_name(overrides: str) -> str:
-    """A job's folder from its overrides: legible, safe in a shell, and different for different overrides."""
-    if not overrides:
+def job_folder(overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
+    """The folder of a sweep's job, named by what is swept: ``num_step=20,seed=1``.
+
+    Keys stand in alphabetical order, but seeds last, so that replicates stand together. The name is legible, safe
+    in a shell and short enough for a file system; different overrides give different names.
+
+    Args:
+        overrides: of the job, as Hydra takes them: ``KEY=VALUE``.
+        constant: the keys that are not swept.
+    """
+    swept = [text.lstrip("+") for text in overrides if text.lstrip("+~").partition("=")[0] not in constant]
+    given = ",".join(sorted(swept, key=lambda text: (text.partition("=")[0] in SEEDS, text)))
+    if not given:
         return "job"
-    name = re.sub(r"[^\w.,=+-]", "_", re.sub(r"[\[\](){}'\"]", "", overrides))
-    if name == overrides and len(name) <= 100:
+    name = re.sub(r"[^\w.,=+-]", "_", re.sub(r"[\[\](){}'\"]", "", given), flags=re.ASCII)
+    if name == given and len(name) <= LONGEST:
         return name
-    return f"{name[:100]}-{blake2b(overrides.encode(), digest_size=3).hexdigest()}"
+    return f"{name[:LONGEST]}-{blake2b(given.encode(), digest_size=4).hexdigest()}"
+
+
+def jobs_at_once(num_threads: int) -> int:
+    """How many jobs of so many threads the cores that this process may use can carry."""
+    from joblib import cpu_count
+
+    return max(1, cpu_count() // max(num_threads, 1))
 
 
 OmegaConf.register_new_resolver(
@@ -40,4 +60,5 @@ OmegaConf.register_new_resolver(
     lambda name: str((CHECKOUT if (CHECKOUT / "conf").is_dir() else Path.cwd()) / name),
     replace=True,
 )
-OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+OmegaConf.register_new_resolver("jobs_at_once", jobs_at_once, replace=True)
+OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)

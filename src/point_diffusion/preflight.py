@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.checks import config_problems
 from point_diffusion.config import Trainer, UsageError, first_line, known, nearest
 from point_diffusion.runs import find_checkpoint, read_checkpoint
+from point_diffusion.status import finished_metrics
 
 # what must not change when a run goes on: it shapes the tensors, or gives them their meaning
 FIXED = (
@@ -85,7 +86,10 @@ def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
                 yield f"{name}={new}: must be {old}, as in the checkpoint {path}"
     if (config.callbacks.get("ema") is None) == ("averaging_state" in checkpoint):
         yield f"callbacks.ema: must be {'on' if 'averaging_state' in checkpoint else 'null'}, as in {path}"
-    if (trained := checkpoint["epoch"] + 1) >= config.trainer.max_epochs:
+    trained = checkpoint["epoch"] + 1
+    # a run that was stopped after its last epoch still has its final figures to come
+    complete = config.resume is None or bool(finished_metrics(path.parents[1]))
+    if trained > config.trainer.max_epochs or (trained == config.trainer.max_epochs and complete):
         yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
 
 

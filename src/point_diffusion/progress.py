@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from point_diffusion.callbacks import SampleQuality
 from point_diffusion.tables import number
+from point_diffusion.validation import SampleQuality
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,13 @@ class EpochProgress(ProgressBar):
 
     Args:
         quality: what knows the samples' worth, if the run asks for it.
+        alone: whether no other run moves a bar on the same screen.
     """
 
-    def __init__(self, quality: SampleQuality | None = None) -> None:
+    def __init__(self, quality: SampleQuality | None = None, alone: bool = True) -> None:
         super().__init__()
         self._quality = quality
+        self._alone = alone
         self._enabled = True
         self._stack = ExitStack()
 
@@ -42,7 +44,7 @@ class EpochProgress(ProgressBar):
         self._next_line, self._next_losses = self._started + 30, self._started
         self._validated = False
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        live = self._enabled and sys.stderr.isatty()
+        live = self._enabled and self._alone and sys.stderr.isatty()
         self._stack.enter_context(logging_redirect_tqdm())
         self._bar = self._stack.enter_context(
             tqdm(

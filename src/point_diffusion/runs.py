@@ -1,8 +1,7 @@
 """Past runs: where they are, and what is in their checkpoints."""
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.config import UsageError, first_line
+from point_diffusion.status import METRICS, finished_metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from point_diffusion.samplers import Sampler
     from point_diffusion.schedule import NoiseSchedule
 
-# what a stored config may make us import
-OUR_TARGETS = ("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "point_diffusion.callbacks.")
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
 
@@ -40,6 +38,9 @@ def find_checkpoint(path: str, key: str) -> Path:
     if (place / LAST_CHECKPOINT).is_file():
         return place / LAST_CHECKPOINT
     problem = f"holds no {LAST_CHECKPOINT}" if place.is_dir() else "no such file or run folder"
+    if runs := [file.parents[1].name for file in sorted(place.glob(f"*/{LAST_CHECKPOINT}"))]:
+        more = ", ..." if len(runs) > 5 else ""
+        problem = f"is a folder of several runs, must be one of them: {', '.join(runs[:5])}{more}"
     raise UsageError(f"{key}={path}: {problem}")
 
 
@@ -78,41 +79,6 @@ def _missing(checkpoint: Any) -> str | None:
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
     return None
-
-
-def stored_config(run: str) -> tuple[Path, DictConfig]:
-    """The folder of a run to resume, and the settings it was started with.
-
-    Raises:
-        UsageError: there is no such run, or nothing to go on from.
-    """
-    folder = Path(run).expanduser().absolute()
-    if folder.is_file():
-        raise UsageError(f"resume={run}: must be a run folder; ckpt_path takes a checkpoint")
-    find_checkpoint(run, "resume")
-    try:
-        stored = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    except Exception as error:  # not there, not YAML, not text
-        raise UsageError(f"resume={run}: its .hydra/config.yaml can't be read ({first_line(error)})") from None
-    if not isinstance(stored, DictConfig):
-        raise UsageError(f"resume={run}: its .hydra/config.yaml is not a config")
-    for target in _targets(OmegaConf.to_container(stored, resolve=False)):
-        if not target.startswith(OUR_TARGETS):
-            raise UsageError(
-                f"resume={run}: its settings name {target}, which is not ours to import; type it again"
-            )
-    stored.ckpt_path = None  # the run has a checkpoint of its own by now
-    return folder, stored
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    if isinstance(node, list):
-        for each in node:
-            yield from _targets(each)
 
 
 @dataclass(frozen=True)
@@ -290,11 +256,5 @@ def newest_run(outputs: Path) -> Path:
 
 def finished_runs(outputs: Path) -> list[Path]:
     """The folders of all finished runs below ``outputs``, the newest first."""
-    finished = []
-    for file in outputs.glob("**/metrics.json"):
-        try:
-            if json.loads(file.read_text())["finished"]:
-                finished.append((file.stat().st_mtime, file.parent))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not one of ours, or half a file of a broken disk
-    return [folder for _, folder in sorted(finished, reverse=True)]
+    files = [file for file in outputs.glob(f"**/{METRICS}") if finished_metrics(file.parent)]
+    return [file.parent for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]

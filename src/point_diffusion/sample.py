@@ -73,7 +73,7 @@ def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarra
 def _look(path: Path, style: str | None) -> AbstractContextManager[None]:
     if path.suffix.lower() != ".png":
         return nullcontext()
-    from point_diffusion.figures import look
+    from point_diffusion.look import look
 
     return look(style)
 
@@ -101,7 +101,8 @@ def _npz(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], abou
 def _png(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
     from PIL import Image
 
-    from point_diffusion.figures import data, pixels
+    from point_diffusion.figures import data
+    from point_diffusion.look import pixels
 
     Image.fromarray(pixels(data(np.concatenate(list(batches))), dpi=200)).save(path)
 

@@ -3,7 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
+
+from point_diffusion.config import show
+from point_diffusion.sweeps import Job, Row
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -75,6 +79,51 @@ def curve_table(rows: Rows) -> Table:
         efficient = efficiency(row) if "sampler" in row else ""
         table.add_row(name, str(calls), f"{1e4 * row['energy_distance']:.2f}", worth(row), efficient)
     return table
+
+
+def comparison_table(rows: Sequence[Row], metric: str) -> Table:
+    """A row for each setting of runs that are compared, over their seeds."""
+    table = Table(title=metric, title_justify="left")
+    for key in rows[0].values:
+        table.add_column(key, justify="right", overflow="fold")
+    several = any(len(row.numbers) > 1 for row in rows)
+    spread = "lowest to highest" if several else "95% interval"
+    mean = "harmonic mean" if metric.endswith("equivalent_sample_size") else "mean"
+    for title in ("runs", "median", spread, *([mean] if several else [])):
+        table.add_column(title, justify="right")
+    for row in rows:
+        finished, total = len(row.numbers), len(row.jobs)
+        cells = [show(value) for value in row.values.values()]
+        cells.append(str(total) if finished == total else f"{finished} of {total}")
+        if row.median is None or row.mean is None:
+            table.add_row(*cells)
+            continue
+        cells.append(("at least " if row.at_least else "") + figure(row.median))
+        known = row.low is not None and row.high is not None and not (finished == 1 and row.at_least)
+        cells.append(f"{figure(row.low)} to {figure(row.high)}" if known else "")
+        table.add_row(*cells, *([figure(row.mean)] if several else []))
+    return table
+
+
+def jobs_table(jobs: Sequence[Job], metric: str) -> Table:
+    """A row for each run: how it stands, and its figure or the reason."""
+    table = Table()
+    for title in ("run", "", metric):
+        table.add_column(title, overflow="fold")
+    for job in jobs:
+        metrics, reason = job.status.metrics, job.status.reason
+        told = reason
+        if metric in metrics:
+            told = ("at least " if metrics.get(f"{metric}_at_least") else "") + figure(metrics[metric])
+        table.add_row(escape(job.folder.name), job.status.state, escape(told))
+    return table
+
+
+def figure(value: float | None) -> str:
+    """Any figure as one reads it: 12,345, or four digits of a smaller one."""
+    if value is None:
+        return "?"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _worth(row: Mapping[str, Any], name: str = "equivalent_sample_size") -> tuple[str, str]:

@@ -1,0 +1,18 @@
+"""Many runs side by side: python scripts/compare.py --help."""
+
+import hydra
+from omegaconf import DictConfig
+
+from point_diffusion.cli import refusing, run
+from point_diffusion.compare import compare, compare_problems
+
+
+@hydra.main(version_base=None, config_path="../conf", config_name="compare")
+def main(config: DictConfig) -> None:
+    """One comparison; the rest stands in point_diffusion.compare."""
+    with refusing():
+        compare(config)
+
+
+if __name__ == "__main__":
+    run(main, compare_problems)

@@ -1,0 +1,74 @@
+"""The look of all pictures: red points with white edges, changed by a matplotlib style if one is asked for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from matplotlib import rc_context, rcdefaults, style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+LOOK = Path(__file__).with_name("look.mplstyle")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_changes: ContextVar[str | None] = ContextVar("changes", default=None)
+
+
+@contextmanager
+def look(changes: str | None) -> Iterator[None]:
+    """What is drawn within has the project's look, changed by a matplotlib style: a name or a file; or by none.
+
+    Raises:
+        ValueError: there is no such style.
+    """
+    if changes is not None:
+        try:
+            with rc_context():
+                style.use(changes)
+        except (OSError, ValueError):
+            names = ", ".join(name for name in style.available if not name.startswith("_"))
+            raise ValueError(f"{changes}: must be a matplotlib style file, or one of {names}") from None
+    token = _changes.set(changes)
+    try:
+        yield
+    finally:
+        _changes.reset(token)
+
+
+def drawn(function: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the current look, whatever the caller's own matplotlib settings are."""
+
+    @wraps(function)
+    def in_look(*args: P.args, **kwargs: P.kwargs) -> R:
+        with rc_context():
+            rcdefaults()
+            style.use([LOOK] if _changes.get() is None else [LOOK, str(_changes.get())])
+            return function(*args, **kwargs)
+
+    return in_look
+
+
+@drawn
+def pixels(figure: Figure, dpi: float = 100) -> np.ndarray:
+    """A figure as an image: shape (height, width, 3), uint8."""
+    figure.set_dpi(dpi)
+    return _rendered(figure)
+
+
+def _rendered(figure: Figure) -> np.ndarray:
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06))
+    FigureCanvasAgg(figure)
+    return figure

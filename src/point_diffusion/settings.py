@@ -1,0 +1,63 @@
+"""The settings that a run has stored: read back without executing anything, and compared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.config import UsageError, first_line, flatten
+
+# what a stored config may make us import
+OUR_TARGETS = (
+    "lightning.pytorch.callbacks.",
+    "lightning.pytorch.loggers.",
+    "point_diffusion.callbacks.",
+    "point_diffusion.validation.",
+)
+SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
+# keys that say how a run is made, not what it is
+NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric")
+
+
+def stored_settings(folder: Path, key: str) -> DictConfig:
+    """The settings of the run in ``folder``.
+
+    Args:
+        folder: of a run.
+        key: the config key that it was given for, to be named in an error.
+
+    Raises:
+        UsageError: there are none that can be read, or they name a class that is not ours to import.
+    """
+    try:
+        stored = OmegaConf.load(folder / SETTINGS)
+    except Exception as error:  # not there, not YAML, not text
+        raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
+    if not isinstance(stored, DictConfig):
+        raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
+    for target in _targets(OmegaConf.to_container(stored, resolve=False)):
+        if not target.startswith(OUR_TARGETS):
+            raise UsageError(
+                f"{key}={folder}: its settings name {target}, which is not ours to import; type it again"
+            )
+    return stored
+
+
+def differences(before: DictConfig, now: DictConfig) -> dict[str, tuple[Any, Any]]:
+    """The values of all keys, by full names, in which two configs of runs differ; None where one has none."""
+    plain: list[Any] = [OmegaConf.to_container(each, resolve=True) for each in (before, now)]
+    values = [dict(flatten(each)) for each in plain]
+    names = dict.fromkeys([*values[0], *values[1]])
+    pairs = {name: (values[0].get(name), values[1].get(name)) for name in names if name not in NOT_THE_RUN}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        node = list(node.values())
+    if isinstance(node, list):
+        for each in node:
+            yield from _targets(each)

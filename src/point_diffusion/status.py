@@ -1,0 +1,105 @@
+"""How a run stands: held by the process that trains it, finished, failed with its error, or stopped."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from point_diffusion.config import UsageError, first_line
+
+METRICS, ERROR, LOCK = "metrics.json", "error.txt", ".lock"  # in a run's folder
+PATIENCE = 1.0  # seconds; who merely looks holds a folder far shorter
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands.
+
+    Attributes:
+        state: ``finished``, ``running``, ``failed`` or ``stopped``.
+        reason: the error of a failed run, how far a running or a stopped one has come.
+        metrics: what ``metrics.json`` holds, if the run has finished.
+    """
+
+    state: str
+    reason: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def status(folder: Path) -> Status:
+    """How the run in ``folder`` stands now."""
+    if _is_held(folder):
+        return Status("running", _progress(folder))
+    if (error := folder / ERROR).exists():
+        with suppress(OSError, ValueError):
+            return Status("failed", "; ".join(error.read_text(encoding="utf-8").splitlines()))
+    if metrics := finished_metrics(folder):
+        return Status("finished", metrics=metrics)
+    return Status("stopped", _progress(folder))
+
+
+def finished_metrics(folder: Path) -> dict[str, Any]:
+    """The metrics of a run that has finished; else none."""
+    try:
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        return metrics if metrics["finished"] else {}
+    except (OSError, ValueError, KeyError, TypeError):  # not one of ours, or half a file of a broken disk
+        return {}
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's folder while it is trained in, and leave the error there that ends it.
+
+    The hold ends with the process, whatever ends that.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise UsageError(f"{folder}: another process is training there") from None
+    except OSError as error:
+        raise UsageError(f"{folder}: can't be written ({error.strerror})") from None
+    try:
+        (folder / ERROR).unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        with suppress(OSError):
+            (folder / ERROR).write_text(told(error) + "\n", encoding="utf-8")
+        raise
+    finally:
+        lock.release()
+
+
+def told(error: BaseException) -> str:
+    """An error in words for people: what a user did wrong as it is, anything else by its kind and first line."""
+    return str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {first_line(error)}"
+
+
+def _is_held(folder: Path) -> bool:
+    lock = folder / LOCK
+    if lock.exists():
+        with suppress(OSError):  # not ours to write: then none of ours writes there either
+            try:
+                with FileLock(lock).acquire(blocking=False):
+                    pass
+            except Timeout:
+                return True
+    return False
+
+
+def _progress(folder: Path) -> str:
+    """How many epochs the log tells of."""
+    try:
+        found = re.findall(r"epoch (\d+)/(\d+)", (folder / "train.log").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return "epoch {} of {}".format(*found[-1]) if found else ""

@@ -1,0 +1,84 @@
+"""The Trainer of a run, from its config: callbacks, loggers, and what is handed through; and its outcome."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from point_diffusion.config import flatten
+from point_diffusion.runs import LAST_CHECKPOINT
+
+if TYPE_CHECKING:
+    import lightning as L
+    from lightning.pytorch.loggers import Logger
+
+
+def build_trainer(config: DictConfig, stored: Mapping[str, Any], folder: Path, alone: bool = True) -> "L.Trainer":
+    """Lightning's Trainer with all that a run asks for.
+
+    Args:
+        config: the run's.
+        stored: what of it describes the run, as plain numbers.
+        folder: the run's.
+        alone: whether no other run is shown on the same screen.
+    """
+    import lightning as L
+
+    from point_diffusion.callbacks import EMA, Clock, HParams
+    from point_diffusion.checkpoints import BestCheckpoint, LastCheckpoint
+    from point_diffusion.progress import EpochProgress
+    from point_diffusion.validation import Draws, ReconstructionGrid, SampleQuality
+
+    options, wanted = dict(stored["trainer"]), dict(stored["callbacks"])
+    settings = dict(flatten(stored))
+    checkpoints = (folder / LAST_CHECKPOINT).parent
+    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None))]
+    if (ema := wanted.pop("ema", None)) is not None:
+        callbacks.append(EMA(**ema))
+    draws, judge = Draws(), None
+    if (grid := wanted.pop("reconstruction", None)) is not None:
+        callbacks.append(ReconstructionGrid(**grid, draws=draws))
+    if (quality := wanted.pop("quality", None)) is not None:
+        quality = {**quality, "num_samples": quality["num_samples"] or (grid or {}).get("num_points", 10_000)}
+        callbacks.append(judge := SampleQuality(**quality, draws=draws))
+    callbacks.append(HParams(settings, judge))
+    if options.get("enable_progress_bar", True):
+        callbacks.append(EpochProgress(judge, alone))
+    if (checkpoint := wanted.pop("checkpoint", None)) is not None:
+        monitor = "val/loss" if quality is None else "val/energy_distance"
+        callbacks += [BestCheckpoint(checkpoints, monitor), LastCheckpoint(checkpoints, **checkpoint)]
+    # any other entry is a callback of the user's, by its _target_
+    callbacks += [instantiate(each) for each in wanted.values() if each is not None]
+    defaults = {
+        "default_root_dir": folder,
+        "enable_checkpointing": checkpoint is not None,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    loggers = _loggers(config, folder, settings)
+    return L.Trainer(**{**defaults, **options}, callbacks=callbacks, logger=loggers or False)
+
+
+def _loggers(config: DictConfig, folder: Path, settings: dict[str, Any]) -> "list[Logger]":
+    if not config.logger or config.trainer.get("fast_dev_run"):
+        return []
+    (folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
+    logger = instantiate(config.logger, save_dir=folder)
+    logger.log_hyperparams(settings)
+    return [logger]
+
+
+def outcome(trainer: "L.Trainer") -> tuple[dict[str, float], dict[str, float]]:
+    """What a training has come to: the last losses, by their tags, and the final figures of the samples."""
+    from point_diffusion.checkpoints import LastCheckpoint
+    from point_diffusion.validation import SampleQuality
+
+    losses, final = dict[str, float](), dict[str, float]()
+    for each in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(each, LastCheckpoint):
+            losses |= each.metrics
+        elif isinstance(each, SampleQuality):
+            final = each.final
+    return losses | {tag: value.item() for tag, value in trainer.callback_metrics.items()}, final
