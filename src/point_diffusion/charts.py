@@ -166,13 +166,13 @@ def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], 
 def _line(axes: Axes, line: Sequence[tuple[float, Compared]], color: str, name: str) -> None:
     places = np.array([place for place, _ in line])
     medians = np.array([row.median for _, row in line], dtype=float)
-    # a bound has an arrow upwards in the place of its spread
-    bound = np.array([row.at_least for _, row in line])
     low = np.array([row.median if row.low is None else row.low for _, row in line], dtype=float)
     high = np.array([row.median if row.high is None else row.high for _, row in line], dtype=float)
-    reach = np.stack([medians - low, np.where(bound, np.maximum(high - medians, medians / 2), high - medians)])
+    reach = np.maximum(np.stack([medians - low, high - medians]), 0)
     options: dict[str, Any] = {"color": color, "marker": "o", "markersize": 5, "linewidth": 1.5, "capsize": 3}
-    axes.errorbar(places, medians, np.maximum(reach, 0), lolims=bound, label=name, **options)
+    axes.errorbar(places, medians, reach, label=name, **options)
+    bound = np.array([row.at_least for _, row in line])
+    axes.plot(places[bound], high[bound], "^", color=color, markersize=8)  # it may lie higher
     for place, row in line:
         axes.plot([place] * len(row.numbers), row.numbers, "o", color=color, markersize=3, alpha=0.4)
 
@@ -187,7 +187,7 @@ def _axis(axes: Axes, key: str, values: Sequence[Any]) -> dict[str, float]:
         return {name: float(index) for index, name in enumerate(shown)}
     if min(values) > 0 and max(values) >= 8 * min(values):
         axes.set_xscale("log")
-    if len(values) <= MOST:
+    if len(values) <= MOST and max(map(len, shown)) <= 7:
         axes.set_xticks(values, shown)
         axes.minorticks_off()
     return dict(zip(shown, map(float, values), strict=True))

@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,6 +36,13 @@ PATH_KEYS = (
     "callbacks.reconstruction.style",
     "hydra.run.dir",
     "hydra.sweep.dir",
+)
+# what the extra brings
+PLUGINS = (
+    "hydra/launcher/joblib",
+    "hydra/launcher/submitit_local",
+    "hydra/launcher/submitit_slurm",
+    "hydra/sweeper/optuna",
 )
 EXAMPLES = """\
 python scripts/train.py trainer.max_epochs=200            a first look, in seconds
@@ -132,7 +140,8 @@ def _quoted(value: str) -> str:
 
 def _paths(value: str) -> list[str]:
     """The paths in a list, [PATH,PATH,...], each of which may hold commas: those that are there are known."""
-    parts = (value[1:-1] if value[0] == "[" and value[-1] == "]" else value).split(",")
+    inner = value[1:-1] if value[0] == "[" and value[-1] == "]" else value
+    parts = inner.split(",") if inner.strip() else []
     paths = []
     while parts:
         there = (
@@ -150,10 +159,10 @@ def explain(arguments: list[str], problems: Problems) -> list[str]:
     Hydra stops at the first; here they are tried one after the other, on top of those that are well.
     """
     name = Path(sys.argv[0]).stem
-    multirun = "-m" in arguments or "--multirun" in arguments
     overrides = [text for text in arguments if not text.startswith("-")]
     lines, good = list[str](), list[str]()
     with initialize_config_dir(str(CONF), version_base=None):
+        multirun = "-m" in arguments or "--multirun" in arguments or _is_sweep(name, overrides)
         # a choice of group may bring the keys that other overrides set: those go first
         groups = {path.name for path in CONF.iterdir() if path.is_dir()}
         overrides.sort(key=lambda text: text.lstrip("+~").partition("=")[0] not in groups)
@@ -166,6 +175,15 @@ def explain(arguments: list[str], problems: Problems) -> list[str]:
             except Exception as wrong:  # Hydra refuses some choices by a bare ValueError
                 lines.append(_explain_one(single, compose(name, good, return_hydra_config=True), wrong))
         return [*lines, *problems(compose(name, good))]
+
+
+def _is_sweep(name: str, arguments: list[str]) -> bool:
+    """Whether an experiment that is asked for is a sweep by itself."""
+    experiments = [text for text in arguments if text.startswith("experiment=")]
+    try:
+        return compose(name, experiments, return_hydra_config=True).hydra.mode is RunMode.MULTIRUN
+    except HydraException:
+        return False
 
 
 def _choices(override: str, multirun: bool) -> list[str]:
@@ -181,7 +199,13 @@ def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
     if not override.lstrip("+~").partition("=")[0] or ("=" not in override and not override.startswith("~")):
         return f"{override}: must be KEY=VALUE"
     key = override.lstrip("+~").partition("=")[0]
-    if choices := _options(key):
+    absent = re.search(r"Could not find '([\w/]+)'", str(error))
+    if absent and absent[1] in PLUGINS:
+        return f'{override}: needs more packages: pip install -e ".[sweep]"'
+    choices = _options(key)
+    if absent and not choices:
+        choices = re.findall(r"^\t(\w+)$", str(error), re.MULTILINE)  # Hydra's own groups
+    if choices:
         hint = _only_if_close(override.partition("=")[2], choices)
         return f"{override}: must be one of {', '.join(choices)}{hint}"
     section, _, last = key.rpartition(".")

@@ -45,6 +45,8 @@ def compare(config: DictConfig) -> list[Row]:
         raise UsageError(f"metric={config.metric}: no run has it{_hint(config.metric, known)}")
     if config.output is not None:
         place = Path(config.output).expanduser().absolute()
+        if place.is_file():
+            raise UsageError(f"output={config.output}: must be a folder")
     elif place is None:
         now = datetime.now()
         place = claim(outputs / "comparisons" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")

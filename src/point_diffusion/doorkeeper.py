@@ -9,11 +9,13 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from joblib import cpu_count
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from point_diffusion.checks import schema_problems
 from point_diffusion.cli import as_typed, refusing
 from point_diffusion.compare import show_comparison
-from point_diffusion.config import UsageError
+from point_diffusion.config import SECTIONS, UsageError
 from point_diffusion.console import typable
 from point_diffusion.folders import claim
 from point_diffusion.preflight import prepare
@@ -45,10 +47,14 @@ class Doorkeeper(Callback):
                 raise UsageError(f"resume={config.resume}: goes on with one run; a sweep makes new ones")
             overrides = _overrides(config)
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
+            if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
+                raise UsageError("\n".join(wrong))  # else each job would say it
             folder = _folder(config, "sweep")
             _check_same_question(folder, overrides)
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
+            if config.hydra.launcher.get("n_jobs") == -1:  # joblib: all cores, of which each job takes its share
+                config.hydra.launcher.n_jobs = max(1, cpu_count() // config.num_threads)
             # jobs are composed anew, from these
             config.hydra.overrides.hydra.extend(
                 [
@@ -61,7 +67,7 @@ class Doorkeeper(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Leave a job's error in its own log; a sweep also tells it at once, and goes on to its other jobs."""
         if job_return.status is JobStatus.FAILED:
-            text = f"error: {told(job_return._return_value)}"
+            text = "\n".join(f"error: {line}" for line in told(job_return._return_value).splitlines())
             record = logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": text})
             for handler in logging.getLogger().handlers:
                 if isinstance(handler, logging.FileHandler) or config.hydra.mode is RunMode.MULTIRUN:

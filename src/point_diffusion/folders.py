@@ -48,17 +48,9 @@ def job_folder(overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
     return f"{name[:LONGEST]}-{blake2b(given.encode(), digest_size=4).hexdigest()}"
 
 
-def jobs_at_once(num_threads: int) -> int:
-    """How many jobs of so many threads the cores that this process may use can carry."""
-    from joblib import cpu_count
-
-    return max(1, cpu_count() // max(num_threads, 1))
-
-
 OmegaConf.register_new_resolver(
     "checkout",
     lambda name: str((CHECKOUT if (CHECKOUT / "conf").is_dir() else Path.cwd()) / name),
     replace=True,
 )
-OmegaConf.register_new_resolver("jobs_at_once", jobs_at_once, replace=True)
 OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)

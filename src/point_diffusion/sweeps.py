@@ -112,16 +112,17 @@ def typed_overrides(folder: Path) -> dict[str, str]:
 
 
 def differing(jobs: Sequence[Job]) -> list[str]:
-    """The keys that tell runs apart, seeds aside: those that were typed first, and no key whose value the ones
-    before it determine (a schedule's betas, where schedules differ).
+    """The keys that tell runs apart, seeds aside: those that were typed and differ, then others, unless the ones
+    before determine them (as a schedule does its betas).
     """
     typed = dict.fromkeys(name for job in jobs for name in job.typed)
     stored = dict.fromkeys(name for job in jobs for name in job.settings)
     kept: list[str] = []
-    for name in (name for name in {**typed, **stored} if name not in SEEDS and name in stored):
-        seen: dict[Any, set[str]] = {}
+    for name in (name for name in {**typed, **stored} if name in stored and name not in SEEDS):
+        seen: dict[tuple[str, ...], set[str]] = {}
         for job in jobs:
-            place = tuple(_value(job, each) for each in kept)
+            # what was typed tells something also where, as in a search, no two runs share a value
+            place = () if name in typed else tuple(_value(job, each) for each in kept)
             seen.setdefault(place, set()).add(_value(job, name))
         if any(len(values) > 1 for values in seen.values()):
             kept.append(name)

@@ -85,15 +85,15 @@ def comparison_table(rows: Sequence[Row], metric: str) -> Table:
     """A row for each setting of runs that are compared, over their seeds."""
     table = Table(title=metric, title_justify="left")
     for key in rows[0].values:
-        table.add_column(key, justify="right", overflow="fold")
+        table.add_column(key.replace(".", ".\n"), justify="right", overflow="fold")
     several = any(len(row.numbers) > 1 for row in rows)
     spread = "lowest to highest" if several else "95% interval"
     mean = "harmonic mean" if metric.endswith("equivalent_sample_size") else "mean"
     for title in ("runs", "median", spread, *([mean] if several else [])):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=title == spread)
     for row in rows:
         finished, total = len(row.numbers), len(row.jobs)
-        cells = [show(value) for value in row.values.values()]
+        cells = [f"{value:.4g}" if isinstance(value, float) else show(value) for value in row.values.values()]
         cells.append(str(total) if finished == total else f"{finished} of {total}")
         if row.median is None or row.mean is None:
             table.add_row(*cells)
