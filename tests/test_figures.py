@@ -8,9 +8,10 @@ from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.quiver import Quiver
 
-from point_diffusion.charts import quality_curve, schedule, training_curves
+from point_diffusion.charts import comparison, quality_curve, schedule, training_curves
 from point_diffusion.figures import Animator, data, forward_process, reverse_process, vector_field
 from point_diffusion.look import look, pixels
+from point_diffusion.sweeps import Row
 
 
 def states(count, n=50):
@@ -188,3 +189,91 @@ def test_nothing_is_cut_off_at_the_edge():
         image = pixels(figure)
         edges = (image[:2], image[-2:], image[:, :2], image[:, -2:])
         assert all((edge == 255).all() for edge in edges)
+
+
+def row(*numbers, at_least=False):
+    return Row({}, [], numbers, float(np.median(numbers)), at_least, min(numbers), max(numbers), 1.0)
+
+
+def product(**values):
+    settings = [{}]
+    for key, several in values.items():
+        settings = [{**each, key: value} for each in settings for value in several]
+    return settings
+
+
+def compared(settings, scale=1.0):
+    rows = [row(scale * (i + 1), scale * (i + 2)) for i in range(len(settings))]
+    figure = comparison(settings, rows, "val_loss")
+    image = pixels(figure)
+    for edge in (image[:2], image[-2:], image[:, :2], image[:, -2:]):
+        assert (edge == 255).all()  # nothing is cut off
+    return figure.axes
+
+
+def names(axes):
+    legend = axes.get_legend()
+    return [text.get_text() for text in legend.get_texts()] if legend else []
+
+
+def test_one_key_is_a_line_with_its_spread():
+    (axes,) = compared(product(num_step=[5, 10, 20]))
+    assert axes.get_xlabel() == "num_step"
+    assert axes.get_ylabel() == "val loss"
+    (container,) = axes.containers
+    assert container.lines[0].get_xydata().tolist() == [[5, 1.5], [10, 2.5], [20, 3.5]]
+    (bars,) = container.lines[2]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[1, 2], [2, 3], [3, 4]]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "20"]
+
+
+def test_axes_are_logarithmic_where_values_spread():
+    (axes,) = compared(product(num_step=[10, 20, 200]), scale=1.0)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    wide = comparison(product(x=[0, 1]), [row(1.0), row(50.0)], "val_loss").axes[0]
+    assert (wide.get_xscale(), wide.get_yscale()) == ("linear", "log")
+    below_zero = comparison(product(x=[0, 1]), [row(-1.0), row(50.0)], "memorisation").axes[0]
+    assert below_zero.get_yscale() == "linear"
+
+
+def test_names_stand_side_by_side():
+    (axes,) = compared(product(schedule=["cosine", "linear"]))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["cosine", "linear"]
+
+
+def test_two_keys_are_lines_and_three_are_panels():
+    (axes,) = compared(product(end=[None, 1e-4], num_step=[5, 10, 20]))
+    assert axes.get_xlabel() == "num_step"
+    assert names(axes) == ["end=null", "end=0.0001"]
+    panels = compared(product(schedule=["cosine", "linear"], num_step=[5, 10, 20], width=[8, 16]))
+    assert [panel.get_title() for panel in panels] == ["schedule=cosine", "schedule=linear"]
+    assert [names(panel) for panel in panels] == [["width=8", "width=16"]] * 2
+    assert len({panel.get_ylim() for panel in panels}) == 1
+
+
+def test_many_lines_are_a_heat_map():
+    axes = compared(product(lr=[0.001 * i for i in range(1, 11)], width=[8 * i for i in range(1, 13)]))[0]
+    assert axes.images[0].get_array().shape == (10, 12)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("width", "lr")
+    assert axes.images[0].get_array()[0, 1] == 2.5  # lr=0.001, width=16
+
+
+def test_a_search_has_a_panel_of_dots_for_each_key():
+    draws = np.random.default_rng(0)
+    settings = [
+        {"lr": float(draws.random()), "width": int(draws.choice([8, 16])), "end": i / 7} for i in range(20)
+    ]
+    panels = compared(settings)
+    assert [panel.get_xlabel() for panel in panels] == ["lr", "width", "end"]
+    assert all(len(panel.lines) == 20 for panel in panels)
+
+
+def test_replicates_alone_are_dots_beside_their_median():
+    (axes,) = compared([{}])
+    assert axes.containers[0].lines[0].get_ydata().tolist() == [1.5]
+
+
+def test_bounds_point_upwards():
+    figure = comparison(product(n=[1, 2]), [row(1.0, 2.0), row(2.0, 3.0, at_least=True)], "equivalent_sample_size")
+    (arrow,) = [line for line in figure.axes[0].lines if line.get_marker() == "^"]
+    assert arrow.get_xydata().tolist() == [[2, 3]]

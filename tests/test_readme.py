@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from conftest import CHECKOUT
 from point_diffusion.animate import animate_problems
 from point_diffusion.cli import _choices, as_typed
+from point_diffusion.compare import compare_problems
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.evaluate import evaluate_problems
 from point_diffusion.preflight import problems
@@ -24,6 +25,7 @@ PROBLEMS = {
     "sample": sample_problems,
     "evaluate": evaluate_problems,
     "animate": animate_problems,
+    "compare": compare_problems,
 }
 README = (CHECKOUT / "README.md").read_text()
 COMMANDS = re.findall(r"^python scripts/(\w+)\.py ?(.*)$", README, re.MULTILINE)
@@ -42,7 +44,8 @@ def test_commands_compose(name, arguments):
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
         for override in overrides:
             for single in _choices(override, "-m" in typed):
-                others = [each for each in overrides if each != override and "-m" not in typed]
+                groups = ("hydra/", "experiment=") if "-m" in typed else ("",)
+                others = [each for each in overrides if each != override and each.startswith(groups)]
                 config = compose(name, [*others, single])
                 wrong = list(PROBLEMS[name](config))
                 assert [each for each in wrong if "DATE/TIME" not in each] == []
@@ -73,6 +76,14 @@ def test_the_example_of_a_sampler_is_the_real_one():
     assert yaml.safe_load(options) == yaml.safe_load((CHECKOUT / "conf/sampler/ddim.yaml").read_text())
 
 
-def test_every_module_has_its_place_in_the_house():
-    for path in (CHECKOUT / "src/point_diffusion").glob("*.py"):
-        assert path.stem.startswith("__") or f"`{path.name}`" in README
+def test_the_house_names_every_module_and_imports_point_down_its_list():
+    source = CHECKOUT / "src/point_diffusion"
+    table = README[README.index("## The house") : README.index("`conf/` holds")]
+    order = re.findall(r"`(\w+)\.py`", table)
+    assert sorted(order) == sorted(path.stem for path in source.glob("*.py") if not path.stem.startswith("__"))
+    for name in order:
+        text = (source / f"{name}.py").read_text()
+        used = re.findall(r"from point_diffusion\.(\w+) import", text)
+        for line in re.findall(r"from point_diffusion import (.*)", text):
+            used += [each for each in re.split(r"\W+", line) if each in order]
+        assert [each for each in used if order.index(each) >= order.index(name)] == [], name

@@ -169,3 +169,8 @@ def test_no_runs_and_broken_ones(tmp_path, runs):
     (job.folder / ".hydra/config.yaml").write_text("[1, 2")
     with pytest.raises(UsageError, match="can't be read"):
         jobs_in(tmp_path)
+
+
+def test_looking_at_runs_imports_nothing_of_theirs(runs):
+    (job,) = runs((["+callbacks.theirs._target_=no_such_module.Callback", "+callbacks.theirs.size=3"], None))
+    assert job.settings["callbacks.theirs.size"] == 3

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS as SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import SMALL, assert_same_tensors, load
@@ -49,6 +50,13 @@ class Plug(Callback):
     def on_train_epoch_end(self, trainer, pl_module):
         if trainer.current_epoch == 2:
             raise RuntimeError("pulled")
+
+
+class LatePlug(Callback):
+    """Pulls itself out after the last epoch."""
+
+    def on_fit_end(self, trainer, pl_module):
+        raise RuntimeError("pulled")
 
 
 @pytest.fixture
@@ -112,10 +120,27 @@ def test_tensorboard_has_the_curves_at_their_optimiser_steps(small_train):
     assert list(curve["val/energy_distance"]) == list(curve["val/equivalent_sample_size"]) == [10, 20]
     assert [e.step for e in log.Images("forward")] == [0]
     assert [e.step for e in log.Images("reconstruction")] == [10, 20]
-    start = HParamsPluginData.FromString(log.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
-    hparams = start.session_start_info.hparams
+
+
+def test_tensorboards_table_has_the_settings_and_the_final_figures(small_train):
+    metrics, folder = small_train("schedule.alphas_cumprod_end=null")
+    log = events(folder)
+
+    def content(name):
+        return HParamsPluginData.FromString(log.SummaryMetadata(f"_hparams_/{name}").plugin_data.content)
+
+    hparams = content("session_start_info").session_start_info.hparams
     assert hparams["model.num_units"].number_value == 16
-    assert hparams["schedule.name"].string_value == "sigmoid"
+    assert hparams["schedule"].string_value == "sigmoid"
+    assert hparams["schedule.alphas_cumprod_end"].string_value == "null"
+    assert hparams["module.stable_target"].string_value == "false"
+    assert "schedule.num_step" not in hparams  # a copy of num_step
+    # TensorBoard then looks at all runs, and shows what differs first
+    assert "_hparams_/experiment" not in log.summary_metadata
+    assert content("session_end_info").session_end_info.status == SUCCESS
+    for name in ("equivalent_sample_size", "energy_distance", "memorisation"):
+        (final,) = log.Scalars(f"final/{name}")
+        assert (final.step, final.value) == (20, pytest.approx(metrics[name], rel=1e-6))
 
 
 def test_training_learns(small_train):
@@ -221,6 +246,22 @@ def test_a_run_stopped_by_an_exception_has_no_final_figures(small_train, tmp_pat
         small_train("+callbacks.plug._target_=test_train.Plug")
     (folder,) = tmp_path.glob("outputs/runs/*/*")
     assert not (folder / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["logger='false'", "callbacks.ema=null"]])
+def test_a_run_stopped_after_its_last_epoch_still_gets_its_final_figures(small_train, config, tmp_path, options):
+    whole, other = small_train(*options)
+    with pytest.raises(RuntimeError, match="pulled"):
+        small_train(*options, "+callbacks.plug._target_=test_train.LatePlug")
+    (folder,) = {*tmp_path.glob("outputs/runs/*/*")} - {other}
+    assert not (folder / "metrics.json").exists()
+    again = train(config(*SMALL, *options, f"resume={folder}"))
+    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+    states = [load(run / "checkpoints/last.ckpt") for run in (other, folder)]
+    assert_same_tensors(*(state["state_dict"] for state in states))
+    assert (folder / "figures/vector_field.png").read_bytes() == (other / "figures/vector_field.png").read_bytes()
+    with pytest.raises(UsageError, match="must be above 4"):
+        train(config(*SMALL, *options, f"resume={folder}"))
 
 
 @pytest.mark.parametrize("experiment", ["recommended", "quick"])

@@ -48,6 +48,7 @@ EXAMPLES = """\
 python scripts/train.py trainer.max_epochs=200            a first look, in seconds
 python scripts/train.py model.num_units=256 accelerator=cpu
 python scripts/train.py -m num_step=20,50,100             a sweep: one run for each value
+python scripts/compare.py                                 what the newest sweep has found, as a table and a chart
 python scripts/train.py resume=RUN trainer.max_epochs=6000    go on with a run, in its own folder
 tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and pictures of all runs"""
 

@@ -9,7 +9,6 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from joblib import cpu_count
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from point_diffusion.checks import schema_problems
@@ -20,7 +19,7 @@ from point_diffusion.console import typable
 from point_diffusion.folders import claim
 from point_diffusion.preflight import prepare
 from point_diffusion.runs import find_checkpoint
-from point_diffusion.settings import NOT_THE_RUN, SETTINGS, stored_settings
+from point_diffusion.settings import NOT_THE_RUN, SETTINGS, check_targets, stored_settings
 from point_diffusion.status import told
 from point_diffusion.sweeps import jobs_in, typed_overrides
 
@@ -54,6 +53,8 @@ class Doorkeeper(Callback):
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
             if config.hydra.launcher.get("n_jobs") == -1:  # joblib: all cores, of which each job takes its share
+                from joblib import cpu_count
+
                 config.hydra.launcher.n_jobs = max(1, cpu_count() // config.num_threads)
             # jobs are composed anew, from these
             config.hydra.overrides.hydra.extend(
@@ -96,6 +97,7 @@ def _take_up(config: DictConfig) -> Path:
         raise UsageError(f"resume={config.resume}: must be a run folder; ckpt_path takes a checkpoint")
     find_checkpoint(config.resume, "resume")
     stored = stored_settings(folder, "resume")
+    check_targets(stored, f"resume={config.resume}")
     stored.ckpt_path = None  # the run has a checkpoint of its own by now
     typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     composed = OmegaConf.to_container(config, resolve=False)

@@ -17,7 +17,7 @@ OUR_TARGETS = (
 )
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is
-NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric")
+NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric", "hydra")
 
 
 def stored_settings(folder: Path, key: str) -> DictConfig:
@@ -28,7 +28,7 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
         key: the config key that it was given for, to be named in an error.
 
     Raises:
-        UsageError: there are none that can be read, or they name a class that is not ours to import.
+        UsageError: there are none that can be read.
     """
     try:
         stored = OmegaConf.load(folder / SETTINGS)
@@ -36,12 +36,31 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
         raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
     if not isinstance(stored, DictConfig):
         raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
+    return stored
+
+
+def check_targets(stored: DictConfig, key: str) -> None:
+    """Refuse to go on with settings that would make us import what is not ours.
+
+    Raises:
+        UsageError: a ``_target_`` is neither Lightning's nor ours.
+    """
     for target in _targets(OmegaConf.to_container(stored, resolve=False)):
         if not target.startswith(OUR_TARGETS):
-            raise UsageError(
-                f"{key}={folder}: its settings name {target}, which is not ours to import; type it again"
-            )
-    return stored
+            raise UsageError(f"{key}: its settings name {target}, which is not ours to import; type it again")
+
+
+def typed_settings(config: DictConfig) -> dict[str, Any]:
+    """What a run is, by the names one types: full names of keys, but ``schedule`` for what ``schedule.name`` says;
+    without copies of other keys, and without what says how the run is made.
+    """
+    raw: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
+    settings = {}
+    for name, value in flatten(raw):
+        if name.partition(".")[0] not in NOT_THE_RUN and "${" not in str(value):
+            group, _, last = name.rpartition(".")
+            settings[group if last == "name" else name] = value
+    return settings
 
 
 def differences(before: DictConfig, now: DictConfig) -> dict[str, tuple[Any, Any]]:

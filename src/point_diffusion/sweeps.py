@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from point_diffusion.config import UsageError, flatten, order, show
+from point_diffusion.config import UsageError, order, show
 from point_diffusion.folders import SEEDS
-from point_diffusion.settings import NOT_THE_RUN, SETTINGS, stored_settings
+from point_diffusion.settings import SETTINGS, stored_settings, typed_settings
 from point_diffusion.status import Status, status
 
 ABSENT = "-"  # the value of a key that a run has not
@@ -88,13 +88,7 @@ def jobs_in(folder: Path, key: str = "sweep") -> list[Job]:
 
 
 def _job(folder: Path, key: str) -> Job:
-    raw: dict[str, Any] = OmegaConf.to_container(stored_settings(folder, key), resolve=False)  # type: ignore[assignment]
-    settings = {}
-    for name, value in flatten(raw):
-        if name in NOT_THE_RUN or name.startswith("hydra.") or "${" in str(value):  # a copy of another key
-            continue
-        group, _, last = name.rpartition(".")
-        settings[group if last == "name" else name] = value
+    settings = typed_settings(stored_settings(folder, key))
     overrides = typed_overrides(folder)
     if "experiment" in overrides:
         settings = {"experiment": overrides["experiment"], **settings}

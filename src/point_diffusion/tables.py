@@ -98,7 +98,7 @@ def comparison_table(rows: Sequence[Row], metric: str) -> Table:
         if row.median is None or row.mean is None:
             table.add_row(*cells)
             continue
-        cells.append(("at least " if row.at_least else "") + figure(row.median))
+        cells.append(("≥ " if row.at_least else "") + figure(row.median))
         known = row.low is not None and row.high is not None and not (finished == 1 and row.at_least)
         cells.append(f"{figure(row.low)} to {figure(row.high)}" if known else "")
         table.add_row(*cells, *([figure(row.mean)] if several else []))
@@ -114,7 +114,7 @@ def jobs_table(jobs: Sequence[Job], metric: str) -> Table:
         metrics, reason = job.status.metrics, job.status.reason
         told = reason
         if metric in metrics:
-            told = ("at least " if metrics.get(f"{metric}_at_least") else "") + figure(metrics[metric])
+            told = ("≥ " if metrics.get(f"{metric}_at_least") else "") + figure(metrics[metric])
         table.add_row(escape(job.folder.name), job.status.state, escape(told))
     return table
 

@@ -63,7 +63,7 @@ def train(config: DictConfig) -> dict[str, float]:
     folder = _run_folder(config)
     with held(folder), _log_to(folder):
         if in_sweep:
-            if metrics := _take_up(config, folder):
+            if metrics := _earlier_try(config, folder):
                 return metrics
             _store_settings(config, folder)
             prepare(config)
@@ -72,7 +72,7 @@ def train(config: DictConfig) -> dict[str, float]:
         return _train(config, folder)
 
 
-def _take_up(config: DictConfig, folder: Path) -> dict[str, float]:
+def _earlier_try(config: DictConfig, folder: Path) -> dict[str, float]:
     """What an earlier try of a sweep's job has come to: its metrics if it has finished; else the config is set to
     go on from its checkpoint, if there is one.
     """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from point_diffusion.config import flatten
 from point_diffusion.runs import LAST_CHECKPOINT
+from point_diffusion.settings import typed_settings
 
 if TYPE_CHECKING:
     import lightning as L
@@ -32,7 +32,7 @@ def build_trainer(config: DictConfig, stored: Mapping[str, Any], folder: Path, a
     from point_diffusion.validation import Draws, ReconstructionGrid, SampleQuality
 
     options, wanted = dict(stored["trainer"]), dict(stored["callbacks"])
-    settings = dict(flatten(stored))
+    settings = typed_settings(config)
     checkpoints = (folder / LAST_CHECKPOINT).parent
     callbacks: list[L.Callback] = [Clock(options.pop("max_time", None))]
     if (ema := wanted.pop("ema", None)) is not None:
