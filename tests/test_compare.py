@@ -148,7 +148,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(script, tmp_path):
     process.kill()
     process.wait()
     seen = script("compare", f"sweep={tmp_path}/killed").stdout
-    assert "2 runs, 1 finished, 1 stopped" in seen
+    assert "3 runs, 1 finished, 1 stopped, 1 not begun" in seen
     first = bytes_of(tmp_path / "killed/seed=1")
     done = script("train", "-m", *long, f"hydra.sweep.dir={tmp_path}/killed")
     assert "3 runs, 3 finished" in done.stdout
@@ -176,6 +176,7 @@ def test_a_running_job_is_told_from_a_stopped_one(script, tmp_path):
             time.sleep(0.05)
         seen = script("compare", f"sweep={folder}").stdout
         assert re.search(r"seed=1 │ running │ epoch \d+ of 100000", seen)
+        assert "2 runs, 1 running, 1 not begun" in seen
         # nobody else trains there meanwhile
         done = script("train", "-m", *long[:-1], "seed=choice(1)", f"hydra.sweep.dir={folder}", check=False)
         assert done.returncode == 2

@@ -14,7 +14,17 @@ from point_diffusion.config import Compare, UsageError, nearest
 from point_diffusion.console import typable
 from point_diffusion.files import checked_style, whole_file
 from point_diffusion.folders import SEEDS, claim
-from point_diffusion.sweeps import ABSENT, Job, Row, aggregated, differing, jobs_in, metrics_of, newest_sweep
+from point_diffusion.sweeps import (
+    ABSENT,
+    Job,
+    Row,
+    aggregated,
+    differing,
+    jobs_in,
+    metrics_of,
+    newest_sweep,
+    not_begun,
+)
 
 
 def compare(config: DictConfig) -> list[Row]:
@@ -92,9 +102,11 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
 
     rows, keys = aggregated(jobs, metric), differing(jobs)
     states = Counter(job.status.state for job in jobs)
+    if waiting := not_begun(place):
+        states["not begun"] = waiting
     console = Console()
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    console.print(f"{len(jobs)} runs, {counts}", highlight=False)
+    console.print(f"{states.total()} runs, {counts}", highlight=False)
     if any(row.numbers for row in rows):
         console.print(comparison_table(rows, metric))
     console.print(jobs_table(jobs, metric))

@@ -1,5 +1,6 @@
 """Many runs: which there are, how they stand, what differs between them, and what replicates say together."""
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +8,11 @@ from pathlib import Path
 from statistics import fmean, harmonic_mean, median
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from point_diffusion.config import UsageError, order, show
-from point_diffusion.folders import SEEDS
+from point_diffusion.folders import SEEDS, job_folder
 from point_diffusion.settings import SETTINGS, stored_settings, typed_settings
 from point_diffusion.status import Status, status
 
@@ -103,6 +105,23 @@ def typed_overrides(folder: Path) -> dict[str, str]:
         return {}
     texts = [line.lstrip("+~").partition("=") for line in lines if isinstance(line, str)] if lines else []
     return {name: value for name, _, value in texts}
+
+
+def not_begun(sweep: Path) -> int:
+    """How many jobs of a sweep, as it was asked for last, have no folder yet; of a search nobody knows."""
+    try:
+        plan: Any = OmegaConf.load(sweep / "multirun.yaml")
+        given = [f"{name}={value}" for name, value in (plan.hydra.sweeper.get("params") or {}).items()]
+        overrides = OverridesParser.create().parse_overrides([*given, *plan.hydra.overrides.task])
+    except Exception:  # not there, not ours, not YAML
+        return 0
+    swept = {each.key_or_group: each for each in overrides}
+    choices = [
+        [f"{key}={value}" for value in each.sweep_string_iterator()]
+        for key, each in swept.items()
+        if each.is_sweep_override()
+    ]
+    return sum(not (sweep / job_folder(job)).exists() for job in itertools.product(*choices))
 
 
 def differing(jobs: Sequence[Job]) -> list[str]:
