@@ -20,6 +20,11 @@ SMALL += [
 ]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=3, help="how often a run is killed at a random moment")
+    parser.addoption("--inputs", type=int, default=150, help="how many random command lines each script is given")
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)

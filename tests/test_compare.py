@@ -103,15 +103,13 @@ def test_the_same_command_runs_what_is_missing_and_nothing_else(sweep, script):
     kept = {
         name: bytes_of(sweep / name) for name in ("num_step=5,seed=1", "num_step=5,seed=2", "num_step=10,seed=1")
     }
-    done = script("train", "-m", "num_step=5,10", "seed=1,2", *FEW, f"hydra.sweep.dir={sweep}", check=False)
+    done = script("train", "-m", "num_step=5,10", "seed=1,2", *FEW, f"hydra.sweep.dir={sweep}")
     assert done.stdout.count("finished before") == 3
     assert {name: bytes_of(sweep / name) for name in kept} == kept
     assert_same_tensors(load(lost / "checkpoints/last.ckpt")["state_dict"], before["state_dict"])
-    assert done.returncode == 2  # two that failed are still there
-    for seed in (1, 2):
-        shutil.rmtree(sweep / f"num_step=0,seed={seed}")
+    assert done.returncode == 0  # those that failed were not asked for
     done = script("train", "-m", "num_step=5,10,8", "seed=1,2", *FEW, f"hydra.sweep.dir={sweep}")
-    assert "6 runs, 6 finished" in done.stdout
+    assert "8 runs, 2 failed, 6 finished" in done.stdout
     assert done.stdout.count("finished before") == 4
 
 
@@ -131,7 +129,9 @@ def test_other_settings_are_not_mixed_into_a_sweep(sweep, script):
     stored.write_text(stored.read_text().replace("decay: 0.99", "decay: 0.9"))
     done = script("train", "-m", "num_step=5,10", "seed=1,2", *FEW, f"hydra.sweep.dir={sweep}", check=False)
     assert "holds a run with other settings (callbacks.ema.decay=0.9, now 0.99)" in done.stdout
-    assert status(run).state == "failed"
+    assert done.returncode == 2
+    assert status(run).state == "finished"  # it is what it was
+    assert "holds a run with other settings" in status(run).reason
     assert "decay: 0.9\n" in stored.read_text()
 
 
@@ -187,6 +187,51 @@ def test_a_running_job_is_told_from_a_stopped_one(script, tmp_path):
         process.kill()
         process.wait()
     assert status(folder / "seed=1").state == "stopped"
+
+
+def test_what_a_callback_does_ends_its_own_job_alone(tmp_path):
+    ends = "+callbacks.end._target_=witness.End"
+    command = [
+        sys.executable,
+        f"{CHECKOUT}/scripts/train.py",
+        "-m",
+        *SMALL,
+        ends,
+        "+callbacks.end.how=raise,exit,stop,no",
+    ]
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run([*command, f"output_dir={tmp_path}"], capture_output=True, text=True, env=env)
+    assert done.returncode == 2
+    assert "4 runs, 3 failed, 1 finished" in done.stdout
+    (sweep,) = tmp_path.glob("sweeps/*/*")
+    errors = {run.parent.name.partition("how=")[2]: run.read_text() for run in sweep.glob("*/error.txt")}
+    assert errors == {
+        "raise": "ValueError: enough\n",
+        "exit": "RuntimeError: something called for an exit (3)\n",
+        "stop": "RuntimeError: something called for an exit (1)\n",
+    }
+
+
+def test_a_worker_that_is_killed_leaves_an_answer(tmp_path):
+    ends = "+callbacks.end._target_=witness.End"
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", *SMALL, ends, "+callbacks.end.how=kill,no"]
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")]),
+    }
+    command += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", f"output_dir={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "TerminatedWorkerError" in done.stderr
+    (sweep,) = tmp_path.glob("sweeps/*/*")
+    assert "2 runs, " in done.stdout
+    assert {Path(row["run"]).name: row["state"] for row in rows_of(sweep / "runs.csv")}[
+        "callbacks.end.how=kill"
+    ] == "stopped"
 
 
 def test_two_sweeps_at_once_do_not_mix(tmp_path):
@@ -320,6 +365,9 @@ def test_a_foreign_metric_can_not_break_out_of_the_table(sweep, script):
         (["runs=[nowhere]"], "nowhere: no such folder"),
         (["sweep=EMPTY"], "holds no runs"),
         (["sweep=SWEEP", "sampler.eta=1"], "sampler: no such key"),
+        (["sweep=SWEEP/num_step=5,seed=1"], "is a run's folder; runs=[RUN,RUN] compares runs"),
+        (["sweep=FILE"], "is not a folder"),
+        (["sweep=SWEEP", "output=/proc/nowhere"], "output=/proc/nowhere/comparison.csv: can't be written"),
         (["sweep=SWEEP", "style=ugly"], "style=ugly: must be a matplotlib style"),
         (["metrics=val_loss"], "metrics=val_loss: no such key; did you mean metric?"),
         (["sweep=SWEEP", "output=FILE"], "must be a folder"),

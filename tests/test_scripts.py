@@ -448,9 +448,13 @@ def test_runs_started_at_once_do_not_share_a_folder(tmp_path):
         "trainer.max_epochs=1",
         f"output_dir={tmp_path}",
     ]
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [process.wait() for process in processes] == [0, 0, 0]
-    assert len(list(tmp_path.glob("runs/*/*/metrics.json"))) == 3
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(8)]
+    assert [process.wait() for process in processes] == [0] * 8
+    runs = [file.parent for file in tmp_path.glob("runs/*/*/metrics.json")]
+    assert len(runs) == 8
+    first, *others = (load(run / "checkpoints/last.ckpt") for run in runs)
+    for other in others:
+        assert_same_tensors(first["state_dict"], other["state_dict"])
 
 
 def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):

@@ -52,7 +52,8 @@ def told(*typed):
         (["", "num_step=50"], ["num_step"]),
         (["num_step=100", ""], []),
         (["callbacks.quality=null", ""], ["callbacks.quality"]),
-        (["num_threads=2", "output_dir=elsewhere"], []),
+        (["num_threads=1", "num_threads=2"], ["num_threads"]),
+        (["output_dir=here", "output_dir=elsewhere"], []),
     ],
 )
 def test_what_differs(runs, typed, keys):
@@ -174,3 +175,39 @@ def test_no_runs_and_broken_ones(tmp_path, runs):
 def test_looking_at_runs_imports_nothing_of_theirs(runs):
     (job,) = runs((["+callbacks.theirs._target_=no_such_module.Callback", "+callbacks.theirs.size=3"], None))
     assert job.settings["callbacks.theirs.size"] == 3
+
+
+def test_a_run_that_is_there_twice_is_no_replicate(runs):
+    size = {"equivalent_sample_size": 5.0}
+    same, again = ["num_step=5"], ["num_step=5", "seed=1234"]
+    (row,) = aggregated(
+        runs((same, size), (again, size), (["num_step=5", "seed=2"], size)), "equivalent_sample_size"
+    )
+    assert (len(row.numbers), len(row.jobs)) == (2, 3)
+
+
+def test_decimals_stand_in_their_order(config, tmp_path):
+    for end in ("0.005", "0.01", "0.1", "0.05", "1e-05"):
+        folder = tmp_path / f"schedule.beta_end={end}"
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / ".hydra/config.yaml").write_text(OmegaConf.to_yaml(config(f"schedule.beta_end={end}")))
+    ends = [job.folder.name.partition("=")[2] for job in jobs_in(tmp_path)]
+    assert ends == ["1e-05", "0.005", "0.01", "0.05", "0.1"]
+
+
+def test_figures_that_are_no_numbers_are_left_out(runs):
+    odd = runs(([], {"val_loss": None}), (["seed=2"], {"val_loss": "low"}), (["seed=3"], {"val_loss": 2.0}))
+    (row,) = aggregated(odd, "val_loss")
+    assert row.numbers == [2.0]
+
+
+def test_many_may_look_at_once(runs):
+    (job,) = runs(([], {"val_loss": 1.0}))
+    with held(job.folder):
+        pass
+    code = "import sys; from pathlib import Path; from point_diffusion.status import status\n"
+    code += "print({status(Path(sys.argv[1])).state for _ in range(3000)})"
+    lookers = [
+        subprocess.Popen([sys.executable, "-c", code, job.folder], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    assert [looker.communicate()[0] for looker in lookers] == [b"{'finished'}\n"] * 2

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from point_diffusion.checks import check_script, script_problems
 from point_diffusion.config import Animate, UsageError
-from point_diffusion.console import tracked
+from point_diffusion.console import memory_for, tracked
 from point_diffusion.files import checked_style, output_path, whole_file
 from point_diffusion.runs import Run, checked_sampler, open_run
 
@@ -66,7 +66,8 @@ def animate(config: DictConfig) -> Path:
     durations = [config.duration] * (2 * config.num_frames)
     for end in (config.num_frames, 2 * config.num_frames):
         durations[end - 1] += config.rest
-    with look(config.style), whole_file(path, config.overwrite) as part:
+    memory = memory_for(f"num_points={config.num_points}")
+    with memory, look(config.style), whole_file(path, "output", config.overwrite) as part:
         WRITERS[path.suffix.lower()](part, pictures(), durations)
     print(f"{2 * config.num_frames} frames, {path.stat().st_size / 1e6:.1f} MB: {path}", file=sys.stderr)
     return path

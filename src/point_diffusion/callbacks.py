@@ -8,9 +8,11 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerStatus
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from point_diffusion.config import show
+from point_diffusion.stopping import Interruption
 from point_diffusion.validation import SampleQuality
 
 
@@ -81,6 +83,29 @@ def _seconds(max_time: timedelta | dict[str, int] | str | None) -> float:
         raise ValueError("must be DD:HH:MM:SS, or like {minutes: 5}") from None
 
 
+class Stop(Callback):
+    """Ends a training with the epoch in which a signal came; before the checkpoint of that epoch is written.
+
+    Args:
+        interruption: what notes signals.
+    """
+
+    def __init__(self, interruption: Interruption) -> None:
+        self.interruption = interruption
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.interruption.install()
+        self.interruption.patient = True
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.interruption.signal is not None:
+            trainer.should_stop = True
+            trainer.state.status = TrainerStatus.INTERRUPTED  # no final figures, then
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.interruption.patient = False
+
+
 class HParams(Callback):
     """The run's row in TensorBoard's HParams table: its settings from the start, its final figures, as
     ``final/...``, at the end.
@@ -101,7 +126,7 @@ class HParams(Callback):
         self._write(trainer, start=True)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.judge is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self.judge is not None:
             final = {f"final/{name}": self.judge.final[name] for name in self.SHOWN if name in self.judge.final}
             for logger in trainer.loggers:
                 logger.log_metrics(final, trainer.global_step)

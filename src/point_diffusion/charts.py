@@ -131,7 +131,7 @@ def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], 
     x, series, *rest = [*sorted(values, key=lambda key: (not _numeric(values[key]), -len(values[key]))), "", ""]
     panels: dict[str, dict[str, list[tuple[Any, Compared]]]] = {}
     for each, row in zip(settings, rows, strict=True):
-        title = ", ".join(f"{key}={show(each[key])}" for key in rest if key)
+        title = "\n".join(f"{key}={show(each[key])}" for key in rest if key)
         name = f"{series}={show(each[series])}" if series else ""
         panels.setdefault(title, {}).setdefault(name, []).append((each.get(x), row))
     lines = [line for panel in panels.values() for line in panel.values()]
@@ -148,10 +148,11 @@ def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], 
     else:
         figure, all_axes = _row_of_panels(len(panels))
         for axes, (title, panel) in zip(all_axes, panels.items(), strict=True):
-            axes.set_title(title)
+            axes.set_title(title, fontsize="medium")
             ticks = _axis(axes, x, values.get(x, [None]))
             for color, (name, line) in enumerate(panel.items()):
-                _line(axes, [(ticks[show(place)], row) for place, row in line], f"C{color}", name)
+                joined = "-" if x and _numeric(values[x]) else ""
+                _line(axes, [(ticks[show(place)], row) for place, row in line], f"C{color}", name, joined)
             if series:
                 axes.legend(frameon=False)
     numbers = [number for row in rows for number in row.numbers]
@@ -163,14 +164,14 @@ def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], 
     return figure
 
 
-def _line(axes: Axes, line: Sequence[tuple[float, Compared]], color: str, name: str) -> None:
+def _line(axes: Axes, line: Sequence[tuple[float, Compared]], color: str, name: str, joined: str) -> None:
     places = np.array([place for place, _ in line])
     medians = np.array([row.median for _, row in line], dtype=float)
     low = np.array([row.median if row.low is None else row.low for _, row in line], dtype=float)
     high = np.array([row.median if row.high is None else row.high for _, row in line], dtype=float)
     reach = np.maximum(np.stack([medians - low, high - medians]), 0)
-    options: dict[str, Any] = {"color": color, "marker": "o", "markersize": 5, "linewidth": 1.5, "capsize": 3}
-    axes.errorbar(places, medians, reach, label=name, **options)
+    options: dict[str, Any] = {"color": color, "marker": "o", "markersize": 5, "linestyle": joined, "capsize": 3}
+    axes.errorbar(places, medians, reach, label=name, linewidth=1.5, **options)
     bound = np.array([row.at_least for _, row in line])
     axes.plot(places[bound], high[bound], "^", color=color, markersize=8)  # it may lie higher
     for place, row in line:
@@ -182,7 +183,9 @@ def _axis(axes: Axes, key: str, values: Sequence[Any]) -> dict[str, float]:
     axes.set_xlabel(key)
     shown = [show(value) for value in values]
     if not _numeric(values):
-        axes.set_xticks(range(len(values)), [name if any(values) else "" for name in shown])
+        names = [(name if len(name) <= 24 else f"{name[:23]}…") if key else "" for name in shown]
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if sum(map(len, names)) > 40 else {}
+        axes.set_xticks(range(len(values)), names, **turned)
         axes.set_xlim(-0.5, len(values) - 0.5)
         return {name: float(index) for index, name in enumerate(shown)}
     if min(values) > 0 and max(values) >= 8 * min(values):

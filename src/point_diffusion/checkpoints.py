@@ -1,11 +1,35 @@
-"""When a run is written down: the last state, and the best one."""
+"""When a run is written down, and how: the last state, and the best one."""
 
-import shutil
+import io
+import os
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+
+from point_diffusion import __version__
+from point_diffusion.files import whole_file
+from point_diffusion.runs import FORMAT
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, whenever the process is killed, and say what they are.
+
+    (Lightning's are torn when they are killed and the folder for temporary files is on another disk.)
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        content = io.BytesIO()  # torch reports a full disk by a riddle
+        torch.save({**checkpoint, "point_diffusion": {"format": FORMAT, "version": __version__}}, content)
+        for left in Path(path).parent.glob(f".{Path(path).stem}.*"):  # by a process that was killed
+            left.unlink(missing_ok=True)
+        with whole_file(Path(path)) as part:
+            part.write_bytes(content.getbuffer())
 
 
 class LastCheckpoint(Checkpoint):
@@ -19,24 +43,27 @@ class LastCheckpoint(Checkpoint):
 
     Attributes:
         metrics: the losses at the checkpoint, by their tags: a run that has nothing left to train has no others.
+        epochs: how many it has seen.
     """
 
     def __init__(self, folder: Path, every_n_epochs: int = 10) -> None:
         self.path = folder / "last.ckpt"
         self.every_n_epochs = every_n_epochs
         self.metrics: dict[str, float] = {}
+        self.epochs = 0
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         due = trainer.should_stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if due and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.metrics |= {name: value.item() for name, value in trainer.callback_metrics.items()}
+            self.epochs = trainer.current_epoch + 1
             trainer.save_checkpoint(self.path)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"metrics": self.metrics}
+        return {"metrics": self.metrics, "epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.metrics = dict(state_dict["metrics"])
+        self.metrics, self.epochs = dict(state_dict["metrics"]), state_dict["epochs"]
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -69,8 +96,8 @@ class BestCheckpoint(ModelCheckpoint):
         old, new = Path(state_dict["best_model_path"]), Path(str(self.dirpath)) / "best.ckpt"
         if old != new and old.is_file():
             # Lightning would forget the best score when its folder has changed
-            new.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old, new)
+            with whole_file(new) as part:
+                part.write_bytes(old.read_bytes())
             score = {str(new): state_dict["best_model_score"]}
             paths = {"best_model_path": str(new), "kth_best_model_path": str(new), "last_model_path": ""}
             state_dict = {**state_dict, **paths, "dirpath": self.dirpath, "best_k_models": score}

@@ -1,5 +1,6 @@
 """What the scripts share: paths taken as typed, errors in one line, the help page."""
 
+import logging
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion import config as schema
-from point_diffusion.config import UsageError, first_line, nearest, reference
+from point_diffusion.config import UsageError, first_line, nearest, reference, told
 from point_diffusion.folders import CHECKOUT
 
 CONF = CHECKOUT / "conf"
@@ -77,9 +78,12 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         sys.argv[1:] = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in sys.argv[1:]]
         if sys.argv[1:2] in (["-m"], ["--multirun"]):
             refuse("-m: sweeps are for train.py")
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are cleared away
+    logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are cleared away
     try:
         main()
+    except KeyboardInterrupt:
+        refuse("stopped", code=130)
     except UsageError as error:
         refuse(str(error))
     except Exception as error:
@@ -92,7 +96,7 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
 
 def _bug(error: Exception) -> str:
     known = isinstance(error, (HydraException, OmegaConfBaseException))
-    text = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
+    text = first_line(error) if known else told(error)
     return f"{text} (HYDRA_FULL_ERROR=1 shows where)"
 
 

@@ -14,6 +14,7 @@ from point_diffusion.config import Compare, UsageError, nearest
 from point_diffusion.console import typable
 from point_diffusion.files import checked_style, whole_file
 from point_diffusion.folders import SEEDS, claim
+from point_diffusion.settings import SETTINGS
 from point_diffusion.sweeps import (
     ABSENT,
     Job,
@@ -50,6 +51,8 @@ def compare(config: DictConfig) -> list[Row]:
         place = None
     else:
         place = newest_sweep(outputs) if config.sweep is None else Path(config.sweep).expanduser().absolute()
+        if (place / SETTINGS).exists():
+            raise UsageError(f"sweep={config.sweep}: is a run's folder; runs=[RUN,RUN] compares runs")
         jobs = jobs_in(place)
     if (known := metrics_of(jobs)) and config.metric not in known:
         raise UsageError(f"metric={config.metric}: no run has it{_hint(config.metric, known)}")
@@ -75,8 +78,9 @@ def show_comparison(sweep: Path, metric: str) -> None:
     """What a sweep has found, at its own end: see :func:`compare`."""
     jobs = jobs_in(sweep)
     known = metrics_of(jobs)
-    if metric not in known and known:
+    if known and metric not in known:
         print(f"metric={metric}: no run has it{_hint(metric, known)}")
+        metric = "val_loss" if "val_loss" in known else known[0]
     _show(jobs, metric, sweep, None)
 
 
@@ -104,12 +108,6 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
     states = Counter(job.status.state for job in jobs)
     if waiting := not_begun(place):
         states["not begun"] = waiting
-    console = Console()
-    counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    console.print(f"{states.total()} runs, {counts}", highlight=False)
-    if any(row.numbers for row in rows):
-        console.print(comparison_table(rows, metric))
-    console.print(jobs_table(jobs, metric))
     written = [place / "comparison.csv", place / "runs.csv"]
     _write_rows(written[0], rows, keys, metric)
     _write_jobs(written[1], jobs, keys)
@@ -118,13 +116,19 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
     if any(row.numbers for row in rows):
         _draw(picture, rows, metric, style)
         written.append(picture)
+    console = Console()
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    console.print(f"{states.total()} runs, {counts}", highlight=False)
+    if any(row.numbers for row in rows):
+        console.print(comparison_table(rows, metric))
+    console.print(jobs_table(jobs, metric))
     console.print(f"written: {', '.join(typable(path) for path in written)}", highlight=False, soft_wrap=True)
     return rows
 
 
 def _write_rows(path: Path, rows: Sequence[Row], keys: list[str], metric: str) -> None:
     head = [*keys, "runs", "finished", "metric", "median", "at_least", "low", "high", "mean"]
-    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
         for row in rows:
@@ -135,7 +139,7 @@ def _write_rows(path: Path, rows: Sequence[Row], keys: list[str], metric: str) -
 def _write_jobs(path: Path, jobs: Sequence[Job], keys: list[str]) -> None:
     seeds = [seed for seed in SEEDS if len({job.settings.get(seed) for job in jobs}) > 1]
     names = list(dict.fromkeys(name for job in jobs for name in job.status.metrics))
-    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "state", "reason", *keys, *seeds, *names])
         for job in jobs:
@@ -153,5 +157,5 @@ def _draw(path: Path, rows: Sequence[Row], metric: str, style: str | None) -> No
     told = [row for row in rows if row.numbers]
     with look(style):
         figure = comparison([row.values for row in told], told, metric)
-        with whole_file(path) as part:
+        with whole_file(path, "output") as part:
             Image.fromarray(pixels(figure)).save(part)

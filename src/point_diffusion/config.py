@@ -4,6 +4,7 @@ The values stand in ``conf/``; :mod:`point_diffusion.checks` checks a config by 
 """
 
 import difflib
+import os
 import re
 import types
 import typing
@@ -336,6 +337,22 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, without its final stop and Python's name of the function called."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return re.sub(r"^[\w.]+\(\) ", "", line) if isinstance(error, TypeError) else line
+
+
+def told(error: BaseException) -> str:
+    """An error in words for people: what a user did wrong as it is, anything else by its kind and first line."""
+    if isinstance(error, UsageError):
+        return str(error)
+    if lacks_memory(error):
+        return "not enough memory"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that there was no memory left; torch says so by a RuntimeError."""
+    return isinstance(error, MemoryError) or re.search("alloc.* memory|out of memory", str(error)) is not None
 
 
 def show(value: Any) -> str:

@@ -3,8 +3,11 @@
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from point_diffusion.config import UsageError, lacks_memory
 
 T = TypeVar("T")
 
@@ -22,6 +25,24 @@ def tracked(items: Iterable[T], doing: str, total: float | None = None) -> Itera
 
     silent = not sys.stderr.isatty()
     yield from track(items, doing, total, console=Console(stderr=True), transient=True, disable=silent)
+
+
+@contextmanager
+def memory_for(what: str) -> Iterator[None]:
+    """Name the key that asks for too much, where the memory does not suffice.
+
+    Args:
+        what: the key and its value.
+
+    Raises:
+        UsageError: in the place of an error that says so.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise UsageError(f"{what}: there is not enough memory for so many") from None
 
 
 def typable(path: Path) -> str:

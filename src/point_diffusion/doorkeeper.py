@@ -1,6 +1,8 @@
 """Before Hydra makes a folder: nothing wrong gets one, and no two runs get the same."""
 
+import atexit
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from point_diffusion.checks import schema_problems
 from point_diffusion.cli import as_typed, refusing
 from point_diffusion.compare import show_comparison
-from point_diffusion.config import SECTIONS, UsageError
+from point_diffusion.config import SECTIONS, UsageError, told
 from point_diffusion.console import typable
+from point_diffusion.files import writable
 from point_diffusion.folders import claim
 from point_diffusion.preflight import prepare
 from point_diffusion.runs import find_checkpoint
 from point_diffusion.settings import NOT_THE_RUN, SETTINGS, check_targets, stored_settings
-from point_diffusion.status import told
-from point_diffusion.sweeps import jobs_in, typed_overrides
+from point_diffusion.sweeps import jobs_in, planned, typed_overrides
 
 
 class Doorkeeper(Callback):
@@ -50,6 +52,7 @@ class Doorkeeper(Callback):
                 raise UsageError("\n".join(wrong))  # else each job would say it
             folder = _folder(config, "sweep")
             _check_same_question(folder, overrides)
+        atexit.register(_show_anyway, folder, config.metric)
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
             if config.hydra.launcher.get("n_jobs") == -1:  # joblib: all cores, of which each job takes its share
@@ -66,28 +69,46 @@ class Doorkeeper(Callback):
             )
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Leave a job's error in its own log; a sweep also tells it at once, and goes on to its other jobs."""
-        if job_return.status is JobStatus.FAILED:
-            text = "\n".join(f"error: {line}" for line in told(job_return._return_value).splitlines())
-            record = logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": text})
-            for handler in logging.getLogger().handlers:
-                if isinstance(handler, logging.FileHandler) or config.hydra.mode is RunMode.MULTIRUN:
-                    handler.handle(record)
-            if config.hydra.mode is RunMode.MULTIRUN:
-                # else Hydra would end a sweep by the first error, without on_multirun_end
-                job_return.status, job_return.return_value = JobStatus.COMPLETED, None
+        """Leave a job's error in its own log; a single run ends with it, a sweep goes on to its other jobs."""
+        if job_return.status is not JobStatus.FAILED:
+            return
+        error, alone = job_return._return_value, config.hydra.mode is RunMode.RUN
+        text = "\n".join(f"error: {line}" for line in told(error).splitlines())
+        record = logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": text})
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.FileHandler) or not alone:
+                handler.handle(record)
+        if alone:
+            with refusing():
+                raise error  # now: Hydra would print the overrides first
+        # else Hydra would end a sweep by the first error, without on_multirun_end
+        job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Show what the sweep has found; refuse, by the exit code, if a job has not finished."""
+        atexit.unregister(_show_anyway)
         folder = Path(config.hydra.sweep.dir)
         with refusing():
             show_comparison(folder, config.metric)
-            missing = [job for job in jobs_in(folder) if job.status.state != "finished"]
-            if missing:
+            jobs = {job.folder: job.status for job in jobs_in(folder)}
+            # those of this command; of a search, and where jobs have other names, all
+            asked = {folder / name for name in planned(config.hydra.sweeper.get("params") or {}, _typed(config))}
+            wanted = [jobs[place] for place in asked if place in jobs] or list(jobs.values())
+            if missing := [each for each in wanted if each.state != "finished" or each.reason]:
                 raise UsageError(
                     f"{len(missing)} of the sweep's runs have not finished; the same command with"
                     f" hydra.sweep.dir={typable(folder)} runs them again"
                 )
+
+
+def _show_anyway(folder: Path, metric: str) -> None:
+    """What a sweep has found that was ended before its end."""
+    with suppress(UsageError):  # nothing yet
+        show_comparison(folder, metric)
+
+
+def _typed(config: DictConfig) -> list[str]:
+    return list(config.hydra.overrides.task)
 
 
 def _take_up(config: DictConfig) -> Path:
@@ -96,18 +117,21 @@ def _take_up(config: DictConfig) -> Path:
     if folder.is_file():
         raise UsageError(f"resume={config.resume}: must be a run folder; ckpt_path takes a checkpoint")
     find_checkpoint(config.resume, "resume")
+    writable(folder, "resume")
     stored = stored_settings(folder, "resume")
-    check_targets(stored, f"resume={config.resume}")
     stored.ckpt_path = None  # the run has a checkpoint of its own by now
-    typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    typed = OverridesParser.create().parse_overrides(_typed(config))
     composed = OmegaConf.to_container(config, resolve=False)
     for override in typed:
         value: Any = composed
         for part in override.key_or_group.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         OmegaConf.update(stored, override.key_or_group, value, merge=False, force_add=True)
+    trusted = [override.value() for override in typed if override.key_or_group.endswith("._target_")]
+    check_targets(stored, f"resume={config.resume}", trusted)
     for name, section in OmegaConf.to_container(stored, resolve=False).items():  # type: ignore[union-attr]
-        OmegaConf.update(config, str(name), section, merge=False, force_add=True)
+        if name != "hydra":  # never stored by us; its logging could name any class
+            OmegaConf.update(config, str(name), section, merge=False, force_add=True)
     config.resume = str(folder)
     return folder
 
@@ -115,7 +139,7 @@ def _take_up(config: DictConfig) -> Path:
 def _overrides(config: DictConfig) -> dict[str, Override]:
     """What a sweep is asked for by key, in its config or as typed; what was typed counts."""
     given = [f"{name}={value}" for name, value in (config.hydra.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*given, *config.hydra.overrides.task])
+    parsed = OverridesParser.create().parse_overrides([*given, *_typed(config)])
     return {each.key_or_group: each for each in parsed}
 
 
@@ -140,5 +164,5 @@ def _folder(config: DictConfig, kind: str) -> Path:
             raise UsageError(f"hydra.run.dir={folder}: holds a run already; resume={folder} goes on with it")
         if kind == "sweep" and ((folder / SETTINGS).exists() or folder.is_file()):
             raise UsageError(f"hydra.sweep.dir={folder}: must be a sweep's folder, or a new one")
-        return folder
+        return writable(folder, f"hydra.{kind}.dir")
     return claim(folder)

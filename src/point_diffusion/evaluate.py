@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.checks import check_script, script_problems
 from point_diffusion.config import Evaluate, UsageError
-from point_diffusion.console import tracked
+from point_diffusion.console import memory_for, tracked
 from point_diffusion.files import whole_file, write_whole
 from point_diffusion.runs import Run, checked_sampler, open_run
 
@@ -39,7 +39,8 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     check_script(config, Evaluate)
     run = open_run(config)
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
-    rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
+    with memory_for(f"num_samples={config.num_samples}"):
+        rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
 
     from rich.console import Console
 

@@ -9,13 +9,6 @@ from tempfile import NamedTemporaryFile
 from point_diffusion.config import UsageError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path:
     """Where a user wants a file; nothing is made yet.
 
@@ -41,31 +34,65 @@ def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path
 
 
 @contextmanager
-def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
-    """A place to write to, which takes the name ``path`` when all is written; else nothing is left of it.
+def whole_file(path: Path, key: str = "", overwrite: bool = True) -> Iterator[Path]:
+    """A place to write to, which takes the name ``path`` when all is on the disk; else nothing is left of it.
+
+    Args:
+        path: the file's; its folder is made.
+        key: the config key that it was given for, to be named in an error.
+        overwrite: whether the file may be there already.
 
     Raises:
         UsageError: the folder can't be made or the file can't be written (no room, no permission), or it has come
             into being meanwhile and must not be replaced.
     """
-    part = None
+    named, part = f"{key}={path}" if key else f"{path}", None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=path.suffix, delete=False) as file:
+        with NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False
+        ) as file:
             part = Path(file.name)
         umask = os.umask(0)
         os.umask(umask)
         part.chmod(0o666 & ~umask)  # as any new file; a temporary one is its owner's alone
         yield part
         if path.exists() and not overwrite:
-            raise UsageError(f"output={path}: exists by now; overwrite=true replaces it")
+            raise UsageError(f"{named}: exists by now; overwrite=true replaces it")
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())  # a crash of the machine must not leave the new name with the old blocks
         part.replace(path)
     except OSError as error:
-        raise UsageError(f"output={path}: can't be written ({error.strerror or error})") from None
+        raise UsageError(f"{named}: can't be written ({error.strerror or error})") from None
     finally:
         if part is not None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        UsageError: it can't be written.
+    """
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def writable(folder: Path, key: str) -> Path:
+    """Make sure that a folder is there, and files can be made in it.
+
+    Raises:
+        UsageError: it can't be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"{key}={folder}: can't be written ({error.strerror})") from None
+    return folder
 
 
 def checked_style(style: str | None) -> None:

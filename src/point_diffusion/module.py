@@ -11,9 +11,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from point_diffusion.config import UsageError
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.samplers import Sampler
 from point_diffusion.seeds import derive_seed, generator
+
+
+class DivergenceError(UsageError):
+    """A loss, a gradient or a weight is infinite or not a number."""
 
 
 class DiffusionModule(L.LightningModule):
@@ -51,14 +56,16 @@ class DiffusionModule(L.LightningModule):
         # what a network draws by itself, dropout say, comes from torch's global generator
         torch.manual_seed(derive_seed(self.config["seed"], "network", self.current_epoch))
         self._parameter_list = list(self.parameters())  # walking the module tree costs a tenth of a step
-        self._loss_sum = torch.zeros((), device=self.device)
-        self._norm_sum = torch.zeros((), device=self.device)
+        # of each step; left on the device, as looking at them would have each step wait for it
+        self._losses: list[Tensor] = []
+        self._norms: list[Tensor] = []
+        self._rates: list[float] = []
         self._batch_sizes: list[int] = []
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         t, noise = self.diffusion.draw(batch, self._draws)
         loss = self.diffusion.loss(batch, t, noise, self.config["module"]["stable_target"])
-        self._loss_sum.add_(loss.detach(), alpha=len(batch))
+        self._losses.append(loss.detach())
         self._batch_sizes.append(len(batch))
         return loss
 
@@ -69,17 +76,36 @@ class DiffusionModule(L.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameter_list if p.grad is not None])
-        self._norm_sum.add_(norm)
+        self._norms.append(norm)
+        self._rates.append(optimizer.param_groups[0]["lr"])
         if gradient_clip_val is not None and gradient_clip_algorithm in (None, "norm"):
             torch.nn.utils.clip_grads_with_norm_(self._parameter_list, gradient_clip_val, norm)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
+        # after all callbacks but those that write checkpoints: nothing that has diverged is kept
+        losses, norms = torch.stack(self._losses), torch.stack(self._norms)
+        self._check_finite(losses, norms)
         # logged once: a self.log in each step costs a fifth of a step
-        self._log("train/loss", self._loss_sum / sum(self._batch_sizes))
-        self._log("train/grad_norm", self._norm_sum / len(self._batch_sizes))
+        weights = torch.tensor(self._batch_sizes, device=losses.device)
+        self._log("train/loss", (losses * weights).sum() / weights.sum())
+        self._log("train/grad_norm", norms.mean())
         self._log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def _check_finite(self, losses: Tensor, norms: Tensor) -> None:
+        """Raise DivergenceError if a loss, a gradient or a weight of this epoch is no number."""
+        finite = losses.isfinite() & norms.isfinite()
+        weights = torch.stack([parameter.isfinite().all() for parameter in self._parameter_list]).all()
+        if bool(finite.all() & weights):
+            return
+        bad = int(finite.int().argmin()) if not bool(finite.all()) else len(losses) - 1
+        raise DivergenceError(
+            f"optimizer.lr={self.config['optimizer']['lr']}: the training diverged in step"
+            f" {self.global_step - len(losses) + bad + 1:,} (epoch {self.current_epoch + 1}):"
+            f" loss {float(losses[bad]):.4g}, gradient norm {float(norms[bad]):.4g},"
+            f" learning rate {self._rates[bad]:.3g}"
+        )
 
     def _log(self, name: str, value: Tensor | float, **options: Any) -> None:
         self.log(name, value, on_step=False, on_epoch=True, **options)

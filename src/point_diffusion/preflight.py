@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.checks import config_problems
 from point_diffusion.config import Trainer, UsageError, first_line, known, nearest
-from point_diffusion.runs import find_checkpoint, read_checkpoint
+from point_diffusion.runs import find_checkpoint, model_of, read_checkpoint
 from point_diffusion.status import finished_metrics
 
 # what must not change when a run goes on: it shapes the tensors, or gives them their meaning
@@ -74,7 +74,9 @@ def checkpoint_of(config: DictConfig) -> Path | None:
 
 def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
     """How the config and the checkpoint to go on from disagree."""
-    checkpoint = read_checkpoint(path, "resume" if config.ckpt_path is None else "ckpt_path")
+    key = "resume" if config.ckpt_path is None else "ckpt_path"
+    checkpoint = read_checkpoint(path, key)
+    model_of(checkpoint, f"{key}={path}")
     stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
     for section in FIXED:
         before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)

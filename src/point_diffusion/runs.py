@@ -1,13 +1,16 @@
 """Past runs: where they are, and what is in their checkpoints."""
 
 import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 from omegaconf import DictConfig, OmegaConf
 
+from point_diffusion import __version__
 from point_diffusion.config import UsageError, first_line
 from point_diffusion.status import METRICS, finished_metrics
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from point_diffusion.schedule import NoiseSchedule
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
+FORMAT = 1  # of checkpoints; one more when an older version could not read them
 
 
 def find_checkpoint(path: str, key: str) -> Path:
@@ -53,21 +57,41 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     import torch
 
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        path.open("rb").close()
     except OSError as error:
         raise UsageError(f"{key}={path}: can't be read ({error.strerror})") from None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises a dozen kinds, by where the damage is
-        why = "damaged, or holds more than tensors and plain numbers"
-        raise UsageError(f"{key}={path}: not a readable checkpoint ({why})") from None
+        raise UsageError(f"{key}={path}: not a readable checkpoint ({_damage(path)})") from None
     if (missing := _missing(checkpoint)) is not None:
         raise UsageError(f"{key}={path}: not a checkpoint of this project ({missing})")
     return checkpoint
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a file that torch can't read."""
+    if path.stat().st_size == 0:
+        return "it is empty"
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PK\x03\x04" and not is_zipfile(path):
+        return "it is cut short"
+    return "it is damaged, or holds more than tensors and plain numbers"
 
 
 def _missing(checkpoint: Any) -> str | None:
     """What a checkpoint of ours has, and this one has not."""
     if not isinstance(checkpoint, dict):
         return "it is not a dict"
+    maker = checkpoint.get("point_diffusion")
+    if not isinstance(maker, dict) or not isinstance(maker.get("format"), int):
+        return "it does not say its format"
+    if maker["format"] > FORMAT:
+        return (
+            f"format {maker['format']}, of version {maker.get('version')}; this is {__version__}, format {FORMAT}"
+        )
     parameters = checkpoint.get("hyper_parameters")
     config = parameters.get("config") if isinstance(parameters, dict) else None
     if not isinstance(config, dict):
@@ -165,28 +189,42 @@ class Run:
         return fresh_points(data.shape, num_points, data.noise, data.seed, purpose)
 
 
+def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
+    """The model in a checkpoint, with the averaged weights.
+
+    Args:
+        checkpoint: from :func:`read_checkpoint`.
+        named: the config key and its value, to be named in an error.
+
+    Raises:
+        UsageError: the settings in it are wrong, or the weights don't fit them.
+    """
+    from point_diffusion.diffusion import Diffusion
+    from point_diffusion.shapes import SHAPES
+
+    config = checkpoint["hyper_parameters"]["config"]
+    try:
+        SHAPES[config["data"]["shape"]], *(config["data"][name] for name in ("num_points", "noise", "seed"))
+        diffusion = Diffusion.from_config(config)
+        for weights in ("current_model_state", "state_dict"):  # the raw ones must fit, too
+            state = {name.removeprefix("diffusion."): value for name, value in checkpoint.get(weights, {}).items()}
+            if state or weights == "state_dict":
+                diffusion.load_state_dict(state)
+    except Exception as error:  # whatever a foreign file holds
+        raise UsageError(f"{named}: its weights don't fit its settings ({first_line(error)})") from None
+    return diffusion
+
+
 def load_run(path: str | Path) -> Run:
     """A trained run, from its folder (its ``last.ckpt``) or from a checkpoint.
 
     Raises:
         UsageError: there is none, or its checkpoint can't be used.
     """
-    from point_diffusion.diffusion import Diffusion
-    from point_diffusion.shapes import SHAPES
-
     file = find_checkpoint(str(path), "run")
     checkpoint = read_checkpoint(file, "run")
+    diffusion = model_of(checkpoint, f"run={path}")
     config = checkpoint["hyper_parameters"]["config"]
-    prefix = "diffusion."
-    state = {
-        name[len(prefix) :]: value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
-    }
-    try:
-        SHAPES[config["data"]["shape"]], *(config["data"][name] for name in ("num_points", "noise", "seed"))
-        diffusion = Diffusion.from_config(config)
-        diffusion.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise UsageError(f"run={path}: its weights don't fit its settings ({first_line(error)})") from None
     return Run(file, OmegaConf.create(config), diffusion.eval(), checkpoint["epoch"] + 1)
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from point_diffusion.checks import check_script, script_problems
 from point_diffusion.config import Sample, UsageError
-from point_diffusion.console import tracked
+from point_diffusion.console import memory_for, tracked
 from point_diffusion.files import checked_style, output_path, whole_file
 from point_diffusion.runs import checked_sampler, open_run
 
@@ -42,7 +42,8 @@ def sample(config: DictConfig) -> Path:
     about = {"run": str(run.path), "epochs": run.epochs, "seed": config.seed, "sampler": name, **sampler.__dict__}
     blocks = run.diffusion.sample_blocks(config.num_samples, config.seed, sampler)
     shape = (config.num_samples, run.diffusion.dim)
-    with _look(path, config.style), whole_file(path, config.overwrite) as part:
+    memory = memory_for(f"num_samples={config.num_samples}")
+    with memory, _look(path, config.style), whole_file(path, "output", config.overwrite) as part:
         WRITERS[path.suffix.lower()](
             part, shape, _batches(blocks, config.batch_size, -(-config.num_samples // SAMPLE_BLOCK)), about
         )

@@ -1,20 +1,17 @@
 """The settings that a run has stored: read back without executing anything, and compared."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.config import UsageError, first_line, flatten
 
-# what a stored config may make us import
-OUR_TARGETS = (
-    "lightning.pytorch.callbacks.",
-    "lightning.pytorch.loggers.",
-    "point_diffusion.callbacks.",
-    "point_diffusion.validation.",
-)
+# classes that a stored config may make us import: by one name in these modules, as more would reach into others
+OURS = re.compile(r"(lightning\.pytorch\.(callbacks|loggers)|point_diffusion\.(callbacks|validation))\.[A-Z]\w*")
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is
 NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric", "hydra")
@@ -39,15 +36,24 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
     return stored
 
 
-def check_targets(stored: DictConfig, key: str) -> None:
+def check_targets(stored: DictConfig, key: str, trusted: Collection[Any] = ()) -> None:
     """Refuse to go on with settings that would make us import what is not ours.
+
+    Args:
+        stored: the settings.
+        key: what they were given for, to be named in an error.
+        trusted: targets that the user has typed.
 
     Raises:
         UsageError: a ``_target_`` is neither Lightning's nor ours.
     """
-    for target in _targets(OmegaConf.to_container(stored, resolve=False)):
-        if not target.startswith(OUR_TARGETS):
-            raise UsageError(f"{key}: its settings name {target}, which is not ours to import; type it again")
+    try:
+        resolved = OmegaConf.to_container(stored, resolve=True)  # an interpolation may hide one
+    except OmegaConfBaseException as error:
+        raise UsageError(f"{key}: its settings can't be resolved ({first_line(error)})") from None
+    for target in _targets(resolved):
+        if not OURS.fullmatch(target) and target not in trusted:
+            raise UsageError(f"{key}: its settings name {target}, which is not ours to import; type that again")
 
 
 def typed_settings(config: DictConfig) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from point_diffusion.config import UsageError, first_line
+from point_diffusion.config import UsageError, told
 
 METRICS, ERROR, LOCK = "metrics.json", "error.txt", ".lock"  # in a run's folder
-PATIENCE = 1.0  # seconds; who merely looks holds a folder far shorter
+PATIENCE = 1.0  # seconds; who merely looks holds a folder for less than a millisecond
+GLANCE = 0.1  # seconds that who looks waits for others who look
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Status:
 
     Attributes:
         state: ``finished``, ``running``, ``failed`` or ``stopped``.
-        reason: the error of a failed run, how far a running or a stopped one has come.
+        reason: the last error, how far a running or a stopped run has come.
         metrics: what ``metrics.json`` holds, if the run has finished.
     """
 
@@ -35,19 +36,19 @@ def status(folder: Path) -> Status:
     """How the run in ``folder`` stands now."""
     if _is_held(folder):
         return Status("running", _progress(folder))
-    if (error := folder / ERROR).exists():
-        with suppress(OSError, ValueError):
-            return Status("failed", "; ".join(error.read_text(encoding="utf-8").splitlines()))
+    error = ""
+    with suppress(OSError, ValueError):
+        error = "; ".join((folder / ERROR).read_text(encoding="utf-8").splitlines())
     if metrics := finished_metrics(folder):
-        return Status("finished", metrics=metrics)
-    return Status("stopped", _progress(folder))
+        return Status("finished", error, metrics)
+    return Status("failed", error) if error else Status("stopped", _progress(folder))
 
 
 def finished_metrics(folder: Path) -> dict[str, Any]:
     """The metrics of a run that has finished; else none."""
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        return metrics if metrics["finished"] else {}
+        return metrics if metrics["finished"] is True else {}
     except (OSError, ValueError, KeyError, TypeError):  # not one of ours, or half a file of a broken disk
         return {}
 
@@ -79,17 +80,12 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def told(error: BaseException) -> str:
-    """An error in words for people: what a user did wrong as it is, anything else by its kind and first line."""
-    return str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {first_line(error)}"
-
-
 def _is_held(folder: Path) -> bool:
     lock = folder / LOCK
     if lock.exists():
         with suppress(OSError):  # not ours to write: then none of ours writes there either
             try:
-                with FileLock(lock).acquire(blocking=False):
+                with FileLock(lock).acquire(timeout=GLANCE, poll_interval=0.01):
                     pass
             except Timeout:
                 return True

@@ -16,6 +16,7 @@ from point_diffusion.folders import SEEDS, job_folder
 from point_diffusion.settings import SETTINGS, stored_settings, typed_settings
 from point_diffusion.status import Status, status
 
+TYPED_ALONE = ("experiment", "ckpt_path", "num_threads")
 ABSENT = "-"  # the value of a key that a run has not
 
 
@@ -85,15 +86,18 @@ def jobs_in(folder: Path, key: str = "sweep") -> list[Job]:
     """
     folders = sorted({file.parents[1] for file in folder.glob(f"**/{SETTINGS}")}, key=_natural)
     if not folders:
-        raise UsageError(f"{key}={folder}: {'holds no runs' if folder.is_dir() else 'no such folder'}")
+        problem = (
+            "holds no runs" if folder.is_dir() else "is not a folder" if folder.exists() else "no such folder"
+        )
+        raise UsageError(f"{key}={folder}: {problem}")
     return [_job(each, key) for each in folders]
 
 
 def _job(folder: Path, key: str) -> Job:
     settings = typed_settings(stored_settings(folder, key))
     overrides = typed_overrides(folder)
-    if "experiment" in overrides:
-        settings = {"experiment": overrides["experiment"], **settings}
+    # what the settings alone don't tell
+    settings = {**{name: overrides[name] for name in TYPED_ALONE if name in overrides}, **settings}
     return Job(folder, status(folder), settings, list(overrides))
 
 
@@ -107,21 +111,31 @@ def typed_overrides(folder: Path) -> dict[str, str]:
     return {name: value for name, _, value in texts}
 
 
+def planned(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
+    """The folders of a sweep's jobs, by name.
+
+    Args:
+        given: ``hydra.sweeper.params``, what an experiment sweeps over.
+        typed: the overrides of the command; they count where both say something.
+    """
+    texts = [*(f"{name}={value}" for name, value in given.items()), *typed]
+    asked = {each.key_or_group: each for each in OverridesParser.create().parse_overrides(texts)}
+    choices = [
+        [f"{key}={value}" for value in each.sweep_string_iterator()]
+        for key, each in asked.items()
+        if each.is_sweep_override()
+    ]
+    return list(dict.fromkeys(job_folder(job) for job in itertools.product(*choices)))
+
+
 def not_begun(sweep: Path) -> int:
     """How many jobs of a sweep, as it was asked for last, have no folder yet; of a search nobody knows."""
     try:
         plan: Any = OmegaConf.load(sweep / "multirun.yaml")
-        given = [f"{name}={value}" for name, value in (plan.hydra.sweeper.get("params") or {}).items()]
-        overrides = OverridesParser.create().parse_overrides([*given, *plan.hydra.overrides.task])
+        names = planned(plan.hydra.sweeper.get("params") or {}, plan.hydra.overrides.task)
     except Exception:  # not there, not ours, not YAML
         return 0
-    swept = {each.key_or_group: each for each in overrides}
-    choices = [
-        [f"{key}={value}" for value in each.sweep_string_iterator()]
-        for key, each in swept.items()
-        if each.is_sweep_override()
-    ]
-    return sum(not (sweep / job_folder(job)).exists() for job in itertools.product(*choices))
+    return sum(not (sweep / name).exists() for name in names)
 
 
 def differing(jobs: Sequence[Job]) -> list[str]:
@@ -161,7 +175,9 @@ def aggregated(jobs: Sequence[Job], metric: str) -> list[Row]:
 
 
 def _row(values: dict[str, Any], jobs: list[Job], metric: str) -> Row:
-    told = [job.status.metrics for job in jobs if metric in job.status.metrics]
+    # a run that is there twice is no replicate
+    distinct = {str(sorted(job.settings.items(), key=str)): job for job in jobs if _has(job, metric)}
+    told = [job.status.metrics for job in distinct.values()]
     numbers = [each[metric] for each in told]
     if not numbers:
         return Row(values, jobs, [], None, False, None, None, None)
@@ -173,6 +189,10 @@ def _row(values: dict[str, Any], jobs: list[Job], metric: str) -> Row:
         low, high = (told[0].get(f"{metric}_{end}") for end in ("low", "high"))
     mean = harmonic_mean if metric.endswith("equivalent_sample_size") and min(numbers) > 0 else fmean
     return Row(values, jobs, numbers, middle, at_least, low, high, mean(numbers))
+
+
+def _has(job: Job, metric: str) -> bool:
+    return _is_figure(metric, job.status.metrics.get(metric))
 
 
 def metrics_of(jobs: Iterable[Job]) -> list[str]:
@@ -192,6 +212,7 @@ def _value(job: Job, name: str) -> str:
     return show(job.settings.get(name, ABSENT))
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """A path's parts such that num_step=20 stands before num_step=100."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", str(path))]
+def _natural(path: Path) -> list[tuple[float, str]]:
+    """A path's parts such that num_step=20 stands before num_step=100, and 0.005 before 0.01."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", str(path))
+    return [(float(part), "") if part[:1].isdecimal() else (0.0, part) for part in parts]

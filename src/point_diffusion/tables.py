@@ -84,24 +84,32 @@ def curve_table(rows: Rows) -> Table:
 def comparison_table(rows: Sequence[Row], metric: str) -> Table:
     """A row for each setting of runs that are compared, over their seeds."""
     table = Table(title=metric, title_justify="left")
-    for key in rows[0].values:
-        table.add_column(key.replace(".", ".\n"), justify="right", overflow="fold")
+    keys = list(rows[0].values)
     several = any(len(row.numbers) > 1 for row in rows)
     spread = "lowest to highest" if several else "95% interval"
     mean = "harmonic mean" if metric.endswith("equivalent_sample_size") else "mean"
-    for title in ("runs", "median", spread, *([mean] if several else [])):
-        table.add_column(title, justify="right", no_wrap=title == spread)
+    lines = []
     for row in rows:
         finished, total = len(row.numbers), len(row.jobs)
-        cells = [f"{value:.4g}" if isinstance(value, float) else show(value) for value in row.values.values()]
-        cells.append(str(total) if finished == total else f"{finished} of {total}")
-        if row.median is None or row.mean is None:
-            table.add_row(*cells)
-            continue
-        cells.append(("≥ " if row.at_least else "") + figure(row.median))
-        known = row.low is not None and row.high is not None and not (finished == 1 and row.at_least)
-        cells.append(f"{figure(row.low)} to {figure(row.high)}" if known else "")
-        table.add_row(*cells, *([figure(row.mean)] if several else []))
+        shown = [f"{value:.4g}" if isinstance(value, float) else show(value) for value in row.values.values()]
+        if len(keys) > 3:  # more columns than a screen holds
+            shown = [", ".join(f"{key}={value}" for key, value in zip(keys, shown, strict=True))]
+        cells = [*map(escape, shown), str(total) if finished == total else f"{finished} of {total}"]
+        if row.median is not None:
+            known = row.low is not None and row.high is not None and not (finished == 1 and row.at_least)
+            cells.append(("≥ " if row.at_least else "") + figure(row.median))
+            cells.append(f"{figure(row.low)} to {figure(row.high)}" if known else "")
+            cells += [figure(row.mean)] if several else []
+        lines.append(cells)
+    for key in ["setting"] if len(keys) > 3 else keys:
+        table.add_column(key.replace(".", ".\n"), justify="left" if len(keys) > 3 else "right", overflow="fold")
+    for place, title in enumerate(
+        ("runs", "median", spread, *([mean] if several else [])), start=len(table.columns)
+    ):
+        width = max(len(cells[place]) for cells in lines if len(cells) > place)
+        table.add_column(title, justify="right", no_wrap=title == spread, min_width=width)
+    for cells in lines:
+        table.add_row(*cells)
     return table
 
 
@@ -113,8 +121,9 @@ def jobs_table(jobs: Sequence[Job], metric: str) -> Table:
     for job in jobs:
         metrics, reason = job.status.metrics, job.status.reason
         told = reason
-        if metric in metrics:
+        if isinstance(metrics.get(metric), (int, float)):
             told = ("≥ " if metrics.get(f"{metric}_at_least") else "") + figure(metrics[metric])
+            told += f" ({reason})" if reason else ""
         table.add_row(escape(job.folder.name), job.status.state, escape(told))
     return table
 

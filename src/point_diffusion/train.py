@@ -2,7 +2,8 @@
 
 import json
 import logging
-import math
+import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,13 +17,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.config import UsageError, show
-from point_diffusion.console import typable
-from point_diffusion.files import write_whole
+from point_diffusion.console import memory_for, typable
+from point_diffusion.files import whole_file, write_whole
 from point_diffusion.folders import CHECKOUT, claim
 from point_diffusion.preflight import checkpoint_of, hush, prepare
 from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint, logged_curves
 from point_diffusion.settings import differences, stored_settings
 from point_diffusion.status import METRICS, finished_metrics, held
+from point_diffusion.stopping import STOPPED, Interruption
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,8 @@ def train(config: DictConfig) -> dict[str, float]:
         What ``metrics.json`` holds.
 
     Raises:
-        UsageError: a value is wrong, or the folder holds another run already.
+        UsageError: a value is wrong, the folder holds another run already, or the training diverged.
+        SystemExit: a signal stopped it; with 130 (SIGINT) or 143 (SIGTERM).
     """
     in_sweep = _in_sweep()
     if not in_sweep:
@@ -69,7 +72,13 @@ def train(config: DictConfig) -> dict[str, float]:
             prepare(config)
         elif config.resume is None and (folder / LAST_CHECKPOINT).exists():
             raise UsageError(f"{folder}: holds a run already; resume={folder} goes on with it")
-        return _train(config, folder)
+        try:
+            return _train(config, folder)
+        except SystemExit as end:
+            if end.code in STOPPED:
+                raise
+            # a callback's: it would end a sweep without a word
+            raise RuntimeError(f"something called for an exit ({end.code})") from end
 
 
 def _earlier_try(config: DictConfig, folder: Path) -> dict[str, float]:
@@ -95,7 +104,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     from lightning.pytorch.callbacks import LambdaCallback
 
     from point_diffusion.data import PointSetDataModule
-    from point_diffusion.module import DiffusionModule
+    from point_diffusion.module import DiffusionModule, DivergenceError
     from point_diffusion.seeds import derive_seed
     from point_diffusion.trainer import build_trainer, outcome
 
@@ -108,43 +117,71 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     torch.set_num_threads(config.num_threads)
 
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    data = PointSetDataModule(**plain["data"], order_seed=plain["seed"])
+    with memory_for(f"data.num_points={config.data.num_points}"):
+        data = PointSetDataModule(**plain["data"], order_seed=plain["seed"])
     plain["data"]["dim"] = data.dim
     stored = {section: plain[section] for section in STORED}
-    trainer = build_trainer(config, stored, folder, alone=_alone())
-    if config.resume is not None or not HydraConfig.initialized():
-        # only now: settings that can't be trained with must not become the stored ones
-        store = LambdaCallback(on_fit_start=lambda *_: _store_settings(config, folder))
-        trainer.callbacks.append(store)  # type: ignore[attr-defined]
-    log.info("run folder: %s", typable(folder))
-    with torch.random.fork_rng():  # the caller's random state stays as it was
-        torch.manual_seed(derive_seed(plain["seed"], "weights"))
-        module = DiffusionModule(stored)
-        module.diffusion.describe_data(data.train_points)
-        health, advice = module.diffusion.health()
-        log.info("%s", advice)
-        trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
+    with Interruption() as interruption, _quiet_threads():
+        trainer = build_trainer(config, stored, folder, interruption, alone=_alone())
+        if config.resume is not None or not HydraConfig.initialized():
+            # only now: settings that can't be trained with must not become the stored ones
+            store = LambdaCallback(on_fit_start=lambda *_: _store_settings(config, folder))
+            trainer.callbacks.append(store)  # type: ignore[attr-defined]
+        log.info("run folder: %s", typable(folder))
+        diverged = None
+        with torch.random.fork_rng():  # the caller's random state stays as it was
+            torch.manual_seed(derive_seed(plain["seed"], "weights"))
+            module = DiffusionModule(stored)
+            module.diffusion.describe_data(data.train_points)
+            health, advice = module.diffusion.health()
+            log.info("%s", advice)
+            try:
+                trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
+            except DivergenceError as error:
+                diverged = error
 
-    values, final = outcome(trainer)
-    logged = ("train/loss", "train/grad_norm", "val/loss")
-    losses = {tag.replace("/", "_"): values[tag] for tag in logged if tag in values}
-    diverged = [name for name, value in losses.items() if not math.isfinite(value)]
-    metrics = {
-        "finished": not diverged,
-        "epochs": trainer.current_epoch,
-        "seconds": round(time.monotonic() - started, 3),
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        **health,
-        **{name: value for name, value in losses.items() if name not in diverged},
-        **final,
-    }
-    _draw_curves(folder, plain)
-    write_whole(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+        losses, final, epochs = outcome(trainer)
+        stopped = interruption.signal is not None
+        metrics = {
+            "finished": not (diverged or stopped),
+            "epochs": epochs if diverged else trainer.current_epoch,
+            "seconds": round(time.monotonic() - started, 3),
+            "parameters": sum(parameter.numel() for parameter in module.parameters()),
+            **health,
+            **losses,
+            **final,
+        }
+        if metrics["finished"]:
+            _draw_curves(folder, plain)
+        write_whole(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
     if diverged:
-        what = ", ".join(f"{name} is {losses[name]}" for name in diverged)
-        raise UsageError(f"optimizer.lr={plain['optimizer']['lr']}: the training diverged ({what}); see {folder}")
+        kept = f"last.ckpt holds epoch {epochs}" if epochs else "no checkpoint was written before"
+        raise UsageError(f"{diverged}; {kept}, see {typable(folder)}")
+    if stopped:
+        log.info("stopped after epoch %d of %s; %s", trainer.current_epoch, trainer.max_epochs, _go_on(folder))
+        sys.exit(interruption.code)
     _summarise(config, folder, metrics)
     return metrics
+
+
+def _go_on(folder: Path) -> str:
+    """How to go on with a run that was stopped."""
+    if _in_sweep():
+        return f"the same command with hydra.sweep.dir={typable(folder.parent)} goes on"
+    if not (folder / LAST_CHECKPOINT).exists():
+        return "nothing of it was kept, as callbacks.checkpoint=null"
+    return f"go on: python {typable(CHECKOUT / 'scripts' / 'train.py')} resume={typable(folder)}"
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """A logger's thread that can't write hands its error on to us; its own traceback is no news."""
+    loud = threading.excepthook
+    threading.excepthook = lambda args: None if issubclass(args.exc_type, OSError) else loud(args)
+    try:
+        yield
+    finally:
+        threading.excepthook = loud
 
 
 def _in_sweep() -> bool:
@@ -168,8 +205,8 @@ def _draw_curves(folder: Path, plain: Mapping[str, Any]) -> None:
 
     with look(wanted["style"]):
         picture = Image.fromarray(pixels(training_curves(curves)))
-    (folder / "figures").mkdir(exist_ok=True)
-    picture.save(folder / "figures" / "curves.png")
+    with whole_file(folder / "figures" / "curves.png") as part:
+        picture.save(part)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The Trainer of a run, from its config: callbacks, loggers, and what is handed through; and its outcome."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,32 +10,38 @@ from omegaconf import DictConfig
 
 from point_diffusion.runs import LAST_CHECKPOINT
 from point_diffusion.settings import typed_settings
+from point_diffusion.stopping import Interruption
+
+LOSSES = ("train/loss", "train/grad_norm", "val/loss")
 
 if TYPE_CHECKING:
     import lightning as L
     from lightning.pytorch.loggers import Logger
 
 
-def build_trainer(config: DictConfig, stored: Mapping[str, Any], folder: Path, alone: bool = True) -> "L.Trainer":
+def build_trainer(
+    config: DictConfig, stored: Mapping[str, Any], folder: Path, interruption: Interruption, alone: bool = True
+) -> "L.Trainer":
     """Lightning's Trainer with all that a run asks for.
 
     Args:
         config: the run's.
         stored: what of it describes the run, as plain numbers.
         folder: the run's.
+        interruption: what notes the signals that stop it.
         alone: whether no other run is shown on the same screen.
     """
     import lightning as L
 
-    from point_diffusion.callbacks import EMA, Clock, HParams
-    from point_diffusion.checkpoints import BestCheckpoint, LastCheckpoint
+    from point_diffusion.callbacks import EMA, Clock, HParams, Stop
+    from point_diffusion.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
     from point_diffusion.progress import EpochProgress
     from point_diffusion.validation import Draws, ReconstructionGrid, SampleQuality
 
     options, wanted = dict(stored["trainer"]), dict(stored["callbacks"])
     settings = typed_settings(config)
     checkpoints = (folder / LAST_CHECKPOINT).parent
-    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None))]
+    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None)), Stop(interruption)]
     if (ema := wanted.pop("ema", None)) is not None:
         callbacks.append(EMA(**ema))
     draws, judge = Draws(), None
@@ -56,6 +63,7 @@ def build_trainer(config: DictConfig, stored: Mapping[str, Any], folder: Path, a
         "enable_checkpointing": checkpoint is not None,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
+        "plugins": [WholeCheckpoints()],
     }
     loggers = _loggers(config, folder, settings)
     return L.Trainer(**{**defaults, **options}, callbacks=callbacks, logger=loggers or False)
@@ -70,15 +78,22 @@ def _loggers(config: DictConfig, folder: Path, settings: dict[str, Any]) -> "lis
     return [logger]
 
 
-def outcome(trainer: "L.Trainer") -> tuple[dict[str, float], dict[str, float]]:
-    """What a training has come to: the last losses, by their tags, and the final figures of the samples."""
+def outcome(trainer: "L.Trainer") -> tuple[dict[str, float], dict[str, float], int]:
+    """What a training has come to.
+
+    Returns:
+        The last losses, by their names in ``metrics.json``, where finite; the final figures of the samples; and
+        how many epochs are in the last checkpoint.
+    """
     from point_diffusion.checkpoints import LastCheckpoint
     from point_diffusion.validation import SampleQuality
 
-    losses, final = dict[str, float](), dict[str, float]()
+    values, final, epochs = dict[str, float](), dict[str, float](), 0
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, LastCheckpoint):
-            losses |= each.metrics
+            values, epochs = dict(each.metrics), each.epochs
         elif isinstance(each, SampleQuality):
             final = each.final
-    return losses | {tag: value.item() for tag, value in trainer.callback_metrics.items()}, final
+    values |= {tag: value.item() for tag, value in trainer.callback_metrics.items()}
+    losses = {tag.replace("/", "_"): values[tag] for tag in LOSSES if math.isfinite(values.get(tag, math.nan))}
+    return losses, final, epochs

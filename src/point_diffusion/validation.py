@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from point_diffusion.files import whole_file
 from point_diffusion.seeds import derive_seed, generator
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class ReconstructionGrid(AtValidation):
             self._show(trainer, figure, "reconstruction", f"_epoch_{trainer.current_epoch + 1:04d}")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
-        if trainer.fast_dev_run or pl_module.diffusion.dim != 2:  # type: ignore[attr-defined]
+        if _cut_short(trainer) or pl_module.diffusion.dim != 2:
             return
         from point_diffusion import figures
         from point_diffusion.look import look
@@ -151,9 +152,8 @@ class ReconstructionGrid(AtValidation):
         from point_diffusion.look import pixels
 
         image = Image.fromarray(pixels(figure))
-        folder = Path(trainer.default_root_dir) / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
-        image.save(folder / f"{tag}{suffix}.png")
+        with whole_file(Path(trainer.default_root_dir) / "figures" / f"{tag}{suffix}.png") as part:
+            image.save(part)
         image.thumbnail((SHOWN_WIDTH, SHOWN_WIDTH))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -200,7 +200,7 @@ class SampleQuality(AtValidation):
             pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if _cut_short(trainer):
             return
         from point_diffusion.metrics import summary, truth_size
 
@@ -210,6 +210,10 @@ class SampleQuality(AtValidation):
             data = trainer.datamodule  # type: ignore[attr-defined]
             truth = data.truth(truth_size(self.final_num_samples, len(data.train_points)))
             self.final = summary(_array(points), truth, _array(data.train_points))
+
+
+def _cut_short(trainer: L.Trainer) -> bool:
+    return bool(trainer.fast_dev_run) or trainer.interrupted  # type: ignore[attr-defined]
 
 
 def _array(points: Tensor) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""Stop signals: the first asks a training to end with its epoch, the second ends it at once."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED = tuple(128 + number for number in SIGNALS)  # exit codes
+
+
+class Interruption:
+    """Catches SIGINT (Ctrl-C) and SIGTERM (a cluster's preemption) in its block.
+
+    While :attr:`patient`, the first of them is only noted, for the training to stop when it can go on exactly from
+    there. All others raise SystemExit with a shell's code for the signal: 130 or 143.
+
+    Attributes:
+        signal: the one that was noted; None before.
+        patient: whether somebody looks at the note.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.patient = False
+
+    def __enter__(self) -> "Interruption":
+        self._before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+        self.install()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if _may_handle():
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Take the signals (again: Lightning puts its own handler in the place of ours)."""
+        if _may_handle():
+            for number in SIGNALS:
+                signal.signal(number, self._handle)
+
+    @property
+    def code(self) -> int:
+        """The exit code of a process that was stopped so."""
+        return 128 + (self.signal or 0)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.patient or self.signal is not None:
+            sys.exit(128 + number)
+        self.signal = number
+        os.write(2, b"\nstopping at the end of this epoch; once more stops at once\n")
+
+
+def _may_handle() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -1,0 +1,435 @@
+"""Nothing is lost: real signals, kills, full disks, foreign files."""
+
+import contextlib
+import json
+import os
+import pickle
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from conftest import CHECKOUT, SMALL, assert_same_tensors, load
+
+FEW = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
+LONG = [*FEW, "trainer.max_epochs=300", "trainer.check_val_every_n_epoch=100", "lr_scheduler=cosine"]
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A run that nobody stops."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *LONG, f"hydra.run.dir={folder}"]
+    subprocess.run([*command, f"output_dir={folder.parent}"], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a training in a process of its own; kill it in the end."""
+    processes = []
+
+    def _start(*arguments, **options):
+        command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *arguments, f"output_dir={tmp_path}/outputs"]
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")]),
+        }
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=env, **pipes, **options))
+        return processes[-1]
+
+    yield _start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+
+
+def metrics_of(run):
+    return json.loads((run / "metrics.json").read_text())
+
+
+def assert_same_run(one, other):
+    states = [load(run / "checkpoints/last.ckpt") for run in (one, other)]
+    for name in ("state_dict", "current_model_state", "averaging_state"):
+        assert_same_tensors(*(state[name] for state in states))
+    first, second = (state["optimizer_states"][0] for state in states)
+    assert first["param_groups"] == second["param_groups"]
+    for index in first["state"]:
+        assert_same_tensors(first["state"][index], second["state"][index])
+    assert states[0]["lr_schedulers"] == states[1]["lr_schedulers"]
+    assert {**metrics_of(one), "seconds": 0} == {**metrics_of(other), "seconds": 0}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_path, number, code):
+    run = tmp_path / "run"
+    process = start(*LONG, f"hydra.run.dir={run}")
+    wait_for(run / "checkpoints/last.ckpt", process)
+    process.send_signal(number)
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert wrong == "\nstopping at the end of this epoch; once more stops at once\n"
+    (epochs, go_on) = re.findall(r"^stopped after epoch (\d+) of 300; go on: python (.*)$", said, re.MULTILINE)[0]
+    metrics = metrics_of(run)
+    assert (metrics["finished"], metrics["epochs"]) == (False, int(epochs))
+    assert load(run / "checkpoints/last.ckpt")["epoch"] == int(epochs) - 1
+    assert "equivalent_sample_size" not in metrics
+    subprocess.run(f"{sys.executable} {go_on}", shell=True, check=True, cwd=tmp_path, capture_output=True)
+    assert_same_run(run, whole)
+
+
+def test_a_second_signal_stops_at_once(start, tmp_path):
+    # epochs of several seconds
+    process = start(*FEW, "data.num_points=400000", "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run")
+    while "x_T" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "\n"
+    assert "once more" in process.stderr.readline()
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - begun < 1.5
+    assert "Traceback" not in wrong
+
+
+def test_a_signal_before_the_training_and_in_other_scripts(start, script, tmp_path):
+    process = start(*SMALL)
+    time.sleep(0.5)  # it imports
+    process.send_signal(signal.SIGINT)
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in wrong
+
+
+def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
+    sweep = tmp_path / "sweep"
+    swept = ["-m", "seed=1,2", *FEW, "trainer.max_epochs=200", f"hydra.sweep.dir={sweep}"]
+    process = start(*swept)
+    wait_for(sweep / "seed=1/checkpoints/last.ckpt", process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"the same command with hydra.sweep.dir={sweep.name} goes on" in said
+    assert not (sweep / "seed=2").exists()
+    done = script("train", *swept)
+    assert "2 runs, 2 finished" in done.stdout
+
+
+def test_killed_at_any_moment_a_readable_checkpoint_is_left(start, whole, tmp_path, request):
+    kills, moments = request.config.getoption("kills"), random.Random(5)
+    run, seen = tmp_path / "run", tmp_path / "epoch"
+    last = run / "checkpoints/last.ckpt"
+    interval = 1  # so that most kills meet a writing
+    plan = ["+callbacks.witness._target_=witness.Witness", f"+callbacks.witness.path={seen}"]
+    plan += [f"callbacks.checkpoint.every_n_epochs={interval}"]
+    epoch = -1
+    for kill in range(kills):
+        process = start(*LONG, *plan, f"hydra.run.dir={run}") if epoch < 0 else start(f"resume={run}", *plan)
+        seen.unlink(missing_ok=True)
+        wait_for(seen, process)
+        # within what is left, so that all kills find a run at work
+        time.sleep(moments.uniform(0.02, 1.2 * 300 / 150 / (kills + 1)))
+        process.kill()
+        process.communicate()
+        if not last.exists():
+            assert int(seen.read_text()) <= interval
+            for path in run.glob("**/*"):
+                assert "ckpt" not in path.name or path.name.startswith(".")
+            continue
+        now = load(last)["epoch"]
+        assert now >= epoch, kill
+        assert now + 1 >= int(seen.read_text()) - interval
+        epoch = now
+    assert epoch < 299
+    process = start(f"resume={run}", *plan)
+    _, wrong = process.communicate(timeout=120)
+    assert process.returncode == 0, wrong
+    assert_same_run(run, whole)
+    assert sorted(path.name for path in last.parent.iterdir()) == ["best.ckpt", "last.ckpt"]  # no parts are left
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def damaged(whole, tmp_path):
+    """Files that are not checkpoints of ours, each with what is said of it."""
+    good = (whole / "checkpoints/last.ckpt").read_bytes()
+    checkpoint = load(whole / "checkpoints/last.ckpt")
+    narrow = {**checkpoint["state_dict"], "diffusion.network.head.weight": torch.zeros(2, 3)}
+    evil = Evil(tmp_path / "it was executed")
+    made = {
+        "it is empty": b"",
+        "it is cut short": good[: len(good) // 2],
+        "it is cut short ": good[:-100],
+        "it is damaged": b"points, points, points",
+        "it is damaged, or holds more than tensors and plain numbers": pickle.dumps(evil),
+        "or holds more than tensors and plain numbers": {**checkpoint, "callbacks": evil},
+        "it does not say its format": {
+            name: each for name, each in checkpoint.items() if name != "point_diffusion"
+        },
+        "format 9, of version 7.7; this is ": {**checkpoint, "point_diffusion": {"format": 9, "version": "7.7"}},
+        "its weights don't fit its settings": {**checkpoint, "state_dict": narrow},
+        "its weights don't fit its settings ": {**checkpoint, "current_model_state": narrow},
+    }
+    for number, (message, content) in enumerate(made.items()):
+        path = tmp_path / f"{number}.ckpt"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            torch.save(content, path)
+        yield path, message.strip()
+
+
+def test_foreign_and_damaged_checkpoints_are_refused_and_never_executed(whole, script, tmp_path):
+    from point_diffusion.config import UsageError
+    from point_diffusion.runs import load_run
+
+    for path, message in damaged(whole, tmp_path):
+        with pytest.raises(UsageError, match=re.escape(message)):
+            load_run(path)
+        done = script("train", *LONG, f"ckpt_path={path}", "trainer.max_epochs=400", check=False)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert f"ckpt_path={path}: " in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    done = script("sample", f"run={tmp_path}/4.ckpt", check=False)
+    assert done.returncode == 2
+    assert not (tmp_path / "it was executed").exists()
+    torch.load(tmp_path / "4.ckpt", weights_only=False)  # it would have been
+    assert (tmp_path / "it was executed").exists()
+
+
+def test_a_checkpoint_says_what_it_is(whole):
+    from point_diffusion import __version__
+
+    for name in ("last", "best"):
+        checkpoint = load(whole / f"checkpoints/{name}.ckpt")
+        assert checkpoint["point_diffusion"] == {"format": 1, "version": __version__}
+        config = checkpoint["hyper_parameters"]["config"]
+        assert config["data"]["num_points"] == 300
+        assert (config["schedule"]["name"], config["schedule"]["beta_end"]) == ("sigmoid", 5e-3)
+        assert (config["model"]["num_units"], config["sampler"]["name"]) == (16, "ddpm")
+
+
+HIDDEN = {
+    "plainly": {"callbacks": {"evil": {"_target_": "os.mkdir", "path": "EVIL"}}},
+    "through one of ours": {
+        "callbacks": {
+            "evil": {"_target_": "lightning.pytorch.callbacks.model_checkpoint.os.mkdir", "path": "EVIL"}
+        }
+    },
+    "in an interpolation": {"callbacks": {"evil": '${oc.decode:"{_target_: os.mkdir, path: EVIL}"}'}},
+    "as the logger": {"logger": {"_target_": "os.mkdir", "path": "EVIL"}},
+    "in a list": {"data": {"more": [{"_target_": "os.mkdir", "path": "EVIL"}]}},
+    "as an argument": {
+        "callbacks": {
+            "evil": {"_target_": "lightning.pytorch.callbacks.Timer", "duration": {"_target_": "os.mkdir"}}
+        }
+    },
+    "in Hydra's logging": {
+        "hydra": {"job_logging": {"version": 1, "handlers": {"h": {"()": "os.mkdir", "path": "EVIL"}}}}
+    },
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_stored_settings_can_not_make_us_call_what_is_not_ours(whole, script, tmp_path, how):
+    run, evil = tmp_path / "run", tmp_path / "evil"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    stored = run / ".hydra/config.yaml"
+    config = yaml.safe_load(stored.read_text())
+    for section, keys in yaml.safe_load(json.dumps(HIDDEN[how]).replace("EVIL", str(evil))).items():
+        config.setdefault(section, {})
+        config[section] = {**config[section], **keys} if section != "logger" else keys
+    stored.write_text(yaml.safe_dump(config))
+    done = script("train", f"resume={run}", "trainer.max_epochs=301", check=False)
+    assert not evil.exists()
+    if how != "in Hydra's logging":  # which is left alone
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "is not ours to import" in done.stderr
+
+
+@pytest.mark.parametrize(("step", "epochs", "named"), [(13, 2, 14), (15, 2, 15), (3, 0, 4)])
+def test_numbers_that_go_wrong_stop_the_run_and_spare_the_checkpoint(start, script, tmp_path, step, epochs, named):
+    run = tmp_path / "run"  # five steps an epoch
+    poison = ["+callbacks.poison._target_=witness.Poison", f"+callbacks.poison.step={step}"]
+    every = "callbacks.checkpoint.every_n_epochs=1"
+    process = start(*FEW, *poison, every, "trainer.max_epochs=9", "optimizer.lr=0.002", f"hydra.run.dir={run}")
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert len(wrong.splitlines()) == 1
+    assert f"optimizer.lr=0.002: the training diverged in step {named} (epoch {epochs + 1}): loss " in wrong
+    assert "learning rate 0.002" in wrong
+    assert "gradient norm " in wrong
+    metrics = metrics_of(run)
+    assert (metrics["finished"], metrics["epochs"]) == (False, epochs)
+    assert (run / "error.txt").read_text() in wrong.replace("error: ", "")
+    if epochs:
+        kept = load(run / "checkpoints/last.ckpt")
+        assert kept["epoch"] == epochs - 1
+        for name in ("state_dict", "current_model_state"):
+            assert all(value.isfinite().all() for value in kept[name].values())
+        assert "last.ckpt holds epoch 2" in wrong
+        script("train", f"resume={run}", "+callbacks.poison=null")
+        assert metrics_of(run)["finished"] is True
+    else:
+        assert not (run / "checkpoints/last.ckpt").exists()
+
+
+def limited(size):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return limit
+
+
+def test_a_disk_that_is_full_leaves_the_last_checkpoint(start, script, tmp_path):
+    run = tmp_path / "run"
+    options = [
+        "model.num_units=128",
+        "callbacks.reconstruction=null",
+        *[each for each in FEW if "units" not in each],
+    ]
+    options = [each for each in options if "reconstruction.num_points" not in each]
+    script("train", *options, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    before = (run / "checkpoints/last.ckpt").read_bytes()
+    assert len(before) > 300_000
+    process = start(f"resume={run}", "trainer.max_epochs=20", preexec_fn=limited(300_000))
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert wrong == f"error: {run}/checkpoints/last.ckpt: can't be written (File too large)\n"
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert (run / "checkpoints/last.ckpt").read_bytes() == before
+    script("train", f"resume={run}", "trainer.max_epochs=3")
+    # too small for the curves
+    process = start(f"resume={run}", "trainer.max_epochs=20", preexec_fn=limited(100))
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in wrong
+    assert load(run / "checkpoints/last.ckpt")["epoch"] == 2
+
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    path.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True
+    ).returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_a_small_disk_that_fills_up_and_a_read_only_one(start, script, tmp_path):
+    disk = tmp_path / "disk"
+    with small_disk(disk, "8m"):
+        run = disk / "run"
+        process = start(*FEW, "model.num_units=128", "trainer.max_epochs=100000", f"hydra.run.dir={run}")
+        wait_for(run / "checkpoints/last.ckpt", process)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(b"0" * 4096)
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert "No space left on device" in wrong
+        assert len(wrong.splitlines()) == 1
+        epoch = load(run / "checkpoints/last.ckpt")["epoch"]
+        (disk / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        done = script("train", f"resume={run}", f"trainer.max_epochs={epoch + 3}", check=False)
+        assert done.returncode == 2
+        assert done.stderr == f"error: resume={run}: can't be written (Read-only file system)\n"
+        done = script("evaluate", f"run={run}", "num_samples=100", check=False)
+        assert done.returncode == 2
+        assert "Read-only file system" in done.stderr
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        script("train", f"resume={run}", f"trainer.max_epochs={epoch + 3}")
+
+
+def test_a_folder_that_is_deleted_under_a_run_ends_it_in_one_line(start, tmp_path):
+    run = tmp_path / "run"
+    process = start(*FEW, "trainer.max_epochs=100000", f"hydra.run.dir={run}")
+    wait_for(run / "checkpoints/last.ckpt", process)
+    subprocess.run(["rm", "-rf", str(run)], check=True)
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "No such file or directory" in wrong
+    assert len(wrong.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("sample", "num_samples=200000000"),
+        ("evaluate", "num_samples=10000000"),
+        ("train", "data.num_points=100000000"),
+    ],
+)
+def test_too_many_points_for_the_memory(whole, tmp_path, name, key):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (3_000_000_000,) * 2)
+
+    options = {"sample": [f"run={whole}", "output=x.npz"], "evaluate": [f"run={whole}"], "train": SMALL}[name]
+    command = [sys.executable, f"{CHECKOUT}/scripts/{name}.py", *options, key, f"output_dir={tmp_path}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {key}: there is not enough memory for so many\n"
+    assert list(tmp_path.glob("*.npz")) == []
+
+
+@pytest.mark.parametrize("split", [(1, 4), (2, 3, 4), (1, 2, 3, 4)])
+def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
+    from point_diffusion.runs import logged_curves
+    from point_diffusion.train import train
+
+    options = [each for each in SMALL if "max_epochs" not in each]
+    options += [
+        "lr_scheduler=constant",
+        "callbacks.checkpoint.every_n_epochs=3",
+        "trainer.check_val_every_n_epoch=1",
+    ]
+    at_once = train(config(*options, "trainer.max_epochs=4", f"output_dir={tmp_path}/whole"))
+    before, curves = [], {}
+    for epochs in split:
+        metrics = train(
+            config(*options, *before, f"trainer.max_epochs={epochs}", f"output_dir={tmp_path}/{epochs}")
+        )
+        (run,) = tmp_path.glob(f"{epochs}/runs/*/*")
+        before = [f"ckpt_path={run}/checkpoints/last.ckpt"]
+        for tag, (steps, values) in logged_curves(run).items():
+            curves.setdefault(tag, {}).update(zip(steps.tolist(), values.tolist(), strict=True))
+    (whole,) = tmp_path.glob("whole/runs/*/*")
+    assert {**metrics, "seconds": 0} == {**at_once, "seconds": 0}
+    assert_same_run(run, whole)
+    for tag, (steps, values) in logged_curves(whole).items():
+        assert curves[tag] == dict(zip(steps.tolist(), values.tolist(), strict=True))
+    best = [load(each / "checkpoints/best.ckpt") for each in (run, whole)]
+    assert_same_tensors(best[0]["state_dict"], best[1]["state_dict"])
+    assert best[0]["epoch"] == best[1]["epoch"]

@@ -1,0 +1,46 @@
+"""Callbacks that the tests plant into real runs, by ``+callbacks.NAME._target_=witness.CLASS``."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+
+
+class Witness(Callback):
+    """Tells which epoch has begun, in a file."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.path.write_text(str(trainer.current_epoch))
+
+
+class Poison(Callback):
+    """Spoils a weight after a step, so that what follows is no number."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if trainer.global_step == self.step:
+            next(pl_module.parameters()).data.fill_(float("inf"))
+
+
+class End(Callback):
+    """Ends a training in one of several ways."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if self.how == "raise":
+            raise ValueError("enough")
+        if self.how == "exit":
+            sys.exit(3)
+        if self.how == "stop":
+            raise KeyboardInterrupt
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
