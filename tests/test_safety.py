@@ -215,10 +215,10 @@ def test_foreign_and_damaged_checkpoints_are_refused_and_never_executed(whole, s
         assert message in done.stderr
         assert f"ckpt_path={path}: " in done.stderr
         assert len(done.stderr.splitlines()) == 1
-    done = script("sample", f"run={tmp_path}/4.ckpt", check=False)
+    done = script("sample", f"run={tmp_path}/5.ckpt", check=False)
     assert done.returncode == 2
     assert not (tmp_path / "it was executed").exists()
-    torch.load(tmp_path / "4.ckpt", weights_only=False)  # it would have been
+    torch.load(tmp_path / "5.ckpt", weights_only=False)  # it would have been
     assert (tmp_path / "it was executed").exists()
 
 

@@ -89,6 +89,8 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
     except Exception as error:
         if full_error:
             raise
+        if isinstance(error, OSError):
+            refuse(told(error))
         if lines := explain(sys.argv[1:], problems):
             refuse("\n".join(lines))
         refuse(_bug(error), code=1)
@@ -117,6 +119,8 @@ def refusing() -> Iterator[None]:
     except Exception as error:
         if os.environ.get(FULL_ERROR):
             traceback.print_exc()
+        if isinstance(error, OSError):  # the machine's fault
+            refuse(told(error))
         refuse(_bug(error), code=1)
 
 

@@ -1,0 +1,205 @@
+"""Random command lines: no traceback, no hang, no wrong result with exit code 0, no file where none belongs."""
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from conftest import CHECKOUT, SMALL
+from point_diffusion import config as schema
+
+LONG = "9" * 400
+WRONG = ["", "abc", "null", "true", "-1", "0", "1e300", "-0.5", "nan", "inf", "[1,2]", "[]", "{a:1}", "???", LONG]
+WRONG += [
+    "β",
+    "'",
+    '"',
+    "\\",
+    "${num_step}",
+    "${nowhere}",
+    "${oc.env:HOME}",
+    "a b",
+    "%s",
+    "1,2",
+    "../../up",
+    "\t",
+    "x=y",
+]
+WRONG += ["'null'", "1_0", "0x10", "1e-400", "[", "{", "(", "@", "$(touch x)", "`touch x`", "/dev/null", "nän=ü"]
+RIGHT = ["1", "2", "3", "5", "0.5", "0.1"]
+PATHS = ["../../etc/passwd", "/dev/null", "/", ".", "nowhere", "~", "/proc/self/mem", "RUN/metrics.json", "a\x01b"]
+OUTPUTS = [
+    "up.csv",
+    "../beside.csv",
+    "a/../b.npy",
+    "/nowhere/x.csv",
+    "/proc/x.npz",
+    "x.txt",
+    "x",
+    ".",
+    "new/x.png",
+]
+OUTPUTS += ["ü β.csv", "x.gif", "a=b,[c].npy", "-", "'x.csv'", "x.GIF", "n" * 300 + ".csv"]
+GROUPS = ["schedule", "sampler", "data", "model", "optimizer", "lr_scheduler", "trainer", "callbacks", "logger"]
+GROUPS += ["experiment", "hydra/launcher", "hydra/sweeper", "nogroup"]
+SCRIPTS = {
+    "train": schema.SECTIONS,
+    "sample": {"": schema.Sample, "sampler": schema.Sampler},
+    "evaluate": {"": schema.Evaluate, "sampler": schema.Sampler},
+    "animate": {"": schema.Animate, "sampler": schema.Sampler},
+    "compare": {"": schema.Compare},
+}
+FEW = {
+    "train": [each for each in SMALL if "max_epochs" not in each],
+    "sample": ["run=RUN", "num_samples=20"],
+    "evaluate": ["run=RUN", "num_samples=20", "curve_steps=[2]"],
+    "animate": ["run=RUN", "num_points=20", "num_frames=2", "size=100"],
+    "compare": ["runs=[RUN]"],
+}
+# right values that would take long, or change where the results are looked for
+LEFT_ALONE = ("output_dir", "trainer.max_epochs", "hydra.run.dir")
+
+
+def overrides(script, draws):
+    """A few random changes of a command line."""
+    keys = [
+        f"{section}.{name}".lstrip(".") for section, kind in SCRIPTS[script].items() for name in schema.known(kind)
+    ]
+    for _ in range(draws.choice([1, 1, 1, 2, 3])):
+        key = draws.choice(keys)
+        if key in LEFT_ALONE:
+            continue
+        kind = draws.random()
+        if key in ("run", "ckpt_path", "resume", "sweep", "runs") and kind < 0.8:
+            yield f"{key}={draws.choice(PATHS + WRONG)}"
+        elif key == "output" and kind < 0.8:
+            yield f"{key}={draws.choice(OUTPUTS + WRONG)}"
+        elif kind < 0.55:
+            yield f"{key}={draws.choice(WRONG)}"
+        elif kind < 0.75:
+            yield f"{key}={draws.choice(RIGHT)}"
+        elif kind < 0.85:
+            cut = draws.randrange(len(key))
+            yield f"{draws.choice(['', '+'])}{key[:cut]}{key[cut + 1 :]}={draws.choice(RIGHT)}"
+        elif kind < 0.92:
+            yield f"{draws.choice(GROUPS)}={draws.choice(['linear', 'ddim', 'adam', 'quick', 'joblib', *WRONG])}"
+        else:
+            yield draws.choice(
+                [f"~{key}", f"+{key}={draws.choice(RIGHT)}", f"++{key}.deep=1", key, "=", "--nothing", f"{key}:1"]
+            )
+
+
+def files_in(folder):
+    return {str(path) for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, f"hydra.run.dir={folder}"]
+    subprocess.run([*command, "module.prediction_type=v_prediction", f"output_dir={folder.parent}"], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_random_command_lines(script, trained, tmp_path, request):
+    draws = random.Random(f"{script} 1")
+    cases = []
+    for number in range(request.config.getoption("inputs")):
+        folder = tmp_path / "deep" / "er" / str(number)
+        folder.mkdir(parents=True)
+        few = [*FEW[script], "trainer.max_epochs=1"] if script == "train" else FEW[script]
+        # as typed last, so that it counts; a key can't be given twice in Hydra's grammar without a word
+        changes = list(dict.fromkeys(overrides(script, draws)))
+        few = [
+            each for each in few if each.partition("=")[0] not in {change.partition("=")[0] for change in changes}
+        ]
+        typed = [each.replace("RUN", str(trained)) for each in [*few, *changes]]
+        cases.append(
+            {"script": script, "arguments": [*typed, f"output_dir={folder}/outputs"], "folder": str(folder)}
+        )
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    before = files_in(trained.parent)
+    command = [
+        sys.executable,
+        str(CHECKOUT / "tests/forks.py"),
+        str(tmp_path / "cases.json"),
+        str(tmp_path / "results.json"),
+    ]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0"}
+    subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
+    results = json.loads((tmp_path / "results.json").read_text())
+    codes = [result["code"] for result in results]
+    wrong = []
+    for case, result in zip(cases, results, strict=True):
+        problems = list(judged(case, result, Path(case["folder"])))
+        wrong += [f"{each}\n    {case['arguments'][-4:]}\n    {result['err'][-600:]}" for each in problems]
+    assert not wrong, f"{len(wrong)} of {len(cases)}\n" + "\n".join(wrong[:12])
+    assert 0.2 * len(codes) < codes.count(2) < len(codes)
+    allowed = {"evaluations.json", "figures", "quality_curve.png"}  # evaluate's answers are kept beside the run
+    assert {Path(path).name for path in files_in(trained.parent) - before} <= allowed
+    here = {
+        str(folder.relative_to(tmp_path))
+        for folder in tmp_path.rglob("*")
+        if "touch" in folder.name or folder.name == "x"
+    }
+    assert not {each for each in here if "deep/er" not in each}
+
+
+def judged(case, result, folder):
+    """What is wrong with how a command line went."""
+    code, err = result["code"], result["err"]
+    if code is None:
+        yield "it hung"
+    if "Traceback" in err or "Traceback" in result["out"]:
+        yield "a traceback"
+    if code not in (0, 2):
+        yield f"exit code {code}"
+    if code == 2 and not (err.startswith(("error: ", "usage: ")) or "\nerror: " in err):
+        yield "no word of what is wrong"
+    if code != 0:
+        if (
+            any(path.is_file() and path.suffix not in (".json", ".csv") for path in folder.rglob("*"))
+            and "diverged" not in err
+        ):
+            yield f"files were left: {files_in(folder)}"
+        return
+    typed = dict(
+        each.lstrip("+").partition("=")[::2] for each in case["arguments"] if not each.startswith(("~", "-"))
+    )
+    if case["script"] == "train":
+        runs = [path.parent.parent for path in folder.glob("outputs/**/.hydra/config.yaml")]
+        if not runs:
+            yield "no run"
+        for run in runs:
+            metrics = json.loads((run / "metrics.json").read_text())
+            if metrics["finished"] is not True or not all(math.isfinite(value) for value in metrics.values()):
+                yield "a run that has not finished"
+            stored = OmegaConf.load(run / ".hydra/config.yaml")
+            for key, value in typed.items():
+                if "," not in value and "${" not in value and "output_dir" not in key and "hydra" not in key:
+                    node = OmegaConf.select(stored, key)
+                    if (
+                        not OmegaConf.is_config(node)
+                        and node != yaml.safe_load(value)
+                        and str(node) != value.strip("'\"")
+                    ):
+                        yield f"{key} is {node}, not {value}"
+    elif case["script"] == "sample":
+        output = Path(folder, typed.get("output", "samples.csv").strip("'")).expanduser()
+        if not output.is_file():
+            yield f"no {output}"
+        elif output.suffix == ".npy" and len(np.load(output, allow_pickle=False)) != int(typed["num_samples"]):
+            yield "not so many points"
+    elif case["script"] == "animate":
+        output = Path(folder, typed.get("output", "diffusion.gif").strip("'")).expanduser()
+        if not output.is_file():
+            yield f"no {output}"
