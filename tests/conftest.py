@@ -1,5 +1,6 @@
 """What the tests share: real configs, real script runs, and a small training run that several tests look at."""
 
+import json
 import os
 import subprocess
 import sys
@@ -41,24 +42,43 @@ def config():
     return _config
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """Run a script's command line in a process of its own that need not import anything: see forks.py."""
+    server = subprocess.Popen(
+        [sys.executable, str(CHECKOUT / "tests/forks.py")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def _forks(script: str, arguments: list[str], folder: Path | str, limit: float) -> dict:
+        case = {"script": script, "arguments": arguments, "folder": str(folder), "limit": limit}
+        server.stdin.write(json.dumps(case) + "\n")
+        server.stdin.flush()
+        return json.loads(server.stdout.readline())
+
+    yield _forks
+    server.stdin.close()
+    server.wait()
+
+
 @pytest.fixture
-def script(tmp_path):
+def script(tmp_path, forks):
     """Run a script as a user does, from a folder of its own; outputs go to tmp_path/outputs."""
 
     def _script(name: str, *arguments: str, check: bool = True, env: dict[str, str] | None = None):
-        done = subprocess.run(
-            [
-                sys.executable,
-                str(CHECKOUT / "scripts" / f"{name}.py"),
-                *arguments,
-                f"output_dir={tmp_path}/outputs",
-            ],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        typed = [*arguments, f"output_dir={tmp_path}/outputs"]
+        if env is None:
+            ended = forks(name, typed, tmp_path, 300)
+            done = subprocess.CompletedProcess(typed, ended["code"], ended["out"], ended["err"])
+        else:
+            command = [sys.executable, str(CHECKOUT / "scripts" / f"{name}.py"), *typed]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+            done = subprocess.run(
+                command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+            )
         if check:
             assert done.returncode == 0, done.stderr
         return done

@@ -1,24 +1,28 @@
-"""Runs many command lines of the scripts, each in a fork of one process that has imported all there is.
+"""Runs command lines of the scripts, each in a fork of one process that has imported all there is: a process of
+its own, but for the seconds that importing takes.
 
-python forks.py CASES RESULTS    CASES: JSON, a list of {"script", "arguments", "folder"}
+    python forks.py    reads from stdin and answers on stdout, a line of JSON for each:
+                       {"script", "arguments", "folder", "limit"} -> {"code", "out", "err"}
 """
 
+import atexit
 import json
 import os
 import runpy
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-LIMIT = 60  # seconds
 
 
-def run(script, arguments, folder):
-    """Exit code (None: it hung), what was said on stdout and stderr, and the seconds it took."""
-    folder = Path(folder)
-    said = [folder.parent / f"{folder.name}.{name}" for name in ("out", "err")]
+def run(script, arguments, folder, limit):
+    """The exit code (None: it took longer than ``limit`` seconds), and what was said on stdout and stderr."""
+    scratch = Path(tempfile.mkdtemp())
+    said = [scratch / name for name in ("out", "err")]
     begun, child = time.monotonic(), os.fork()
     if child == 0:
         os.chdir(folder)
@@ -34,22 +38,23 @@ def run(script, arguments, folder):
             import traceback
 
             traceback.print_exc()
-            code = 99
+            code = 1
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    while time.monotonic() - begun < LIMIT:
+    code = None
+    while code is None and time.monotonic() - begun < limit:
         done, ended = os.waitpid(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(ended)
-            break
         time.sleep(0.01)
-    else:
+    if code is None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        code = None
     texts = [path.read_text(errors="replace") for path in said]
-    return {"code": code, "out": texts[0], "err": texts[1], "seconds": time.monotonic() - begun}
+    shutil.rmtree(scratch)
+    return {"code": code, "out": texts[0], "err": texts[1]}
 
 
 if __name__ == "__main__":
@@ -58,5 +63,5 @@ if __name__ == "__main__":
     from torch.utils import tensorboard  # noqa: F401
 
     torch.set_num_threads(1)
-    cases = json.loads(Path(sys.argv[1]).read_text())
-    Path(sys.argv[2]).write_text(json.dumps([run(**case) for case in cases]))
+    for line in sys.stdin:
+        print(json.dumps(run(**json.loads(line))), flush=True)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import random
 import subprocess
 import sys
@@ -110,7 +109,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_random_command_lines(script, trained, tmp_path, request):
+def test_random_command_lines(script, trained, forks, tmp_path, request):
     draws = random.Random(f"{script} 1")
     cases = []
     for number in range(request.config.getoption("inputs")):
@@ -126,17 +125,8 @@ def test_random_command_lines(script, trained, tmp_path, request):
         cases.append(
             {"script": script, "arguments": [*typed, f"output_dir={folder}/outputs"], "folder": str(folder)}
         )
-    (tmp_path / "cases.json").write_text(json.dumps(cases))
     before = files_in(trained.parent)
-    command = [
-        sys.executable,
-        str(CHECKOUT / "tests/forks.py"),
-        str(tmp_path / "cases.json"),
-        str(tmp_path / "results.json"),
-    ]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0"}
-    subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = [forks(**case, limit=60) for case in cases]
     codes = [result["code"] for result in results]
     wrong = []
     for case, result in zip(cases, results, strict=True):

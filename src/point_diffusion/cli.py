@@ -89,7 +89,7 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
     except Exception as error:
         if full_error:
             raise
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, HydraException):  # the machine's fault
             refuse(told(error))
         if lines := explain(sys.argv[1:], problems):
             refuse("\n".join(lines))

@@ -86,9 +86,8 @@ def _missing(checkpoint: Any) -> str | None:
     if not isinstance(checkpoint, dict):
         return "it is not a dict"
     maker = checkpoint.get("point_diffusion")
-    if not isinstance(maker, dict) or not isinstance(maker.get("format"), int):
-        return "it does not say its format"
-    if maker["format"] > FORMAT:
+    known = isinstance(maker, dict) and isinstance(maker.get("format"), int)
+    if known and maker["format"] > FORMAT:
         return (
             f"format {maker['format']}, of version {maker.get('version')}; this is {__version__}, format {FORMAT}"
         )
@@ -102,7 +101,7 @@ def _missing(checkpoint: Any) -> str | None:
     for name, kind in (("state_dict", dict), ("epoch", int)):
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
-    return None
+    return None if known else "it does not say its format"
 
 
 @dataclass(frozen=True)
