@@ -70,12 +70,13 @@ def script(tmp_path, forks):
 
     def _script(name: str, *arguments: str, check: bool = True, env: dict[str, str] | None = None):
         typed = [*arguments, f"output_dir={tmp_path}/outputs"]
-        if env is None:
+        # a launcher's workers want a parent that ends as processes do
+        if env is None and not any(each.startswith("hydra/launcher") for each in arguments):
             ended = forks(name, typed, tmp_path, 300)
             done = subprocess.CompletedProcess(typed, ended["code"], ended["out"], ended["err"])
         else:
             command = [sys.executable, str(CHECKOUT / "scripts" / f"{name}.py"), *typed]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
             done = subprocess.run(
                 command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
             )

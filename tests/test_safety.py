@@ -193,6 +193,7 @@ def damaged(whole, tmp_path):
         "format 9, of version 7.7; this is ": {**checkpoint, "point_diffusion": {"format": 9, "version": "7.7"}},
         "its weights don't fit its settings": {**checkpoint, "state_dict": narrow},
         "its weights don't fit its settings ": {**checkpoint, "current_model_state": narrow},
+        "it has no loops": {name: each for name, each in checkpoint.items() if name != "loops"},
     }
     for number, (message, content) in enumerate(made.items()):
         path = tmp_path / f"{number}.ckpt"
@@ -220,6 +221,51 @@ def test_foreign_and_damaged_checkpoints_are_refused_and_never_executed(whole, s
     assert not (tmp_path / "it was executed").exists()
     torch.load(tmp_path / "5.ckpt", weights_only=False)  # it would have been
     assert (tmp_path / "it was executed").exists()
+
+
+def test_an_optimisers_state_of_other_shapes_is_refused(whole, script, tmp_path):
+    checkpoint = load(whole / "checkpoints/last.ckpt")
+    checkpoint["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(3)
+    torch.save(checkpoint, tmp_path / "narrow.ckpt")
+    done = script("train", *LONG, f"ckpt_path={tmp_path}/narrow.ckpt", "trainer.max_epochs=400", check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("its optimiser's state doesn't fit its weights\n")
+
+
+def test_a_foreign_checkpoint_can_not_have_other_folders_deleted(whole, script, tmp_path):
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    victim.mkdir()
+    (victim / "mine").touch()
+    last = run / "checkpoints/last.ckpt"
+    checkpoint = load(last)
+    (name,) = [each for each in checkpoint["callbacks"] if each.startswith("BestCheckpoint")]
+    place = f"{last.parent}/../../victim"
+    huge = torch.tensor(1e9)
+    checkpoint["callbacks"][name] |= {
+        "dirpath": str(last.parent),
+        "best_model_path": place,
+        "kth_best_model_path": place,
+        "best_k_models": {place: huge},
+        "best_model_score": huge,
+        "kth_value": huge,
+    }
+    torch.save(checkpoint, last)
+    script("train", f"resume={run}", "trainer.max_epochs=302", "trainer.check_val_every_n_epoch=1")
+    assert (victim / "mine").exists()
+
+
+def test_an_extended_run_that_is_stopped_has_not_finished(start, whole, script, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    process = start(f"resume={run}", "trainer.max_epochs=100000")
+    while metrics_of(run)["finished"]:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    done = script("evaluate", "num_samples=20", f"run={run}")
+    assert "20 samples" in done.stdout
 
 
 def test_a_checkpoint_says_what_it_is(whole):

@@ -72,9 +72,10 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         folder: of the checkpoints.
         monitor: the metric's tag.
+        beside: the best.ckpt beside the checkpoint that the run goes on from.
     """
 
-    def __init__(self, folder: Path, monitor: str) -> None:
+    def __init__(self, folder: Path, monitor: str, beside: Path | None = None) -> None:
         super().__init__(
             folder,
             filename="best",
@@ -82,6 +83,7 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,  # one written amid an epoch could not be gone on from
             enable_version_counter=False,
         )
+        self.beside = beside
         self._validated = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -93,12 +95,13 @@ class BestCheckpoint(ModelCheckpoint):
         self._validated = False
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        old, new = Path(state_dict["best_model_path"]), Path(str(self.dirpath)) / "best.ckpt"
-        if old != new and old.is_file():
-            # Lightning would forget the best score when its folder has changed
-            with whole_file(new) as part:
-                part.write_bytes(old.read_bytes())
-            score = {str(new): state_dict["best_model_score"]}
-            paths = {"best_model_path": str(new), "kth_best_model_path": str(new), "last_model_path": ""}
-            state_dict = {**state_dict, **paths, "dirpath": self.dirpath, "best_k_models": score}
-        super().load_state_dict(state_dict)
+        own, score = Path(str(self.dirpath)) / "best.ckpt", state_dict["best_model_score"]
+        if score is None or self.beside is None or not self.beside.is_file():
+            return
+        if self.beside != own:
+            with whole_file(own) as part:
+                part.write_bytes(self.beside.read_bytes())
+        # the score alone: a foreign file's paths could name what is to be copied, or deleted as no longer the best
+        paths = {"best_model_path": str(own), "kth_best_model_path": str(own), "last_model_path": ""}
+        scores = {"best_k_models": {str(own): score}, "kth_value": score, "best_model_score": score}
+        super().load_state_dict({**paths, **scores, "dirpath": self.dirpath})

@@ -28,12 +28,15 @@ def look(changes: str | None) -> Iterator[None]:
         ValueError: there is no such style.
     """
     if changes is not None:
+        names = ", ".join(name for name in style.available if not name.startswith("_"))
+        wrong = ValueError(f"{changes}: must be a matplotlib style file, or one of {names}")
+        if changes not in style.available and not Path(changes).is_file():
+            raise wrong  # matplotlib would import a module of that name, or fetch it from an address
         try:
             with rc_context():
                 style.use(changes)
         except (OSError, ValueError):
-            names = ", ".join(name for name in style.available if not name.startswith("_"))
-            raise ValueError(f"{changes}: must be a matplotlib style file, or one of {names}") from None
+            raise wrong from None
     token = _changes.set(changes)
     try:
         yield

@@ -4,7 +4,7 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,6 +12,9 @@ from point_diffusion.checks import config_problems
 from point_diffusion.config import Trainer, UsageError, first_line, known, nearest
 from point_diffusion.runs import find_checkpoint, model_of, read_checkpoint
 from point_diffusion.status import finished_metrics
+
+if TYPE_CHECKING:
+    from point_diffusion.diffusion import Diffusion
 
 # what must not change when a run goes on: it shapes the tensors, or gives them their meaning
 FIXED = (
@@ -76,7 +79,7 @@ def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
     """How the config and the checkpoint to go on from disagree."""
     key = "resume" if config.ckpt_path is None else "ckpt_path"
     checkpoint = read_checkpoint(path, key)
-    model_of(checkpoint, f"{key}={path}")
+    _check_optimizer(checkpoint, model_of(checkpoint, f"{key}={path}"), f"{key}={path}")
     stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
     for section in FIXED:
         before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)
@@ -93,6 +96,23 @@ def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
     complete = config.resume is None or bool(finished_metrics(path.parents[1]))
     if trained > config.trainer.max_epochs or (trained == config.trainer.max_epochs and complete):
         yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
+
+
+def _check_optimizer(checkpoint: Mapping[str, Any], model: "Diffusion", named: str) -> None:
+    """Refuse an optimiser's state of other shapes: torch's fused steps would read and write past its end."""
+    shapes = [parameter.shape for parameter in model.parameters()]
+    try:
+        tensors = [
+            (shapes[index], value)
+            for state in checkpoint["optimizer_states"]
+            for index, values in state["state"].items()
+            for value in values.values()
+        ]
+        fit = all(value.ndim == 0 or value.shape == shape for shape, value in tensors if hasattr(value, "ndim"))
+    except (KeyError, IndexError, TypeError, AttributeError):
+        fit = False
+    if not fit:
+        raise UsageError(f"{named}: its optimiser's state doesn't fit its weights")
 
 
 def _theory_problems(config: DictConfig) -> Iterator[str]:

@@ -85,8 +85,8 @@ def _missing(checkpoint: Any) -> str | None:
     """What a checkpoint of ours has, and this one has not."""
     if not isinstance(checkpoint, dict):
         return "it is not a dict"
-    maker = checkpoint.get("point_diffusion")
-    known = isinstance(maker, dict) and isinstance(maker.get("format"), int)
+    maker: Any = checkpoint.get("point_diffusion")
+    known = isinstance(maker, dict) and isinstance(maker.get("format"), int) and maker["format"] > 0
     if known and maker["format"] > FORMAT:
         return (
             f"format {maker['format']}, of version {maker.get('version')}; this is {__version__}, format {FORMAT}"
@@ -98,7 +98,8 @@ def _missing(checkpoint: Any) -> str | None:
     for section in ("data", "schedule", "model", "module", "sampler", "optimizer"):
         if not isinstance(config.get(section), dict):
             return f"its config has no {section}"
-    for name, kind in (("state_dict", dict), ("epoch", int)):
+    parts = {"state_dict": dict, "epoch": int, "optimizer_states": list, "loops": dict, "callbacks": dict}
+    for name, kind in parts.items():
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
     return None if known else "it does not say its format"

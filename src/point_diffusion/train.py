@@ -125,7 +125,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
         trainer = build_trainer(config, stored, folder, interruption, alone=_alone())
         if config.resume is not None or not HydraConfig.initialized():
             # only now: settings that can't be trained with must not become the stored ones
-            store = LambdaCallback(on_fit_start=lambda *_: _store_settings(config, folder))
+            store = LambdaCallback(on_fit_start=lambda *_: _begin_anew(config, folder))
             trainer.callbacks.append(store)  # type: ignore[attr-defined]
         log.info("run folder: %s", typable(folder))
         diverged = None
@@ -232,8 +232,8 @@ def _log_to(folder: Path) -> Iterator[None]:
 def _seconds_so_far(config: DictConfig, folder: Path) -> float:
     """What a run to resume has taken until its last full stop."""
     try:
-        return json.loads((folder / "metrics.json").read_text())["seconds"] if config.resume is not None else 0.0
-    except (OSError, ValueError, KeyError):
+        return float(json.loads((folder / METRICS).read_text())["seconds"]) if config.resume is not None else 0.0
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0.0
 
 
@@ -244,6 +244,13 @@ def _run_folder(config: DictConfig) -> Path:
         return Path(HydraConfig.get().runtime.output_dir)
     now = datetime.now()
     return claim(Path(config.output_dir).expanduser().absolute() / "runs" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+
+
+def _begin_anew(config: DictConfig, folder: Path) -> None:
+    """Store the settings of a run that begins or goes on, whose figures of before are no longer its own."""
+    _store_settings(config, folder)
+    if metrics := finished_metrics(folder):
+        write_whole(folder / METRICS, json.dumps({**metrics, "finished": False}, indent=2) + "\n")
 
 
 def _store_settings(config: DictConfig, folder: Path) -> None:

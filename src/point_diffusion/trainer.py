@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from point_diffusion.preflight import checkpoint_of
 from point_diffusion.runs import LAST_CHECKPOINT
 from point_diffusion.settings import typed_settings
 from point_diffusion.stopping import Interruption
@@ -53,9 +54,13 @@ def build_trainer(
     callbacks.append(HParams(settings, judge))
     if options.get("enable_progress_bar", True):
         callbacks.append(EpochProgress(judge, alone))
+    before = checkpoint_of(config)
     if (checkpoint := wanted.pop("checkpoint", None)) is not None:
         monitor = "val/loss" if quality is None else "val/energy_distance"
-        callbacks += [BestCheckpoint(checkpoints, monitor), LastCheckpoint(checkpoints, **checkpoint)]
+        callbacks += [
+            BestCheckpoint(checkpoints, monitor, before and before.with_name("best.ckpt")),
+            LastCheckpoint(checkpoints, **checkpoint),
+        ]
     # any other entry is a callback of the user's, by its _target_
     callbacks += [instantiate(each) for each in wanted.values() if each is not None]
     defaults = {
