@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from joblib import cpu_count
 from PIL import Image
 
 from conftest import CHECKOUT, SMALL, assert_same_tensors, load
@@ -137,7 +138,7 @@ def test_other_settings_are_not_mixed_into_a_sweep(sweep, script):
 
 def test_a_killed_sweep_goes_on_to_the_same_bits(script, tmp_path):
     few = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
-    long = [*few, "trainer.max_epochs=200", "trainer.check_val_every_n_epoch=100", "seed=1,2,3"]
+    long = [*few, "trainer.max_epochs=80", "trainer.check_val_every_n_epoch=40", "seed=1,2,3"]
     script("train", "-m", *long, f"hydra.sweep.dir={tmp_path}/whole")
     command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", *long, f"hydra.sweep.dir={tmp_path}/killed"]
     process = subprocess.Popen([*command, f"output_dir={tmp_path}/outputs"], stdout=subprocess.DEVNULL)
@@ -267,21 +268,21 @@ def test_launchers_run_the_same_jobs(finished, script, tmp_path, launcher):
             assert {**metrics_of(run), "seconds": 0} == {**metrics_of(other), "seconds": 0}
             states = [load(each / "checkpoints/last.ckpt")["state_dict"] for each in (run, other)]
             assert_same_tensors(*states)
-    again = script(
-        "train", "-m", f"hydra/launcher={launcher}", *swept, *FEW, f"hydra.sweep.dir={folder}", check=False
-    )
-    assert again.returncode == 2
-    assert all("run folder" not in line for line in again.stdout.splitlines())  # none was trained again
+    if launcher == "joblib":
+        assert f"Joblib.Parallel(n_jobs={cpu_count()}," in done.stdout
+        again = script(
+            "train", "-m", f"hydra/launcher={launcher}", *swept, *FEW, f"hydra.sweep.dir={folder}", check=False
+        )
+        assert again.returncode == 2
+        assert "run folder" not in again.stdout  # none was trained again
     assert (folder / "comparison.png").exists()
 
 
 def test_joblib_gives_each_job_its_share_of_the_cores(script):
-    from joblib import cpu_count
-
-    for num_threads in (1, cpu_count() + 1):
-        threads = f"num_threads={num_threads}"
-        done = script("train", "-m", "hydra/launcher=joblib", "seed=1,2", threads, *SMALL, "trainer.max_epochs=1")
-        assert f"Joblib.Parallel(n_jobs={max(1, cpu_count() // num_threads)}," in done.stdout
+    num_threads = cpu_count() // 2 + 1  # which leave room for one job at a time
+    threads = f"num_threads={num_threads}"
+    done = script("train", "-m", "hydra/launcher=joblib", "seed=1,2", threads, *SMALL, "trainer.max_epochs=1")
+    assert "Joblib.Parallel(n_jobs=1," in done.stdout
 
 
 def test_a_search_makes_the_metric_large_and_goes_on(script, tmp_path):

@@ -433,7 +433,6 @@ def test_a_folder_that_is_deleted_under_a_run_ends_it_in_one_line(start, tmp_pat
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("sample", "num_samples=200000000"),
         ("evaluate", "num_samples=10000000"),
         ("train", "data.num_points=100000000"),
     ],

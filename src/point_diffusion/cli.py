@@ -80,6 +80,9 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
             refuse("-m: sweeps are for train.py")
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are cleared away
+    if trains and sys.argv[1:2] not in (["-m"], ["--multirun"]):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _stop)  # until training takes the signals itself
     try:
         main()
     except KeyboardInterrupt:
@@ -94,6 +97,12 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         if lines := explain(sys.argv[1:], problems):
             refuse("\n".join(lines))
         refuse(_bug(error), code=1)
+
+
+def _stop(number: int, _: Any) -> None:
+    """End a process that imports and sets up: some libraries swallow exceptions meanwhile."""
+    os.write(2, b"error: stopped\n")
+    os._exit(128 + number)
 
 
 def _bug(error: Exception) -> str:

@@ -96,7 +96,7 @@ def _npy(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], abou
 
 
 def _npz(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
-    np.savez(path, points=np.concatenate(list(batches)), about=json.dumps(about))
+    np.savez(path, points=_all(shape, batches), about=json.dumps(about))
 
 
 def _png(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
@@ -105,7 +105,16 @@ def _png(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], abou
     from point_diffusion.figures import data
     from point_diffusion.look import pixels
 
-    Image.fromarray(pixels(data(np.concatenate(list(batches))), dpi=200)).save(path)
+    Image.fromarray(pixels(data(_all(shape, batches)), dpi=200)).save(path)
+
+
+def _all(shape: tuple[int, int], batches: Iterator[np.ndarray]) -> np.ndarray:
+    """All points at once; where there is no memory for them it shows before they are drawn."""
+    points, done = np.empty(shape, np.float32), 0
+    for batch in batches:
+        points[done : done + len(batch)] = batch
+        done += len(batch)
+    return points
 
 
 WRITERS: dict[str, Callable[[Path, tuple[int, int], Iterator[np.ndarray], dict[str, Any]], None]] = {
