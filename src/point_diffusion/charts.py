@@ -155,10 +155,9 @@ def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], 
                 _line(axes, [(ticks[show(place)], row) for place, row in line], f"C{color}", name, joined)
             if series:
                 axes.legend(frameon=False)
-    numbers = [number for row in rows for number in row.numbers]
-    wide = min(numbers) > 0 and max(numbers) > 10 * min(numbers)
+    scale = _scale([number for row in rows for number in row.numbers])
     for axes in all_axes:
-        axes.set_yscale("log" if wide else "linear")
+        axes.set_yscale(scale)
         axes.grid(True)
     all_axes[0].set_ylabel(metric.replace("_", " "))
     return figure
@@ -208,9 +207,7 @@ def _heat_map(
         table[up.index(each[y]), across.index(each[x])] = row.median
     figure = new_figure(6.4, 4.4)
     axes = figure.add_subplot()
-    known = table[np.isfinite(table)]
-    wide = known.min() > 0 and known.max() > 10 * known.min()
-    image = axes.imshow(table, origin="lower", aspect="auto", norm="log" if wide else "linear")
+    image = axes.imshow(table, origin="lower", aspect="auto", norm=_scale(table[np.isfinite(table)].tolist()))
     axes.set_xticks(range(len(across)), [show(value) for value in across], rotation=45)
     axes.set_yticks(range(len(up)), [show(value) for value in up])
     axes.set(xlabel=x, ylabel=y)
@@ -225,6 +222,11 @@ def _row_of_panels(count: int) -> tuple[Figure, list[Axes]]:
         figure.add_subplot(-(-count // 4), min(count, 4), index + 1, sharey=first) for index in range(1, count)
     ]
     return figure, [first, *rest]
+
+
+def _scale(numbers: Sequence[float]) -> str:
+    """Logarithmic for numbers that spread over more than a decade."""
+    return "log" if min(numbers) > 0 and max(numbers) > 10 * min(numbers) else "linear"
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

@@ -20,7 +20,6 @@ from point_diffusion.sweeps import (
     Job,
     Row,
     aggregated,
-    differing,
     jobs_in,
     metrics_of,
     newest_sweep,
@@ -104,7 +103,8 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
 
     from point_diffusion.tables import comparison_table, jobs_table
 
-    rows, keys = aggregated(jobs, metric), differing(jobs)
+    rows = aggregated(jobs, metric)
+    keys = list(rows[0].values)
     states = Counter(job.status.state for job in jobs)
     if waiting := not_begun(place):
         states["not begun"] = waiting

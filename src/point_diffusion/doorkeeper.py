@@ -23,7 +23,7 @@ from point_diffusion.folders import claim
 from point_diffusion.preflight import prepare
 from point_diffusion.runs import find_checkpoint
 from point_diffusion.settings import NOT_THE_RUN, SETTINGS, check_targets, stored_settings
-from point_diffusion.sweeps import jobs_in, planned, typed_overrides
+from point_diffusion.sweeps import asked, jobs_in, planned, typed_overrides
 
 
 class Doorkeeper(Callback):
@@ -46,7 +46,7 @@ class Doorkeeper(Callback):
         with refusing():
             if config.resume is not None:
                 raise UsageError(f"resume={config.resume}: goes on with one run; a sweep makes new ones")
-            overrides = _overrides(config)
+            overrides = asked(*_question(config))
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
             if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
                 raise UsageError("\n".join(wrong))  # else each job would say it
@@ -92,8 +92,8 @@ class Doorkeeper(Callback):
             show_comparison(folder, config.metric)
             jobs = {job.folder: job.status for job in jobs_in(folder)}
             # those of this command; of a search, and where jobs have other names, all
-            asked = {folder / name for name in planned(config.hydra.sweeper.get("params") or {}, _typed(config))}
-            wanted = [jobs[place] for place in asked if place in jobs] or list(jobs.values())
+            places = {folder / name for name in planned(*_question(config))}
+            wanted = [jobs[place] for place in places if place in jobs] or list(jobs.values())
             if missing := [each for each in wanted if each.state != "finished" or each.reason]:
                 raise UsageError(
                     f"{len(missing)} of the sweep's runs have not finished; the same command with"
@@ -105,6 +105,11 @@ def _show_anyway(folder: Path, metric: str) -> None:
     """What a sweep has found that was ended before its end."""
     with suppress(UsageError):  # nothing yet
         show_comparison(folder, metric)
+
+
+def _question(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
+    """What a sweep is over: by its config, and as typed."""
+    return config.hydra.sweeper.get("params") or {}, _typed(config)
 
 
 def _typed(config: DictConfig) -> list[str]:
@@ -134,13 +139,6 @@ def _take_up(config: DictConfig) -> Path:
             OmegaConf.update(config, str(name), section, merge=False, force_add=True)
     config.resume = str(folder)
     return folder
-
-
-def _overrides(config: DictConfig) -> dict[str, Override]:
-    """What a sweep is asked for by key, in its config or as typed; what was typed counts."""
-    given = [f"{name}={value}" for name, value in (config.hydra.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*given, *_typed(config)])
-    return {each.key_or_group: each for each in parsed}
 
 
 def _check_same_question(folder: Path, overrides: dict[str, Override]) -> None:

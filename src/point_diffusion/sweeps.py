@@ -9,6 +9,7 @@ from statistics import fmean, harmonic_mean, median
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from point_diffusion.config import UsageError, order, show
@@ -111,6 +112,12 @@ def typed_overrides(folder: Path) -> dict[str, str]:
     return {name: value for name, _, value in texts}
 
 
+def asked(given: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Override]:
+    """What a sweep is asked for, by key; arguments as for :func:`planned`."""
+    texts = [*(f"{name}={value}" for name, value in given.items()), *typed]
+    return {each.key_or_group: each for each in OverridesParser.create().parse_overrides(texts)}
+
+
 def planned(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
     """The folders of a sweep's jobs, by name.
 
@@ -118,11 +125,9 @@ def planned(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
         given: ``hydra.sweeper.params``, what an experiment sweeps over.
         typed: the overrides of the command; they count where both say something.
     """
-    texts = [*(f"{name}={value}" for name, value in given.items()), *typed]
-    asked = {each.key_or_group: each for each in OverridesParser.create().parse_overrides(texts)}
     choices = [
         [f"{key}={value}" for value in each.sweep_string_iterator()]
-        for key, each in asked.items()
+        for key, each in asked(given, typed).items()
         if each.is_sweep_override()
     ]
     return list(dict.fromkeys(job_folder(job) for job in itertools.product(*choices)))
