@@ -48,16 +48,31 @@ class Clock(Callback):
     Args:
         max_time: the epoch in which this much time has passed is the last one; as Trainer's argument of that
             name: a timedelta, its arguments in a dict, or "DD:HH:MM:SS". (Trainer's own stops amid an epoch.)
+        started: when the run was, by time.monotonic(); None: now.
 
     Raises:
         ValueError: ``max_time`` is none of these.
     """
 
-    def __init__(self, max_time: timedelta | dict[str, int] | str | None = None) -> None:
-        self.seconds = _seconds(max_time)
+    def __init__(
+        self, max_time: timedelta | dict[str, int] | str | None = None, started: float | None = None
+    ) -> None:
+        self._limit = _seconds(max_time)
+        self._started = time.monotonic() if started is None else started
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, and those that it goes on from, up to their checkpoints."""
+        return time.monotonic() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._started -= float(state_dict["seconds"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._deadline = time.monotonic() + self.seconds
+        self._deadline = time.monotonic() + self._limit
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -55,9 +55,14 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         due = trainer.should_stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if due and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.metrics |= {name: value.item() for name, value in trainer.callback_metrics.items()}
+            before = self.metrics, self.epochs
+            self.metrics = self.metrics | {name: value.item() for name, value in trainer.callback_metrics.items()}
             self.epochs = trainer.current_epoch + 1
-            trainer.save_checkpoint(self.path)
+            try:
+                trainer.save_checkpoint(self.path)
+            except BaseException:  # then the file is still the one of before
+                self.metrics, self.epochs = before
+                raise
 
     def state_dict(self) -> dict[str, Any]:
         return {"metrics": self.metrics, "epochs": self.epochs}

@@ -21,8 +21,9 @@ from point_diffusion.console import typable
 from point_diffusion.files import writable
 from point_diffusion.folders import claim
 from point_diffusion.preflight import prepare
-from point_diffusion.runs import find_checkpoint
-from point_diffusion.settings import NOT_THE_RUN, SETTINGS, check_targets, stored_settings
+from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint
+from point_diffusion.settings import NOT_THE_RUN, SETTINGS, check_foreign, stored_settings
+from point_diffusion.status import finished_metrics, held
 from point_diffusion.sweeps import asked, jobs_in, planned, typed_overrides
 
 
@@ -124,19 +125,21 @@ def _take_up(config: DictConfig) -> Path:
     find_checkpoint(config.resume, "resume")
     writable(folder, "resume")
     stored = stored_settings(folder, "resume")
+    stored.pop("hydra", None)  # never stored by us; its logging could name any class
     stored.ckpt_path = None  # the run has a checkpoint of its own by now
-    typed = OverridesParser.create().parse_overrides(_typed(config))
-    composed = OmegaConf.to_container(config, resolve=False)
-    for override in typed:
-        value: Any = composed
-        for part in override.key_or_group.split("."):
+    if "${" in str(OmegaConf.to_container(stored, resolve=False).get("output_dir")):  # type: ignore[union-attr]
+        del stored["output_dir"]  # of the machine, not of the run
+    composed: Any = OmegaConf.to_container(config, resolve=False)
+    del composed["hydra"]
+    for override in OverridesParser.create().parse_overrides(_typed(config)):
+        # a typed class comes with what is typed for it alone
+        key, value = override.key_or_group.removesuffix("._target_"), composed
+        for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-        OmegaConf.update(stored, override.key_or_group, value, merge=False, force_add=True)
-    trusted = [override.value() for override in typed if override.key_or_group.endswith("._target_")]
-    check_targets(stored, f"resume={config.resume}", trusted)
+        OmegaConf.update(stored, key, value, merge=False, force_add=True)
+    check_foreign(stored, OmegaConf.create(composed), f"resume={config.resume}")
     for name, section in OmegaConf.to_container(stored, resolve=False).items():  # type: ignore[union-attr]
-        if name != "hydra":  # never stored by us; its logging could name any class
-            OmegaConf.update(config, str(name), section, merge=False, force_add=True)
+        OmegaConf.update(config, str(name), section, merge=False, force_add=True)
     config.resume = str(folder)
     return folder
 
@@ -158,8 +161,11 @@ def _check_same_question(folder: Path, overrides: dict[str, Override]) -> None:
 def _folder(config: DictConfig, kind: str) -> Path:
     folder = Path(config.hydra[kind].dir).expanduser().absolute()
     if any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra):
-        if kind == "run" and (folder / ".hydra").exists():
-            raise UsageError(f"hydra.run.dir={folder}: holds a run already; resume={folder} goes on with it")
+        if kind == "run" and (folder / SETTINGS).exists():
+            if (folder / LAST_CHECKPOINT).exists() or finished_metrics(folder):
+                raise UsageError(f"hydra.run.dir={folder}: holds a run already; resume={folder} goes on with it")
+            with held(folder):
+                pass  # else one that has just begun there would lose its settings
         if kind == "sweep" and ((folder / SETTINGS).exists() or folder.is_file()):
             raise UsageError(f"hydra.sweep.dir={folder}: must be a sweep's folder, or a new one")
         return writable(folder, f"hydra.{kind}.dir")

@@ -11,7 +11,8 @@ from zipfile import is_zipfile
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion import __version__
-from point_diffusion.config import UsageError, first_line
+from point_diffusion.checks import schema_problems
+from point_diffusion.config import SECTIONS, UsageError, first_line
 from point_diffusion.status import METRICS, finished_metrics
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 FORMAT = 1  # of checkpoints; one more when an older version could not read them
+# what of a run's settings a checkpoint must tell
+TOLD = ("data", "schedule", "model", "module", "sampler", "optimizer")
 
 
 def find_checkpoint(path: str, key: str) -> Path:
@@ -95,14 +98,35 @@ def _missing(checkpoint: Any) -> str | None:
     config = parameters.get("config") if isinstance(parameters, dict) else None
     if not isinstance(config, dict):
         return "it has no config"
-    for section in ("data", "schedule", "model", "module", "sampler", "optimizer"):
-        if not isinstance(config.get(section), dict):
-            return f"its config has no {section}"
     parts = {"state_dict": dict, "epoch": int, "optimizer_states": list, "loops": dict, "callbacks": dict}
     for name, kind in parts.items():
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
-    return None if known else "it does not say its format"
+    if checkpoint["epoch"] < 0:
+        return f"epoch {checkpoint['epoch']}"
+    if "averaging_state" in checkpoint and not (
+        isinstance(checkpoint.get("current_model_state"), dict)
+        and isinstance(checkpoint["averaging_state"], dict)
+        and getattr(checkpoint["averaging_state"].get("n_averaged"), "shape", None) == ()
+    ):
+        return "its averaging_state is not whole"
+    return _wrong_settings(config) if known else "it does not say its format"
+
+
+def _wrong_settings(config: Mapping[str, Any]) -> str | None:
+    """The first of a checkpoint's settings that no run of ours can have."""
+    for section in TOLD:
+        if not isinstance(config.get(section), dict):
+            return f"its config has no {section}"
+    dim = config["data"].get("dim")
+    if not isinstance(dim, int) or dim < 1:
+        return f"data.dim={dim}"
+    told = {section: config[section] for section in TOLD}
+    told["data"] = {name: value for name, value in config["data"].items() if name != "dim"}
+    if "${" in str(told):
+        return "its config looks something up"
+    wrong = schema_problems(OmegaConf.create(told), {section: SECTIONS[section] for section in TOLD})
+    return next((line for _, line in wrong), None)
 
 
 @dataclass(frozen=True)
@@ -199,17 +223,28 @@ def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
     Raises:
         UsageError: the settings in it are wrong, or the weights don't fit them.
     """
+    import torch
+
     from point_diffusion.diffusion import Diffusion
-    from point_diffusion.shapes import SHAPES
+    from point_diffusion.network import build_network
 
     config = checkpoint["hyper_parameters"]["config"]
+    states = [checkpoint["state_dict"]]
+    if checkpoint.get("current_model_state"):  # the raw weights must fit, too
+        states.insert(0, checkpoint["current_model_state"])
     try:
-        SHAPES[config["data"]["shape"]], *(config["data"][name] for name in ("num_points", "noise", "seed"))
+        with torch.device("meta"):  # without memory: the settings may ask for more than the weights do
+            needed = build_network(config["model"], config["data"]["dim"]).state_dict()
+        for state in states:
+            for name, tensor in needed.items():
+                given = state[f"diffusion.network.{name}"]
+                if given.shape != tensor.shape or not given.is_contiguous():
+                    raise ValueError(f"{name} has the shape {tuple(given.shape)}, not {tuple(tensor.shape)}")
+                if not given.isfinite().all():
+                    raise ValueError(f"{name} holds what is no number")
         diffusion = Diffusion.from_config(config)
-        for weights in ("current_model_state", "state_dict"):  # the raw ones must fit, too
-            state = {name.removeprefix("diffusion."): value for name, value in checkpoint.get(weights, {}).items()}
-            if state or weights == "state_dict":
-                diffusion.load_state_dict(state)
+        for state in states:
+            diffusion.load_state_dict({name.removeprefix("diffusion."): each for name, each in state.items()})
     except Exception as error:  # whatever a foreign file holds
         raise UsageError(f"{named}: its weights don't fit its settings ({first_line(error)})") from None
     return diffusion

@@ -1,20 +1,38 @@
 """The settings that a run has stored: read back without executing anything, and compared."""
 
+import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.config import UsageError, first_line, flatten
+from point_diffusion.folders import CHECKOUT
 
-# classes that a stored config may make us import: by one name in these modules, as more would reach into others
-OURS = re.compile(r"(lightning\.pytorch\.(callbacks|loggers)|point_diffusion\.(callbacks|validation))\.[A-Z]\w*")
+LOGGERS = CHECKOUT / "conf" / "logger"
+LARGEST = 10_000_000  # bytes of a file with settings: 100,000 betas take a quarter
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is
 NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric", "hydra")
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of one of our YAML files, as an OmegaConf container; nothing in it is executed.
+
+    Raises:
+        ValueError: it holds more than ours do.
+        OSError, yaml.YAMLError, OmegaConfBaseException: it can't be read.
+    """
+    if path.stat().st_size > LARGEST:
+        raise ValueError("it is larger than any of ours")
+    text = path.read_text(encoding="utf-8")
+    if "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ValueError("it has aliases, and ours have none")  # a few lines of them fill any memory
+    return OmegaConf.load(io.StringIO(text))
 
 
 def stored_settings(folder: Path, key: str) -> DictConfig:
@@ -28,7 +46,7 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
         UsageError: there are none that can be read.
     """
     try:
-        stored = OmegaConf.load(folder / SETTINGS)
+        stored = read_yaml(folder / SETTINGS)
     except Exception as error:  # not there, not YAML, not text
         raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
     if not isinstance(stored, DictConfig):
@@ -36,24 +54,48 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
     return stored
 
 
-def check_targets(stored: DictConfig, key: str, trusted: Collection[Any] = ()) -> None:
-    """Refuse to go on with settings that would make us import what is not ours.
+def check_foreign(stored: DictConfig, typed: DictConfig, key: str) -> None:
+    """Refuse stored settings that would do more than set values: they may be a stranger's.
 
     Args:
         stored: the settings.
+        typed: what the user's own command line is composed to; what stands there in the same place is fine.
         key: what they were given for, to be named in an error.
-        trusted: targets that the user has typed.
 
     Raises:
-        UsageError: a ``_target_`` is neither Lightning's nor ours.
+        UsageError: there is a ``_target_``, which can do anything, where neither a logger of ``conf/`` nor the
+            user's own command has the same; or something is looked up outside of the settings.
     """
+    own = dict(flatten(_plain(typed, key, resolve=False)))
+    for name, value in flatten(_plain(stored, key, resolve=False)):
+        # a reference to another key is fine
+        if re.search(r"\$\{.*:", str(value), re.DOTALL) and value != own.get(name):
+            raise UsageError(f"{key}: its setting {name}={value} looks up more than settings; type it again")
+    shipped = [_plain(read_yaml(path), key) for path in sorted(LOGGERS.glob("*.yaml"))]
+    own = dict(_made(_plain(typed, key)))
+    for name, node in _made(_plain(stored, key)):
+        if node != own.get(name) and node not in shipped:
+            target = f"{name}._target_={node['_target_']}"
+            raise UsageError(
+                f"{key}: its settings have {target}, which may do anything; to allow it, type it again"
+            )
+
+
+def _plain(config: DictConfig, key: str, resolve: bool = True) -> dict[str, Any]:
     try:
-        resolved = OmegaConf.to_container(stored, resolve=True)  # an interpolation may hide one
+        return OmegaConf.to_container(config, resolve=resolve)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UsageError(f"{key}: its settings can't be resolved ({first_line(error)})") from None
-    for target in _targets(resolved):
-        if not OURS.fullmatch(target) and target not in trusted:
-            raise UsageError(f"{key}: its settings name {target}, which is not ours to import; type that again")
+
+
+def _made(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The nodes from which objects are made, by the full names of their keys."""
+    if isinstance(node, dict) and "_target_" in node:
+        yield name, node
+        return
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for last, each in parts:
+        yield from _made(each, f"{name}.{last}".lstrip("."))
 
 
 def typed_settings(config: DictConfig) -> dict[str, Any]:
@@ -76,13 +118,3 @@ def differences(before: DictConfig, now: DictConfig) -> dict[str, tuple[Any, Any
     names = dict.fromkeys([*values[0], *values[1]])
     pairs = {name: (values[0].get(name), values[1].get(name)) for name in names if name not in NOT_THE_RUN}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    if isinstance(node, list):
-        for each in node:
-            yield from _targets(each)

@@ -49,13 +49,7 @@ def finished_metrics(folder: Path) -> dict[str, Any]:
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         return metrics if metrics["finished"] is True else {}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-    ):  # not one of ours, or half a file of a broken disk
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # foreign, or half a file of a broken disk
         return {}
 
 

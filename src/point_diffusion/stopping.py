@@ -2,20 +2,31 @@
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPED = tuple(128 + number for number in SIGNALS)  # exit codes
+
+
+class Stopped(SystemExit):
+    """A signal has ended a run.
+
+    Args:
+        code: the exit code.
+        text: how far it has come.
+    """
+
+    def __init__(self, code: int, text: str = "stopped") -> None:
+        super().__init__(code)
+        self.text = text
 
 
 class Interruption:
     """Catches SIGINT (Ctrl-C) and SIGTERM (a cluster's preemption) in its block.
 
     While :attr:`patient`, the first of them is only noted, for the training to stop when it can go on exactly from
-    there. All others raise SystemExit with a shell's code for the signal: 130 or 143.
+    there. All others raise :class:`Stopped` with a shell's code for the signal: 130 or 143.
 
     Attributes:
         signal: the one that was noted; None before.
@@ -51,7 +62,7 @@ class Interruption:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.patient or self.signal is not None:
-            sys.exit(128 + number)
+            raise Stopped(128 + number)
         self.signal = number
         os.write(2, b"\nstopping at the end of this epoch; once more stops at once\n")
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from point_diffusion.config import UsageError, order, show
 from point_diffusion.folders import SEEDS, job_folder
-from point_diffusion.settings import SETTINGS, stored_settings, typed_settings
+from point_diffusion.settings import SETTINGS, read_yaml, stored_settings, typed_settings
 from point_diffusion.status import Status, status
 
 TYPED_ALONE = ("experiment", "ckpt_path", "num_threads")
@@ -105,7 +105,7 @@ def _job(folder: Path, key: str) -> Job:
 def typed_overrides(folder: Path) -> dict[str, str]:
     """What was typed for a run; nothing where it was called from Python."""
     try:
-        lines = OmegaConf.to_container(OmegaConf.load(folder / SETTINGS.parent / "overrides.yaml"))
+        lines = OmegaConf.to_container(read_yaml(folder / SETTINGS.parent / "overrides.yaml"))
     except Exception:  # not there, not YAML, not text
         return {}
     texts = [line.lstrip("+~").partition("=") for line in lines if isinstance(line, str)] if lines else []
@@ -136,7 +136,7 @@ def planned(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
 def not_begun(sweep: Path) -> int:
     """How many jobs of a sweep, as it was asked for last, have no folder yet; of a search nobody knows."""
     try:
-        plan: Any = OmegaConf.load(sweep / "multirun.yaml")
+        plan: Any = read_yaml(sweep / "multirun.yaml")
         names = planned(plan.hydra.sweeper.get("params") or {}, plan.hydra.overrides.task)
     except Exception:  # not there, not ours, not YAML
         return 0

@@ -2,12 +2,11 @@
 
 import json
 import logging
-import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.config import UsageError, show
+from point_diffusion.config import UsageError, lacks_memory, show, told
 from point_diffusion.console import memory_for, typable
 from point_diffusion.files import whole_file, write_whole
 from point_diffusion.folders import CHECKOUT, claim
@@ -24,7 +23,7 @@ from point_diffusion.preflight import checkpoint_of, hush, prepare
 from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint, logged_curves
 from point_diffusion.settings import differences, stored_settings
 from point_diffusion.status import METRICS, finished_metrics, held
-from point_diffusion.stopping import STOPPED, Interruption
+from point_diffusion.stopping import Interruption, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +73,10 @@ def train(config: DictConfig) -> dict[str, float]:
             raise UsageError(f"{folder}: holds a run already; resume={folder} goes on with it")
         try:
             return _train(config, folder)
-        except SystemExit as end:
-            if end.code in STOPPED:
-                raise
-            # a callback's: it would end a sweep without a word
+        except Stopped as end:
+            log.info("%s; %s", end.text, _go_on(folder))
+            raise
+        except SystemExit as end:  # a callback's: it would end a sweep without a word
             raise RuntimeError(f"something called for an exit ({end.code})") from end
 
 
@@ -108,7 +107,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     from point_diffusion.seeds import derive_seed
     from point_diffusion.trainer import build_trainer, outcome
 
-    started = time.monotonic() - _seconds_so_far(config, folder)
+    started = time.monotonic()
     hush()
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # there is nothing to load
     warnings.filterwarnings("ignore", message=".*logging interval.*")  # losses are logged once an epoch
@@ -117,18 +116,20 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     torch.set_num_threads(config.num_threads)
 
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    with memory_for(f"data.num_points={config.data.num_points}"):
-        data = PointSetDataModule(**plain["data"], order_seed=plain["seed"])
-    plain["data"]["dim"] = data.dim
-    stored = {section: plain[section] for section in STORED}
     with Interruption() as interruption, _quiet_threads():
-        trainer = build_trainer(config, stored, folder, interruption, alone=_alone())
+        with memory_for(f"data.num_points={config.data.num_points}"):
+            data = PointSetDataModule(**plain["data"], order_seed=plain["seed"])
+        plain["data"]["dim"] = data.dim
+        stored = {section: plain[section] for section in STORED}
+        trainer = build_trainer(config, stored, folder, interruption, started, alone=_alone())
         if config.resume is not None or not HydraConfig.initialized():
             # only now: settings that can't be trained with must not become the stored ones
             store = LambdaCallback(on_fit_start=lambda *_: _begin_anew(config, folder))
             trainer.callbacks.append(store)  # type: ignore[attr-defined]
+        begun = threading.Event()
+        trainer.callbacks.append(LambdaCallback(on_train_start=lambda *_: begun.set()))  # type: ignore[attr-defined]
         log.info("run folder: %s", typable(folder))
-        diverged = None
+        ended: BaseException | None = None
         with torch.random.fork_rng():  # the caller's random state stays as it was
             torch.manual_seed(derive_seed(plain["seed"], "weights"))
             module = DiffusionModule(stored)
@@ -137,31 +138,51 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
             log.info("%s", advice)
             try:
                 trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
-            except DivergenceError as error:
-                diverged = error
+            except (Exception, SystemExit) as error:
+                ended = error
+        if ended is not None and not begun.is_set():
+            raise _unfit(ended, config)
 
-        losses, final, epochs = outcome(trainer)
+        kept = outcome(trainer, whole=ended is None)
         stopped = interruption.signal is not None
         metrics = {
-            "finished": not (diverged or stopped),
-            "epochs": epochs if diverged else trainer.current_epoch,
-            "seconds": round(time.monotonic() - started, 3),
+            "finished": ended is None and not stopped,
+            "epochs": kept.epochs,
+            "seconds": kept.seconds,
             "parameters": sum(parameter.numel() for parameter in module.parameters()),
             **health,
-            **losses,
-            **final,
+            **kept.losses,
+            **kept.final,
         }
-        if metrics["finished"]:
-            _draw_curves(folder, plain)
-        write_whole(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
-    if diverged:
-        kept = f"last.ckpt holds epoch {epochs}" if epochs else "no checkpoint was written before"
-        raise UsageError(f"{diverged}; {kept}, see {typable(folder)}")
+        with nullcontext() if ended is None else suppress(UsageError):
+            if metrics["finished"]:
+                _draw_curves(folder, plain)
+            write_whole(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+    if isinstance(ended, (UsageError, OSError)):
+        if isinstance(ended, OSError) and ended.filename is None:
+            ended.filename = str(folder)  # a logger's thread does not say
+        lost = isinstance(ended, DivergenceError)  # to go on in the same way would not help
+        raise UsageError(f"{told(ended)}; {_kept(folder, kept.epochs)}{'' if lost else f', {_go_on(folder)}'}")
+    if ended is not None:
+        raise ended
     if stopped:
-        log.info("stopped after epoch %d of %s; %s", trainer.current_epoch, trainer.max_epochs, _go_on(folder))
-        sys.exit(interruption.code)
+        raise Stopped(interruption.code, f"stopped after epoch {kept.epochs} of {trainer.max_epochs}")
     _summarise(config, folder, metrics)
     return metrics
+
+
+def _unfit(error: BaseException, config: DictConfig) -> BaseException:
+    """What to say of an error that has ended a run before its first step."""
+    path = checkpoint_of(config)
+    if path is None or isinstance(error, (UsageError, OSError, SystemExit)) or lacks_memory(error):
+        return error
+    wrapped = RuntimeError(f"{path}: can't be gone on from ({told(error)})")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _kept(folder: Path, epochs: int) -> str:
+    return f"epoch {epochs} is kept in {typable(folder)}" if epochs else "no checkpoint was written before"
 
 
 def _go_on(folder: Path) -> str:
@@ -169,7 +190,7 @@ def _go_on(folder: Path) -> str:
     if _in_sweep():
         return f"the same command with hydra.sweep.dir={typable(folder.parent)} goes on"
     if not (folder / LAST_CHECKPOINT).exists():
-        return "nothing of it was kept, as callbacks.checkpoint=null"
+        return "it has no checkpoint yet, the same command begins anew"
     return f"go on: python {typable(CHECKOUT / 'scripts' / 'train.py')} resume={typable(folder)}"
 
 
@@ -227,14 +248,6 @@ def _log_to(folder: Path) -> Iterator[None]:
         package.removeHandler(handler)
         package.setLevel(level)
         handler.close()
-
-
-def _seconds_so_far(config: DictConfig, folder: Path) -> float:
-    """What a run to resume has taken until its last full stop."""
-    try:
-        return float(json.loads((folder / METRICS).read_text())["seconds"]) if config.resume is not None else 0.0
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return 0.0
 
 
 def _run_folder(config: DictConfig) -> Path:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def build_trainer(
-    config: DictConfig, stored: Mapping[str, Any], folder: Path, interruption: Interruption, alone: bool = True
+    config: DictConfig,
+    stored: Mapping[str, Any],
+    folder: Path,
+    interruption: Interruption,
+    started: float,
+    alone: bool = True,
 ) -> "L.Trainer":
     """Lightning's Trainer with all that a run asks for.
 
@@ -30,6 +36,7 @@ def build_trainer(
         stored: what of it describes the run, as plain numbers.
         folder: the run's.
         interruption: what notes the signals that stop it.
+        started: when, by time.monotonic().
         alone: whether no other run is shown on the same screen.
     """
     import lightning as L
@@ -42,7 +49,7 @@ def build_trainer(
     options, wanted = dict(stored["trainer"]), dict(stored["callbacks"])
     settings = typed_settings(config)
     checkpoints = (folder / LAST_CHECKPOINT).parent
-    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None)), Stop(interruption)]
+    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None), started), Stop(interruption)]
     if (ema := wanted.pop("ema", None)) is not None:
         callbacks.append(EMA(**ema))
     draws, judge = Draws(), None
@@ -83,22 +90,39 @@ def _loggers(config: DictConfig, folder: Path, settings: dict[str, Any]) -> "lis
     return [logger]
 
 
-def outcome(trainer: "L.Trainer") -> tuple[dict[str, float], dict[str, float], int]:
+@dataclass(frozen=True)
+class Outcome:
     """What a training has come to.
 
-    Returns:
-        The last losses, by their names in ``metrics.json``, where finite; the final figures of the samples; and
-        how many epochs are in the last checkpoint.
+    Attributes:
+        losses: the last ones, by their names in ``metrics.json``, where finite.
+        final: the final figures of the samples; empty where it did not get there.
+        epochs: how many are trained, as far as they are kept.
+        seconds: how long it took, by all who went on with it.
     """
+
+    losses: dict[str, float]
+    final: dict[str, float]
+    epochs: int
+    seconds: float
+
+
+def outcome(trainer: "L.Trainer", whole: bool = True) -> Outcome:
+    """What a training has come to; where an error has ended it (not ``whole``), what its last checkpoint holds."""
+    from point_diffusion.callbacks import Clock
     from point_diffusion.checkpoints import LastCheckpoint
     from point_diffusion.validation import SampleQuality
 
-    values, final, epochs = dict[str, float](), dict[str, float](), 0
+    values, final, epochs, seconds = dict[str, float](), dict[str, float](), 0, 0.0
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, LastCheckpoint):
             values, epochs = dict(each.metrics), each.epochs
         elif isinstance(each, SampleQuality):
             final = each.final
-    values |= {tag: value.item() for tag, value in trainer.callback_metrics.items()}
+        elif isinstance(each, Clock):
+            seconds = each.seconds
+    if whole:
+        values |= {tag: value.item() for tag, value in trainer.callback_metrics.items()}
+        epochs = trainer.current_epoch
     losses = {tag.replace("/", "_"): values[tag] for tag in LOSSES if math.isfinite(values.get(tag, math.nan))}
-    return losses, final, epochs
+    return Outcome(losses, final, epochs, round(seconds, 3))
