@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +64,10 @@ FEW = {
     "animate": ["run=RUN", "num_points=20", "num_frames=2", "size=100"],
     "compare": ["runs=[RUN]"],
 }
-# right values that would take long, or change where the results are looked for
-LEFT_ALONE = ("output_dir", "trainer.max_epochs", "hydra.run.dir")
+# right values that would take long
+LONG_IF_RIGHT = ("trainer.max_epochs",)
+# places in the folder of a test's own, as far as they can be made
+PLACES = ["new/run", "a=b,[c]", "ü β", "x.csv", "../../up", "/dev/null/x", "/proc/x", "", "n" * 300, "~nosuch/x"]
 
 
 def overrides(script, draws):
@@ -73,11 +76,14 @@ def overrides(script, draws):
         f"{section}.{name}".lstrip(".") for section, kind in SCRIPTS[script].items() for name in schema.known(kind)
     ]
     for _ in range(draws.choice([1, 1, 1, 2, 3])):
-        key = draws.choice(keys)
-        if key in LEFT_ALONE:
-            continue
+        key = draws.choice([*keys, "hydra.run.dir"])
         kind = draws.random()
-        if key in ("run", "ckpt_path", "resume", "sweep", "runs") and kind < 0.8:
+        if key in ("output_dir", "hydra.run.dir"):
+            if key == "output_dir" or script == "train":
+                yield f"{key}={draws.choice(PLACES)}"
+        elif key in LONG_IF_RIGHT:
+            yield f"{key}={draws.choice([each for each in WRONG if not each.isdigit()])}"
+        elif key in ("run", "ckpt_path", "resume", "sweep", "runs") and kind < 0.8:
             yield f"{key}={draws.choice(PATHS + WRONG)}"
         elif key == "output" and kind < 0.8:
             yield f"{key}={draws.choice(OUTPUTS + WRONG)}"
@@ -97,7 +103,7 @@ def overrides(script, draws):
 
 
 def files_in(folder):
-    return {str(path) for path in folder.rglob("*")}
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +121,17 @@ def test_random_command_lines(script, trained, forks, tmp_path, request):
     for number in range(request.config.getoption("inputs")):
         folder = tmp_path / "deep" / "er" / str(number)
         folder.mkdir(parents=True)
-        few = [*FEW[script], "trainer.max_epochs=1"] if script == "train" else FEW[script]
+        few = [*FEW[script], f"output_dir={folder}/outputs"]
+        few += ["trainer.max_epochs=1"] if script == "train" else []
         # as typed last, so that it counts; a key can't be given twice in Hydra's grammar without a word
         changes = list(dict.fromkeys(overrides(script, draws)))
         few = [
             each for each in few if each.partition("=")[0] not in {change.partition("=")[0] for change in changes}
         ]
         typed = [each.replace("RUN", str(trained)) for each in [*few, *changes]]
-        cases.append(
-            {"script": script, "arguments": [*typed, f"output_dir={folder}/outputs"], "folder": str(folder)}
-        )
+        cases.append({"script": script, "arguments": typed, "folder": str(folder)})
     before = files_in(trained.parent)
+    elsewhere = [*Path.home().iterdir(), *CHECKOUT.glob("[!.]*"), *CHECKOUT.glob("outputs/**/*")]
     results = [forks(**case, limit=60) for case in cases]
     codes = [result["code"] for result in results]
     wrong = []
@@ -135,13 +141,12 @@ def test_random_command_lines(script, trained, forks, tmp_path, request):
     assert not wrong, f"{len(wrong)} of {len(cases)}\n" + "\n".join(wrong[:12])
     assert 0.2 * len(codes) < codes.count(2) < len(codes)
     allowed = {"evaluations.json", "figures", "quality_curve.png"}  # evaluate's answers are kept beside the run
-    assert {Path(path).name for path in files_in(trained.parent) - before} <= allowed
-    here = {
-        str(folder.relative_to(tmp_path))
-        for folder in tmp_path.rglob("*")
-        if "touch" in folder.name or folder.name == "x"
-    }
-    assert not {each for each in here if "deep/er" not in each}
+    assert {path.name for path in files_in(trained.parent) - before} <= allowed
+    strays = {path.relative_to(tmp_path / "deep") for path in files_in(tmp_path)}
+    asked_for = ("up", "er/beside.csv")  # by ../../up and ../beside.csv
+    assert not [each for each in strays if not re.match(r"er/\d+/|" + "|".join(asked_for), str(each))]
+    assert not [path for path in files_in(tmp_path) if "touch" in path.name]
+    assert elsewhere == [*Path.home().iterdir(), *CHECKOUT.glob("[!.]*"), *CHECKOUT.glob("outputs/**/*")]
 
 
 def judged(case, result, folder):
@@ -156,17 +161,15 @@ def judged(case, result, folder):
     if code == 2 and not (err.startswith(("error: ", "usage: ")) or "\nerror: " in err):
         yield "no word of what is wrong"
     if code != 0:
-        if (
-            any(path.is_file() and path.suffix not in (".json", ".csv") for path in folder.rglob("*"))
-            and "diverged" not in err
-        ):
+        if files_in(folder) and "diverged" not in err:
             yield f"files were left: {files_in(folder)}"
         return
     typed = dict(
         each.lstrip("+").partition("=")[::2] for each in case["arguments"] if not each.startswith(("~", "-"))
     )
     if case["script"] == "train":
-        runs = [path.parent.parent for path in folder.glob("outputs/**/.hydra/config.yaml")]
+        places = [folder / typed.get(key, "").strip("'") for key in ("hydra.run.dir", "output_dir")]
+        runs = {path.parents[1] for place in places for path in place.glob("**/.hydra/config.yaml")}
         if not runs:
             yield "no run"
         for run in runs:

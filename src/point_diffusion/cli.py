@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion import config as schema
 from point_diffusion.config import UsageError, first_line, nearest, reference, told
-from point_diffusion.folders import CHECKOUT
+from point_diffusion.folders import CHECKOUT, typed_path
 
 CONF = CHECKOUT / "conf"
 FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
@@ -162,9 +162,7 @@ def _paths(value: str) -> list[str]:
     parts = inner.split(",") if inner.strip() else []
     paths = []
     while parts:
-        there = (
-            n for n in range(len(parts), 0, -1) if Path(",".join(parts[:n]).strip("'\" ")).expanduser().exists()
-        )
+        there = (n for n in range(len(parts), 0, -1) if typed_path(",".join(parts[:n]).strip("'\" ")).exists())
         length = next(there, 1)
         paths.append(",".join(parts[:length]).strip("'\" "))
         parts = parts[length:]

@@ -13,7 +13,7 @@ from point_diffusion.checks import schema_problems
 from point_diffusion.config import Compare, UsageError, nearest
 from point_diffusion.console import typable
 from point_diffusion.files import checked_style, whole_file
-from point_diffusion.folders import SEEDS, claim
+from point_diffusion.folders import SEEDS, claim, typed_path
 from point_diffusion.settings import SETTINGS
 from point_diffusion.sweeps import (
     ABSENT,
@@ -42,21 +42,21 @@ def compare(config: DictConfig) -> list[Row]:
     if wrong := list(compare_problems(config)):
         raise UsageError("\n".join(wrong))
     checked_style(config.style)
-    outputs = Path(config.output_dir).expanduser().absolute()
+    outputs = typed_path(config.output_dir)
     if config.runs is not None:
-        jobs = [job for each in config.runs for job in jobs_in(Path(each).expanduser().absolute(), "runs")]
+        jobs = [job for each in config.runs for job in jobs_in(typed_path(each), "runs")]
         jobs = list({job.folder: job for job in jobs}.values())
         _check_kinds(jobs)
         place = None
     else:
-        place = newest_sweep(outputs) if config.sweep is None else Path(config.sweep).expanduser().absolute()
+        place = newest_sweep(outputs) if config.sweep is None else typed_path(config.sweep)
         if (place / SETTINGS).exists():
             raise UsageError(f"sweep={config.sweep}: is a run's folder; runs=[RUN,RUN] compares runs")
         jobs = jobs_in(place)
     if (known := metrics_of(jobs)) and config.metric not in known:
         raise UsageError(f"metric={config.metric}: no run has it{_hint(config.metric, known)}")
     if config.output is not None:
-        place = Path(config.output).expanduser().absolute()
+        place = typed_path(config.output)
         if place.is_file():
             raise UsageError(f"output={config.output}: must be a folder")
     elif place is None:

@@ -47,5 +47,5 @@ def memory_for(what: str) -> Iterator[None]:
 
 def typable(path: Path) -> str:
     """A path as one can type it here."""
-    path = path.expanduser().absolute()
+    path = path.absolute()
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

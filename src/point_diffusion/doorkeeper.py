@@ -19,7 +19,7 @@ from point_diffusion.compare import show_comparison
 from point_diffusion.config import SECTIONS, UsageError, told
 from point_diffusion.console import typable
 from point_diffusion.files import writable
-from point_diffusion.folders import claim
+from point_diffusion.folders import claim, typed_path
 from point_diffusion.preflight import prepare
 from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint
 from point_diffusion.settings import NOT_THE_RUN, SETTINGS, check_foreign, stored_settings
@@ -119,7 +119,7 @@ def _typed(config: DictConfig) -> list[str]:
 
 def _take_up(config: DictConfig) -> Path:
     """Put the stored settings of the run to resume in the place of ``config``'s, but for what was typed now."""
-    folder = Path(config.resume).expanduser().absolute()
+    folder = typed_path(config.resume)
     if folder.is_file():
         raise UsageError(f"resume={config.resume}: must be a run folder; ckpt_path takes a checkpoint")
     find_checkpoint(config.resume, "resume")
@@ -159,7 +159,7 @@ def _check_same_question(folder: Path, overrides: dict[str, Override]) -> None:
 
 
 def _folder(config: DictConfig, kind: str) -> Path:
-    folder = Path(config.hydra[kind].dir).expanduser().absolute()
+    folder = typed_path(config.hydra[kind].dir)
     if any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra):
         if kind == "run" and (folder / SETTINGS).exists():
             if (folder / LAST_CHECKPOINT).exists() or finished_metrics(folder):

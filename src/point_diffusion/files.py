@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from point_diffusion.config import UsageError
+from point_diffusion.folders import typed_path
 
 
 def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path:
@@ -20,7 +21,7 @@ def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path
     Raises:
         UsageError: another suffix, a folder, or a file that is there and must not be.
     """
-    path = Path(output).expanduser().absolute()
+    path = typed_path(output)
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"output={output}: must end in one of {', '.join(suffixes)}")
     try:

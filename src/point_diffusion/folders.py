@@ -1,5 +1,6 @@
 """Where new runs stand: no two in the same folder, and each named by what it is."""
 
+import os
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -12,6 +13,11 @@ from point_diffusion.config import UsageError
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEEDS = ("seed", "data.seed")  # runs that differ in these alone are replicates
 LONGEST = 120  # characters of a name
+
+
+def typed_path(text: str) -> Path:
+    """The place that a user means, absolute; ``~`` is a home, but nobody's is a name like others, as in a shell."""
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111, Path's own raises for nobody's
 
 
 def claim(folder: Path) -> Path:

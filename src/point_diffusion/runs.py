@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion import __version__
 from point_diffusion.checks import schema_problems
 from point_diffusion.config import SECTIONS, UsageError, first_line
+from point_diffusion.folders import typed_path
 from point_diffusion.status import METRICS, finished_metrics
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def find_checkpoint(path: str, key: str) -> Path:
     Raises:
         UsageError: there is none.
     """
-    place = Path(path).expanduser().absolute()
+    place = typed_path(path)
     if place.is_file():
         return place
     if (place / LAST_CHECKPOINT).is_file():
@@ -273,10 +274,10 @@ def open_run(config: DictConfig) -> Run:
     import torch
 
     torch.set_num_threads(config.num_threads)
-    outputs = Path(config.output_dir).expanduser().absolute()
+    outputs = typed_path(config.output_dir)
     if config.run is None:
         return load_run(newest_run(outputs))
-    place = Path(config.run).expanduser().absolute()
+    place = typed_path(config.run)
     if not place.exists() and (newest := finished_runs(outputs)[:5]):
         raise UsageError(
             f"run={config.run}: no such file or run folder; the newest are {', '.join(map(str, newest))}"

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.config import UsageError, lacks_memory, show, told
 from point_diffusion.console import memory_for, typable
 from point_diffusion.files import whole_file, write_whole
-from point_diffusion.folders import CHECKOUT, claim
+from point_diffusion.folders import CHECKOUT, claim, typed_path
 from point_diffusion.preflight import checkpoint_of, hush, prepare
 from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint, logged_curves
 from point_diffusion.settings import differences, stored_settings
@@ -256,7 +256,7 @@ def _run_folder(config: DictConfig) -> Path:
     if HydraConfig.initialized():
         return Path(HydraConfig.get().runtime.output_dir)
     now = datetime.now()
-    return claim(Path(config.output_dir).expanduser().absolute() / "runs" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+    return claim(typed_path(config.output_dir) / "runs" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
 
 
 def _begin_anew(config: DictConfig, folder: Path) -> None:
@@ -296,7 +296,7 @@ def _summarise(config: DictConfig, folder: Path, metrics: Mapping[str, float]) -
     if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
         lines.append(f"  picture   {typable(grids[-1])}")
     if config.logger:
-        outputs = Path(config.output_dir).expanduser().absolute()
+        outputs = typed_path(config.output_dir)
         logdir = outputs if folder.is_relative_to(outputs) else folder
         lines.append(f"  curves    tensorboard --logdir {typable(logdir)} --samples_per_plugin images=1000")
     if (folder / LAST_CHECKPOINT).exists():
