@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 
 from conftest import CHECKOUT, SMALL, assert_same_tensors, load
+from point_diffusion import config as schema
 
 
 def test_train_multirun_names_its_folders_by_what_is_swept(script, tmp_path):
@@ -352,6 +353,26 @@ def test_help_is_a_page_for_newcomers(script, tmp_path):
         assert key in page
     assert re.search(r"schedule=\S*sigmoid", page)
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("train", schema.SECTIONS),
+        ("sample", {"": schema.Sample, "sampler": schema.Sampler}),
+        ("evaluate", {"": schema.Evaluate, "sampler": schema.Sampler}),
+        ("animate", {"": schema.Animate, "sampler": schema.Sampler}),
+        ("compare", {"": schema.Compare}),
+    ],
+)
+def test_help_tells_of_every_key(script, name, keys):
+    page = script(name, "--help").stdout
+    for section, kind in keys.items():
+        for key, item in schema.known(kind).items():
+            full = f"{section}.{key}".lstrip(".")
+            assert re.search(
+                rf"^  {re.escape(full)}(=.*)? +{re.escape(item.metadata['doc'])}( \[|$)", page, re.MULTILINE
+            )
 
 
 def test_a_real_bug_shows_its_traceback_on_demand(script):

@@ -383,7 +383,7 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> str:
     """All keys by section, with their values in ``config``, what they take and what they mean.
 
-    Where ``config`` holds none of a section's keys, which then come from elsewhere, they stand without values.
+    Keys that ``config`` does not hold, as they belong to other choices or come from a run, stand without values.
     """
     lines = []
     for section, schema in sections.items():
@@ -393,9 +393,8 @@ def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> st
         hints = typing.get_type_hints(schema)
         lines.append(f"\n{section or 'top level'}: {(schema.__doc__ or '').strip()}")
         for name, item in known(schema).items():
-            if name in node or not node:
-                full = f"{section}.{name}" if section else name
-                value = f"={show(node[name])}" if name in node else ""
-                takes = "" if hints[name] is Any else f" [{allowed(item, hints[name])}]"
-                lines.append(f"  {full + value:<42} {item.metadata['doc']}{takes}")
+            full = f"{section}.{name}" if section else name
+            value = f"={show(node[name])}" if name in node else ""
+            takes = "" if hints[name] is Any else f" [{allowed(item, hints[name])}]"
+            lines.append(f"  {full + value:<42} {item.metadata['doc']}{takes}")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ LONGEST = 120  # characters of a name
 
 
 def typed_path(text: str) -> Path:
-    """The place that a user means, absolute; ``~`` is a home, but nobody's is a name like others, as in a shell."""
+    """The place that a user means, absolute; ``~`` is a home, but nobody's is a name, as in a shell."""
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111, Path's own raises for nobody's
 
 
