@@ -2,6 +2,7 @@
 
 import math
 import operator
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,10 @@ NOT_FOR_TRAINER = {
 }
 
 
+LARGEST = sys.float_info.max  # of an integer: what a float can hold
+LONGEST = 200  # characters of a value in an error
+
+
 def config_problems(config: DictConfig) -> dict[str, str]:
     """One line for each wrong value of ``config``, by the full name of its key."""
     wrong: dict[str, str] = {}
@@ -68,12 +73,10 @@ def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterato
                 yield prefix + name, f"{prefix}{name}: must be given, {allowed(item, hints[name])}"
             elif name in node:
                 try:
-                    value = node[name]
+                    if right := _mismatch(node[name], item, hints[name]):
+                        yield prefix + name, f"{prefix}{name}={_short(node[name])}: must be {right}"
                 except OmegaConfBaseException as error:
                     yield prefix + name, f"{prefix}{name}: {first_line(error)}"
-                    continue
-                if right := _mismatch(value, item, hints[name]):
-                    yield prefix + name, f"{prefix}{name}={show(value)}: must be {right}"
         others = [str(name) for name in node if name not in known(schema)]
         if section == "":
             names = {each.partition(".")[0] for each in sections} | {"logger", "hydra"}
@@ -81,6 +84,11 @@ def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterato
         if section not in OPEN:
             for name in others:
                 yield prefix + name, f"{prefix}{name}: no such key{nearest(name, known(schema), section)}"
+
+
+def _short(value: Any) -> str:
+    text = show(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def check_script(config: DictConfig, keys: type) -> None:
@@ -119,7 +127,7 @@ def _fits(value: Any, kind: Any, item: Field[Any]) -> bool:
         choices = item.metadata["choices"]
         return isinstance(value, kind) and value != "" and (not choices or value in choices)
     number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
+    if not number or (isinstance(value, float) and not math.isfinite(value)) or abs(value) > LARGEST:
         return False
     compare = {
         "of at least": operator.ge,

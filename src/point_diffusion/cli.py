@@ -198,7 +198,7 @@ def _is_sweep(name: str, arguments: list[str]) -> bool:
     experiments = [text for text in arguments if text.startswith("experiment=")]
     try:
         return compose(name, experiments, return_hydra_config=True).hydra.mode is RunMode.MULTIRUN
-    except HydraException:
+    except Exception:  # as below
         return False
 
 

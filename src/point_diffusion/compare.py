@@ -67,9 +67,9 @@ def compare(config: DictConfig) -> list[Row]:
 
 def compare_problems(config: DictConfig) -> Iterator[str]:
     """One line for each value that is wrong in itself."""
-    for _, line in schema_problems(config, {"": Compare}):
-        yield line
-    if config.get("sweep") is not None and config.get("runs") is not None:
+    wrong = dict(schema_problems(config, {"": Compare}))
+    yield from wrong.values()
+    if not wrong.keys() & {"sweep", "runs"} and config.sweep is not None and config.runs is not None:
         yield "sweep and runs: must not be given together"
 
 

@@ -78,12 +78,14 @@ def key(
 class Run:
     """What people touch most."""
 
-    seed: int = key("draws everything but the points: weights, order, noise", at_least=0)
+    seed: int = key("draws everything but the points: weights, order, noise", at_least=0, below=2**63)
     num_step: int = key(
         "diffusion steps T; the schedule and the network's embeddings follow", at_least=1, at_most=100_000
     )
     accelerator: str = key("where to train", choices=ACCELERATORS)
-    num_threads: int = key("torch's CPU threads; more than one is a trap on a shared machine", at_least=1)
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
     ckpt_path: str | None = key("go on from this checkpoint, in a new folder, with the same settings")
     resume: str | None = key("go on with this run in its own folder, with its stored settings")
     output_dir: str = key("where runs/ and sweeps/ stand")
@@ -103,7 +105,9 @@ class Data:
         "the network sees points divided by this; samples are in the shape's units", at_least=1e-6, at_most=1e6
     )
     seed: int = key("draws the points", at_least=0, below=2**32)
-    batch_size: int = key("points a batch; the last batch of an epoch holds what is left", at_least=1)
+    batch_size: int = key(
+        "points a batch; the last batch of an epoch holds what is left", at_least=1, at_most=100_000_000
+    )
 
 
 @dataclass
@@ -131,7 +135,7 @@ class Model:
     num_step: int = key("rows of its step embeddings (num_step, the top-level key, sets it)", at_least=1)
     num_units: int = key("width of the hidden layers", at_least=1, at_most=16_384)
     embedding_init_scale: float = key(
-        "initial size of the step embeddings; 0.1 trains faster", at_least=0, required=False
+        "initial size of the step embeddings; 0.1 trains faster", at_least=0, at_most=1000, required=False
     )
 
 
@@ -189,7 +193,7 @@ class EMA:
 class Reconstruction:
     """The grid of the reverse process, drawn at each validation."""
 
-    num_points: int = key("points in each grid", at_least=1)
+    num_points: int = key("points in each grid", at_least=1, at_most=10_000_000)
     style: str | None = key("a matplotlib style, by name or file, that changes the look of the pictures")
 
 
@@ -207,7 +211,7 @@ class Quality:
 class Checkpoint:
     """last.ckpt; best.ckpt has the lowest val/energy_distance (without callbacks.quality, val/loss)."""
 
-    every_n_epochs: int = key("epochs between two writings of last.ckpt", at_least=1)
+    every_n_epochs: int = key("epochs between two writings of last.ckpt", at_least=1, at_most=10**9)
 
 
 @dataclass
@@ -216,9 +220,11 @@ class Trainer:
 
     accelerator: str = key("as the top-level accelerator, which sets it", choices=ACCELERATORS)
     devices: Any = key("1, or a list with the index of one GPU: [0]")
-    max_epochs: int = key("epochs to train", at_least=1)
+    max_epochs: int = key("epochs to train", at_least=1, at_most=10**9)
     gradient_clip_val: float | None = key("largest norm of the gradient; null: no clipping", above=0)
-    check_val_every_n_epoch: int = key("epochs between two validations, each with a grid", at_least=1)
+    check_val_every_n_epoch: int = key(
+        "epochs between two validations, each with a grid", at_least=1, at_most=10**9
+    )
 
 
 @dataclass
@@ -227,10 +233,12 @@ class Evaluate:
 
     run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
     num_samples: int = key("points drawn for each row", at_least=2, at_most=10_000_000)
-    seed: int = key("of the samples", at_least=0)
+    seed: int = key("of the samples", at_least=0, below=2**63)
     curve: bool = key("all samplers at several numbers of network calls")
-    curve_steps: list[int] = key("these numbers", at_least=1)
-    num_threads: int = key("torch's CPU threads; more than one is a trap on a shared machine", at_least=1)
+    curve_steps: list[int] = key("these numbers", at_least=1, at_most=100_000)
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
     output_dir: str = key("where the newest run is looked for")
 
 
@@ -240,12 +248,16 @@ class Sample:
 
     run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
     num_samples: int = key("points to draw", at_least=1, at_most=1_000_000_000)
-    seed: int = key("the same points for the same seed", at_least=0)
-    batch_size: int = key("points handed on at a time; the points don't depend on it", at_least=1)
+    seed: int = key("the same points for the same seed", at_least=0, below=2**63)
+    batch_size: int = key(
+        "points handed on at a time; the points don't depend on it", at_least=1, at_most=1_000_000_000
+    )
     output: str = key("a file: .csv, .npy, .npz or .png")
     overwrite: bool = key("replace the file if it is there")
     style: str | None = key("of the .png: a matplotlib style, by name or file")
-    num_threads: int = key("torch's CPU threads; more than one is a trap on a shared machine", at_least=1)
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
     output_dir: str = key("where the newest run is looked for")
 
 
@@ -262,11 +274,13 @@ class Animate:
     rest: int = key("milliseconds more at either end", at_least=0, at_most=60_000)
     size: int = key("width and height in pixels; even for .mp4", at_least=100, at_most=4000)
     point_size: float | None = key(
-        "area of a point, as matplotlib's scatter takes it; null: by their number", above=0
+        "area of a point, as matplotlib's scatter takes it; null: by their number", above=0, at_most=1_000_000
     )
-    seed: int = key("of the noise", at_least=0)
+    seed: int = key("of the noise", at_least=0, below=2**63)
     style: str | None = key("a matplotlib style, by name or file")
-    num_threads: int = key("torch's CPU threads; more than one is a trap on a shared machine", at_least=1)
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
     output_dir: str = key("where the newest run is looked for")
 
 

@@ -96,8 +96,12 @@ def writable(folder: Path, key: str) -> Path:
     return folder
 
 
-def checked_style(style: str | None) -> None:
+def checked_style(style: str | None, key: str = "style") -> None:
     """Refuse what is not a matplotlib style, before the work begins.
+
+    Args:
+        style: by name or file.
+        key: the config key that it was given for, to be named in an error.
 
     Raises:
         UsageError: it is not.
@@ -109,4 +113,4 @@ def checked_style(style: str | None) -> None:
             with look(style):
                 pass
         except ValueError as error:
-            raise UsageError(f"style={error}") from None
+            raise UsageError(f"{key}={error}") from None

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.checks import config_problems
 from point_diffusion.config import Trainer, UsageError, first_line, known, nearest
+from point_diffusion.files import checked_style
 from point_diffusion.runs import find_checkpoint, model_of, read_checkpoint
 from point_diffusion.status import finished_metrics
 
@@ -56,9 +58,14 @@ def problems(config: DictConfig) -> Iterator[str]:
     if fine("optimizer"):
         yield from _optimizer_problems(config)
     yield from _trainer_problems(config, set(wrong))
-    if fine("ckpt_path", "resume"):
+    key = "callbacks.reconstruction.style"
+    for section, check in (
+        ((key,), lambda: checked_style(OmegaConf.select(config, key), key)),
+        (("ckpt_path", "resume"), lambda: checkpoint_of(config)),
+    ):
         try:
-            checkpoint_of(config)
+            if fine(*section):
+                check()
         except UsageError as error:
             yield str(error)
 
@@ -168,11 +175,13 @@ def _optimizer_problems(config: DictConfig) -> Iterator[str]:
 
 def _trainer_problems(config: DictConfig, wrong: set[str]) -> Iterator[str]:
     """What is wrong with the arguments that are handed through to Trainer."""
-    extra = {
-        str(name): value
-        for name, value in (config.trainer if isinstance(config.trainer, DictConfig) else {}).items()
-        if name not in known(Trainer) and f"trainer.{name}" not in wrong
-    }
+    trainer = config.trainer if isinstance(config.trainer, DictConfig) else {}
+    others = [str(name) for name in trainer if name not in known(Trainer) and f"trainer.{name}" not in wrong]
+    try:
+        extra = {name: trainer[name] for name in others}
+    except OmegaConfBaseException as error:
+        yield f"trainer: {first_line(error)}"
+        return
     if not extra:
         return
     hush()
