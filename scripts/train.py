@@ -3,8 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
+from point_diffusion.checks import value_problems
 from point_diffusion.cli import run
-from point_diffusion.preflight import problems
 from point_diffusion.train import train
 
 
@@ -15,4 +15,4 @@ def main(config: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    run(main, problems, trains=True)
+    run(main, value_problems, trains=True)

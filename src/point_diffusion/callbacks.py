@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
@@ -29,12 +30,36 @@ class EMA(WeightAveraging):
     """
 
     def __init__(self, decay: float = 0.99) -> None:
-        super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self._update = get_ema_multi_avg_fn(decay)
+        super().__init__(use_buffers=False, multi_avg_fn=self._update)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if trainer.precision == "64-true" and self._average_model is not None:
             self._average_model.double()  # it is copied before Lightning converts the module
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        average = self._average_model
+        if average is not None:
+            self._begun = bool(average.n_averaged > 0)
+            self._weights = (
+                [p.detach() for p in average.module.parameters()],
+                [p.detach() for p in pl_module.parameters()],
+            )
+            self._buffers = list(average.module.buffers()), list(pl_module.buffers())
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not self._begun or self._average_model is None:
+            self._begun = True
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        elif trainer.global_step > self._latest_update_step:
+            # as the base class, which walks through both models, and has the device answer, at each step
+            self._update(*self._weights, self._average_model.n_averaged)
+            torch._foreach_copy_(*self._buffers)
+            self._average_model.n_averaged += 1
+            self._latest_update_step = trainer.global_step
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._average_model is not None:

@@ -5,7 +5,7 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field
 from typing import Any
 
@@ -55,6 +55,11 @@ def config_problems(config: DictConfig) -> dict[str, str]:
     for keys, line in _relations(config, _Values(config, set(wrong))):
         wrong.setdefault(keys, line)
     return wrong
+
+
+def value_problems(config: DictConfig) -> Iterable[str]:
+    """One line for each value of ``config`` that is wrong in itself, or beside others."""
+    return config_problems(config).values()
 
 
 def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterator[tuple[str, str]]:

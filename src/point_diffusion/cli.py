@@ -162,8 +162,8 @@ def _paths(value: str) -> list[str]:
     parts = inner.split(",") if inner.strip() else []
     paths = []
     while parts:
-        there = (n for n in range(len(parts), 0, -1) if typed_path(",".join(parts[:n]).strip("'\" ")).exists())
-        length = next(there, 1)
+        names = ((n, ",".join(parts[:n]).strip("'\" ")) for n in range(len(parts), 0, -1))
+        length = next((n for n, name in names if os.path.exists(typed_path(name))), 1)  # noqa: PTH110, long names
         paths.append(",".join(parts[:length]).strip("'\" "))
         parts = parts[length:]
     return paths

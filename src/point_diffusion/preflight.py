@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,29 +45,25 @@ def prepare(config: DictConfig) -> None:
 
 def problems(config: DictConfig) -> Iterator[str]:
     """One line for each wrong value of ``config``; a checkpoint to go on from is looked for, not opened."""
-    wrong = config_problems(config)
-    yield from wrong.values()
-
-    def fine(*sections: str) -> bool:
-        return not any(key == each or key.startswith(f"{each}.") for key in wrong for each in sections)
-
-    if fine("num_step", "schedule", "sampler", "module"):
-        yield from _theory_problems(config)
-    if fine("accelerator", "trainer.accelerator", "trainer.devices"):
-        yield from _hardware_problems(config)
-    if fine("optimizer"):
-        yield from _optimizer_problems(config)
-    yield from _trainer_problems(config, set(wrong))
+    wrong = list(config_problems(config).values())
+    if not wrong:
+        wrong = list(_refused(lambda: checkpoint_of(config)))
+    if wrong:  # said at once: for the rest torch is needed
+        yield from wrong
+        return
+    yield from _theory_problems(config)
+    yield from _hardware_problems(config)
+    yield from _optimizer_problems(config)
+    yield from _trainer_problems(config)
     key = "callbacks.reconstruction.style"
-    for section, check in (
-        ((key,), lambda: checked_style(OmegaConf.select(config, key), key)),
-        (("ckpt_path", "resume"), lambda: checkpoint_of(config)),
-    ):
-        try:
-            if fine(*section):
-                check()
-        except UsageError as error:
-            yield str(error)
+    yield from _refused(lambda: checked_style(OmegaConf.select(config, key), key))
+
+
+def _refused(check: Callable[[], Any]) -> Iterator[str]:
+    try:
+        check()
+    except UsageError as error:
+        yield str(error)
 
 
 def checkpoint_of(config: DictConfig) -> Path | None:
@@ -173,12 +169,10 @@ def _optimizer_problems(config: DictConfig) -> Iterator[str]:
             yield f"{given}: {first_line(error)}"
 
 
-def _trainer_problems(config: DictConfig, wrong: set[str]) -> Iterator[str]:
+def _trainer_problems(config: DictConfig) -> Iterator[str]:
     """What is wrong with the arguments that are handed through to Trainer."""
-    trainer = config.trainer if isinstance(config.trainer, DictConfig) else {}
-    others = [str(name) for name in trainer if name not in known(Trainer) and f"trainer.{name}" not in wrong]
     try:
-        extra = {name: trainer[name] for name in others}
+        extra = {str(name): config.trainer[name] for name in config.trainer if name not in known(Trainer)}
     except OmegaConfBaseException as error:
         yield f"trainer: {first_line(error)}"
         return

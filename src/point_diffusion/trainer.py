@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,14 @@ from point_diffusion.runs import LAST_CHECKPOINT
 from point_diffusion.settings import typed_settings
 from point_diffusion.stopping import Interruption
 
+EACH_STEP = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
 LOSSES = ("train/loss", "train/grad_norm", "val/loss")
 
 if TYPE_CHECKING:
@@ -40,6 +49,7 @@ def build_trainer(
         alone: whether no other run is shown on the same screen.
     """
     import lightning as L
+    from lightning.pytorch.profilers import PassThroughProfiler
 
     from point_diffusion.callbacks import EMA, Clock, HParams, Stop
     from point_diffusion.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
@@ -70,12 +80,20 @@ def build_trainer(
         ]
     # any other entry is a callback of the user's, by its _target_
     callbacks += [instantiate(each) for each in wanted.values() if each is not None]
+    for callback in callbacks:
+        for hook in EACH_STEP:
+            if getattr(type(callback), hook) is getattr(L.Callback, hook):
+                setattr(callback, hook, None)  # or Lightning calls it at each step, for nothing
+    profiler, nothing = PassThroughProfiler(), nullcontext()
+    # by itself it makes a generator for each of a hundred hooks in a step, to measure nothing
+    profiler.profile = lambda _: nothing  # type: ignore[method-assign,assignment,return-value]
     defaults = {
         "default_root_dir": folder,
         "enable_checkpointing": checkpoint is not None,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "plugins": [WholeCheckpoints()],
+        "profiler": profiler,
     }
     loggers = _loggers(config, folder, settings)
     return L.Trainer(**{**defaults, **options}, callbacks=callbacks, logger=loggers or False)
