@@ -356,6 +356,17 @@ def test_help_is_a_page_for_newcomers(script, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "wrong", ["seed=-1", "sead=1", "schedule=none", "schedule.beta_start=0.9", "resume=nowhere"]
+)
+def test_a_wrong_value_answers_before_torch_is_imported(script, wrong):
+    done = script("train", wrong, check=False, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == 2
+    imported = re.findall(r"^import time: .*\| +(\w+)$", done.stderr, re.MULTILINE)
+    assert "hydra" in imported
+    assert not {"torch", "lightning", "matplotlib", "sklearn"} & set(imported)
+
+
+@pytest.mark.parametrize(
     ("name", "keys"),
     [
         ("train", schema.SECTIONS),
