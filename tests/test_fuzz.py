@@ -139,7 +139,8 @@ def test_random_command_lines(script, trained, forks, tmp_path, request):
         problems = list(judged(case, result, Path(case["folder"])))
         wrong += [f"{each}\n    {case['arguments'][-4:]}\n    {result['err'][-600:]}" for each in problems]
     assert not wrong, f"{len(wrong)} of {len(cases)}\n" + "\n".join(wrong[:12])
-    assert 0.2 * len(codes) < codes.count(2) < len(codes)
+    assert 0.2 * len(codes) < codes.count(2)
+    assert codes.count(0) > 0 or len(codes) < 50
     allowed = {"evaluations.json", "figures", "quality_curve.png"}  # evaluate's answers are kept beside the run
     assert {path.name for path in files_in(trained.parent) - before} <= allowed
     strays = {path.relative_to(tmp_path / "deep") for path in files_in(tmp_path)}

@@ -68,7 +68,8 @@ class LastCheckpoint(Checkpoint):
         return {"metrics": self.metrics, "epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.metrics, self.epochs = dict(state_dict["metrics"]), state_dict["epochs"]
+        self.metrics = {str(name): float(value) for name, value in state_dict["metrics"].items()}
+        self.epochs = int(state_dict["epochs"])
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -171,6 +171,11 @@ def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
     for name, instead in NOT_FOR_TRAINER.items():
         if value["trainer"] is not None and name in value["trainer"]:
             yield f"trainer.{name}", f"trainer.{name}={show(value['trainer'][name])}: not here; use {instead}"
+    if value["trainer"] is not None and value["trainer.limit_train_batches"] == 0:
+        yield (
+            "trainer.limit_train_batches",
+            "trainer.limit_train_batches=0: must be above 0, or nothing is trained",
+        )
     for name, node in (value["callbacks"] or {}).items():
         has_target = isinstance(node, DictConfig) and "_target_" in node
         if f"callbacks.{name}" not in SECTIONS and node is not None and not has_target:

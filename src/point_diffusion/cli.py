@@ -101,7 +101,7 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
 
 def _stop(number: int, _: Any) -> None:
     """End a process that imports and sets up: some libraries swallow exceptions meanwhile."""
-    os.write(2, b"error: stopped\n")
+    os.write(2, b"error: stopped before the training began; the same command begins anew\n")
     os._exit(128 + number)
 
 

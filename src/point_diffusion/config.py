@@ -375,7 +375,8 @@ def show(value: Any) -> str:
         return f"'{value}'"  # a text that looks like a number
     if isinstance(value, bool):
         return str(value).lower()
-    return "null" if value is None else str(value)
+    text = "null" if value is None else str(value)
+    return text if text.isprintable() else repr(text)  # a terminal would obey control characters
 
 
 def order(value: Any) -> tuple[int, float, str]:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,11 +46,12 @@ def prepare(config: DictConfig) -> None:
 
 def problems(config: DictConfig) -> Iterator[str]:
     """One line for each wrong value of ``config``; a checkpoint to go on from is looked for, not opened."""
-    wrong = list(config_problems(config).values())
-    if not wrong:
-        wrong = list(_refused(lambda: checkpoint_of(config)))
-    if wrong:  # said at once: for the rest torch is needed
-        yield from wrong
+    wrong = config_problems(config)
+    lines = [*wrong.values()]
+    if not wrong.keys() & {"ckpt_path", "resume"}:
+        lines += _refused(lambda: checkpoint_of(config))
+    if lines:  # said at once: for the rest torch is needed
+        yield from lines
         return
     yield from _theory_problems(config)
     yield from _hardware_problems(config)
@@ -102,17 +104,36 @@ def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
 
 
 def _check_optimizer(checkpoint: Mapping[str, Any], model: "Diffusion", named: str) -> None:
-    """Refuse an optimiser's state of other shapes: torch's fused steps would read and write past its end."""
-    shapes = [parameter.shape for parameter in model.parameters()]
+    """Refuse an optimiser's state that is not one of these weights: torch's fused steps read and write where it
+    says. What belongs there, an optimiser says that has made a step.
+    """
+    import torch
+
+    def content(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return type(value)
+        whole = value.layout == torch.strided and value.is_contiguous() and bool(value.isfinite().all())
+        return value.shape, value.is_floating_point(), whole
+
+    options = dict(checkpoint["hyper_parameters"]["config"]["optimizer"])
     try:
-        tensors = [
-            (shapes[index], value)
-            for state in checkpoint["optimizer_states"]
-            for index, values in state["state"].items()
-            for value in values.values()
+        fresh = getattr(torch.optim, options.pop("name"))(model.parameters(), **options)
+        for weight in model.parameters():
+            weight.grad = torch.zeros_like(weight)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        fresh.step()
+        model.load_state_dict(before)
+        model.zero_grad()
+        needed, (given,) = fresh.state_dict(), checkpoint["optimizer_states"]
+        states = [
+            {index: {name: content(each) for name, each in state.items()} for index, state in one["state"].items()}
+            for one in (needed, given)
         ]
-        fit = all(value.ndim == 0 or value.shape == shape for shape, value in tensors if hasattr(value, "ndim"))
-    except (KeyError, IndexError, TypeError, AttributeError):
+        rates = [group["lr"] for group in given["param_groups"]]
+        counts = [[group["params"] for group in one["param_groups"]] for one in (needed, given)]
+        same = states[1].items() <= states[0].items() and bool(states[0]) == bool(states[1])
+        fit = same and counts[0] == counts[1] and all(0 <= rate < math.inf for rate in rates)
+    except Exception:  # whatever a foreign file holds
         fit = False
     if not fit:
         raise UsageError(f"{named}: its optimiser's state doesn't fit its weights")

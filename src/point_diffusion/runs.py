@@ -103,8 +103,12 @@ def _missing(checkpoint: Any) -> str | None:
     for name, kind in parts.items():
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
-    if checkpoint["epoch"] < 0:
-        return f"epoch {checkpoint['epoch']}"
+    try:  # a part that is left out would be begun anew, in silence
+        counted = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+    except (KeyError, TypeError):
+        return "its loops are not whole"
+    if checkpoint["epoch"] < 0 or counted != checkpoint["epoch"] + 1:
+        return f"epoch {checkpoint['epoch']}, of which its loops know nothing"
     if "averaging_state" in checkpoint and not (
         isinstance(checkpoint.get("current_model_state"), dict)
         and isinstance(checkpoint["averaging_state"], dict)
