@@ -674,3 +674,23 @@ def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
     best = [load(each / "checkpoints/best.ckpt") for each in (run, whole)]
     assert_same_tensors(best[0]["state_dict"], best[1]["state_dict"])
     assert best[0]["epoch"] == best[1]["epoch"]
+
+
+def test_the_csv_of_a_run_that_goes_on_is_kept(script, tmp_path):
+    run = tmp_path / "run"
+    script("train", *FEW, "logger=csv", "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    before = (run / "csv/metrics.csv").read_text()
+    for epochs in (3, 4):
+        script("train", f"resume={run}", f"trainer.max_epochs={epochs}")
+    assert (run / "csv/metrics-1.csv").read_text() == before
+    assert sorted(path.name for path in run.glob("csv/*.csv")) == ["metrics-1.csv", "metrics-2.csv", "metrics.csv"]
+
+
+def test_accumulated_gradients_are_watched_too(start, script, tmp_path):
+    accumulate = "+trainer.accumulate_grad_batches=2"  # three steps an epoch
+    script("train", *FEW, accumulate, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/run")
+    poison = ["+callbacks.poison._target_=witness.Poison", "+callbacks.poison.step=4"]
+    process = start(*FEW, accumulate, *poison, "trainer.max_epochs=9", f"hydra.run.dir={tmp_path}/other")
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "the training diverged in step 5 (epoch 2): loss " in wrong

@@ -397,7 +397,6 @@ def test_short_runs_of_few_steps_still_draw_their_grid(small_train):
         ["+trainer.gradient_clip_algorithm=value"],
         ["optimizer.name=RMSprop"],
         ["data.batch_size=100000"],
-        ["+trainer.max_steps=7"],
         ["sampler.num_inference_steps=3", "sampler.variance_type=fixed_large"],
     ],
 )

@@ -102,10 +102,9 @@ class Clock(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        out_of_steps = 0 <= trainer.max_steps <= trainer.global_step
         out_of_epochs = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
         out_of_time = trainer.is_last_batch and time.monotonic() >= self._deadline
-        if out_of_steps or out_of_epochs or out_of_time:
+        if out_of_epochs or out_of_time:
             # Lightning asks right after this hook whether to validate
             trainer.check_val_every_n_epoch = 1
             trainer.should_stop = True

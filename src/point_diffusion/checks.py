@@ -32,6 +32,8 @@ NOT_FOR_TRAINER = {
     "default_root_dir": "output_dir=...",
     "enable_checkpointing": "callbacks.checkpoint=null",
     "barebones": "+trainer.enable_progress_bar=false",
+    "max_steps": "trainer.max_epochs=...",  # a run that ends amid an epoch can't be gone on from exactly
+    "overfit_batches": "data.num_points=...",
     "num_nodes": "a sweep: -m seed=1,2",
     "strategy": "a sweep: -m seed=1,2",
 }

@@ -95,15 +95,16 @@ class DiffusionModule(L.LightningModule):
 
     def _check_finite(self, losses: Tensor, norms: Tensor) -> None:
         """Raise DivergenceError if a loss, a gradient or a weight of this epoch is no number."""
-        finite = losses.isfinite() & norms.isfinite()
+        each = -(-len(losses) // len(norms))  # batches a step, where gradients are accumulated
+        finite = norms.isfinite() & torch.stack([part.isfinite().all() for part in losses.split(each)])
         weights = torch.stack([parameter.isfinite().all() for parameter in self._parameter_list]).all()
         if bool(finite.all() & weights):
             return
-        bad = int(finite.int().argmin()) if not bool(finite.all()) else len(losses) - 1
+        bad = int(finite.int().argmin()) if not bool(finite.all()) else len(norms) - 1
         raise DivergenceError(
             f"optimizer.lr={self.config['optimizer']['lr']}: the training diverged in step"
-            f" {self.global_step - len(losses) + bad + 1:,} (epoch {self.current_epoch + 1}):"
-            f" loss {float(losses[bad]):.4g}, gradient norm {float(norms[bad]):.4g},"
+            f" {self.global_step - len(norms) + bad + 1:,} (epoch {self.current_epoch + 1}):"
+            f" loss {float(losses.split(each)[bad].mean()):.4g}, gradient norm {float(norms[bad]):.4g},"
             f" learning rate {self._rates[bad]:.3g}"
         )
 

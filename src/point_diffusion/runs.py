@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 FORMAT = 1  # of checkpoints; one more when an older version could not read them
 # what of a run's settings a checkpoint must tell
-TOLD = ("data", "schedule", "model", "module", "sampler", "optimizer")
+TOLD = ("data", "schedule", "model", "module", "sampler", "optimizer", "lr_scheduler")
 
 
 def find_checkpoint(path: str, key: str) -> Path:

@@ -182,7 +182,8 @@ def _unfit(error: BaseException, config: DictConfig) -> BaseException:
 
 
 def _kept(folder: Path, epochs: int) -> str:
-    return f"epoch {epochs} is kept in {typable(folder)}" if epochs else "no checkpoint was written before"
+    there = (folder / LAST_CHECKPOINT).exists()
+    return f"epoch {epochs} is kept in {typable(folder)}" if there else "no checkpoint was written before"
 
 
 def _go_on(folder: Path) -> str:

@@ -103,6 +103,10 @@ def _loggers(config: DictConfig, folder: Path, settings: dict[str, Any]) -> "lis
     if not config.logger or config.trainer.get("fast_dev_run"):
         return []
     (folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
+    curves = folder / "csv" / "metrics.csv"
+    if curves.exists():  # of the run that goes on; Lightning would begin the file anew
+        number = len(list(curves.parent.glob("metrics*.csv")))
+        curves.replace(curves.with_name(f"metrics-{number}.csv"))
     logger = instantiate(config.logger, save_dir=folder)
     logger.log_hyperparams(settings)
     return [logger]
