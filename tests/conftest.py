@@ -23,7 +23,7 @@ SMALL += [
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=3, help="how often a run is killed at a random moment")
-    parser.addoption("--inputs", type=int, default=15, help="how many random command lines each script is given")
+    parser.addoption("--inputs", type=int, default=10, help="how many random command lines each script is given")
 
 
 @pytest.fixture(autouse=True)

@@ -109,7 +109,7 @@ def test_a_second_signal_stops_at_once(start, script, tmp_path):
     process.send_signal(signal.SIGINT)
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert time.monotonic() - begun < 3  # an epoch takes longer
+    assert time.monotonic() - begun < 8  # an epoch takes longer
     assert "Traceback" not in wrong
     assert said.endswith("stopped; it has no checkpoint yet, the same command begins anew\n")
     assert (metrics_of(run)["finished"], metrics_of(run)["epochs"]) == (False, 0)
@@ -238,10 +238,13 @@ def test_killed_at_any_moment_a_readable_checkpoint_is_left(start, whole, tmp_pa
         if phase == "at the start":
             time.sleep(moments.uniform(0, set_up))
         else:
-            wait_for(seen, process)
-            if phase == "at the end":
-                while seen.read_text() != "299" and process.poll() is None:
-                    time.sleep(0.001)
+            if phase == "in training":
+                wait_for(seen, process)
+            # one that was killed after its last epoch begins none
+            while phase == "at the end" and process.poll() is None:
+                if seen.exists() and seen.read_text() == "299":
+                    break
+                time.sleep(0.001)
             # within what is left, so that all kills find a run at work
             time.sleep(moments.uniform(0, 0.4 if phase == "at the end" else 2.4 / (kills + 1)))
         process.kill()
@@ -618,7 +621,8 @@ def test_a_folder_that_is_deleted_under_a_run_ends_it_in_one_line(start, tmp_pat
     run = tmp_path / "run"
     process = start(*FEW, "trainer.max_epochs=100000", f"hydra.run.dir={run}")
     wait_for(run / "checkpoints/last.ckpt", process)
-    subprocess.run(["rm", "-rf", str(run)], check=True)
+    run.rename(tmp_path / "gone")  # at once: it is written to
+    subprocess.run(["rm", "-rf", str(tmp_path / "gone")], check=True)
     _, wrong = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "No such file or directory" in wrong
