@@ -1,6 +1,9 @@
 """A run as a moving picture: python scripts/animate.py --help."""
 
+import signal
 from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than a traceback
 
 import hydra
 from omegaconf import DictConfig

@@ -1,5 +1,9 @@
 """Many runs side by side: python scripts/compare.py --help."""
 
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than a traceback
+
 import hydra
 from omegaconf import DictConfig
 

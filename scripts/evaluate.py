@@ -1,6 +1,9 @@
 """How good a run's samples are: python scripts/evaluate.py --help."""
 
+import signal
 from typing import Any
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than a traceback
 
 import hydra
 from omegaconf import DictConfig

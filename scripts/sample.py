@@ -1,6 +1,9 @@
 """Points from a run, as a file: python scripts/sample.py --help."""
 
+import signal
 from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than a traceback
 
 import hydra
 from omegaconf import DictConfig

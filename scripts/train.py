@@ -1,5 +1,9 @@
 """Train a diffusion model on a point set: python scripts/train.py --help."""
 
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than a traceback
+
 import hydra
 from omegaconf import DictConfig
 

@@ -1,15 +1,19 @@
 """What the tests share: real configs, real script runs, and a small training run that several tests look at."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+
+from forks import Fork
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SMALL = ["data.num_points=300", "data.batch_size=64", "num_step=10", "model.num_units=16", "accelerator=cpu"]
@@ -43,8 +47,8 @@ def config():
 
 
 @pytest.fixture(scope="session")
-def forks():
-    """Run a script's command line in a process of its own that need not import anything: see forks.py."""
+def forks(tmp_path_factory):
+    """Start a script's command line in a process of its own that need not import anything: see forks.py."""
     server = subprocess.Popen(
         [sys.executable, str(CHECKOUT / "tests/forks.py")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -52,12 +56,15 @@ def forks():
         stdout=subprocess.PIPE,
         text=True,
     )
+    scratch, numbers = tmp_path_factory.mktemp("forks"), itertools.count()
 
-    def _forks(script: str, arguments: list[str], folder: Path | str, limit: float) -> dict:
-        case = {"script": script, "arguments": arguments, "folder": str(folder), "limit": limit}
-        server.stdin.write(json.dumps(case) + "\n")
+    def ask(question):
+        server.stdin.write(json.dumps(question) + "\n")
         server.stdin.flush()
         return json.loads(server.stdout.readline())
+
+    def _forks(script: str, arguments: Iterable[str], folder: Path | str, limits: Iterable = ()) -> Fork:
+        return Fork(ask, script, arguments, folder, scratch / str(next(numbers)), limits)
 
     yield _forks
     server.stdin.close()
@@ -72,8 +79,9 @@ def script(tmp_path, forks):
         typed = [*arguments, f"output_dir={tmp_path}/outputs"]
         # a launcher's workers want a parent that ends as processes do
         if env is None and not any(each.startswith("hydra/launcher") for each in arguments):
-            ended = forks(name, typed, tmp_path, 300)
-            done = subprocess.CompletedProcess(typed, ended["code"], ended["out"], ended["err"])
+            process = forks(name, typed, tmp_path)
+            said = process.communicate(timeout=300)
+            done = subprocess.CompletedProcess(typed, process.returncode, *said)
         else:
             command = [sys.executable, str(CHECKOUT / "scripts" / f"{name}.py"), *typed]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}

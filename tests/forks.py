@@ -2,59 +2,96 @@
 its own, but for the seconds that importing takes.
 
     python forks.py    reads from stdin and answers on stdout, a line of JSON for each:
-                       {"script", "arguments", "folder", "limit"} -> {"code", "out", "err"}
+                       {"script", "arguments", "folder", "scratch", "limits"} -> {"pid"}, and begins;
+                       {"pid"} -> {"code"}, null while it runs
 """
 
 import atexit
 import json
 import os
+import resource
 import runpy
-import shutil
 import signal
+import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
-def run(script, arguments, folder, limit):
-    """The exit code (None: it took longer than ``limit`` seconds), and what was said on stdout and stderr."""
-    scratch = Path(tempfile.mkdtemp())
-    said = [scratch / name for name in ("out", "err")]
-    begun, child = time.monotonic(), os.fork()
-    if child == 0:
-        os.chdir(folder)
-        for number, path in zip((1, 2), said, strict=True):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        sys.argv = [str(SCRIPTS / f"{script}.py"), *arguments]
-        code = 0
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:
-            import traceback
+class Fork:
+    """A command line that runs, to be treated as a subprocess.Popen with text pipes."""
 
-            traceback.print_exc()
-            code = 1
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    code = None
-    while code is None and time.monotonic() - begun < limit:
-        done, ended = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(ended)
-        time.sleep(0.01)
-    if code is None:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    texts = [path.read_text(errors="replace") for path in said]
-    shutil.rmtree(scratch)
-    return {"code": code, "out": texts[0], "err": texts[1]}
+    def __init__(self, ask, script, arguments, folder, scratch, limits=()):
+        self._ask, self.returncode = ask, None
+        scratch.mkdir()
+        case = {"script": script, "arguments": list(arguments), "limits": list(limits)}
+        self.pid = ask({**case, "folder": str(folder), "scratch": str(scratch)})["pid"]
+        self.stdout, self.stderr = ((scratch / name).open(errors="replace") for name in ("out", "err"))
+
+    def poll(self):
+        if self.returncode is None:
+            self.returncode = self._ask({"pid": self.pid})["code"]
+        return self.returncode
+
+    def wait(self, timeout=None):
+        begun = time.monotonic()
+        while self.poll() is None:
+            if timeout is not None and time.monotonic() - begun > timeout:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.005)
+        return self.returncode
+
+    def communicate(self, timeout=None):
+        self.wait(timeout)
+        return self.stdout.read(), self.stderr.read()
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+def begin(script, arguments, folder, scratch, limits):
+    """Start a command line; what it says goes to files in ``scratch``."""
+    said = [os.open(Path(scratch, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in ("out", "err")]
+    child = os.fork()
+    for number, file in zip((1, 2), said, strict=True):
+        if child == 0:
+            os.dup2(file, number)
+        os.close(file)
+    if child:
+        return child
+    os.chdir(folder)
+    for name, size in limits:
+        resource.setrlimit(getattr(resource, name), (size, size))
+    sys.argv = [str(SCRIPTS / f"{script}.py"), *arguments]
+    code = 0
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def code_of(pid, ended={}):  # noqa: B006, remembered from call to call
+    if pid not in ended:
+        done, how = os.waitpid(pid, os.WNOHANG)
+        if not done:
+            return None
+        ended[pid] = os.waitstatus_to_exitcode(how)
+    return ended[pid]
 
 
 if __name__ == "__main__":
@@ -64,4 +101,6 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     for line in sys.stdin:
-        print(json.dumps(run(**json.loads(line))), flush=True)
+        case = json.loads(line)
+        answer = {"pid": begin(**case)} if "script" in case else {"code": code_of(case["pid"])}
+        print(json.dumps(answer), flush=True)

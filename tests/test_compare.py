@@ -136,12 +136,12 @@ def test_other_settings_are_not_mixed_into_a_sweep(sweep, script):
     assert "decay: 0.9\n" in stored.read_text()
 
 
-def test_a_killed_sweep_goes_on_to_the_same_bits(script, tmp_path):
+def test_a_killed_sweep_goes_on_to_the_same_bits(script, forks, tmp_path):
     few = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
     long = [*few, "trainer.max_epochs=80", "trainer.check_val_every_n_epoch=40", "seed=1,2,3"]
     script("train", "-m", *long, f"hydra.sweep.dir={tmp_path}/whole")
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", *long, f"hydra.sweep.dir={tmp_path}/killed"]
-    process = subprocess.Popen([*command, f"output_dir={tmp_path}/outputs"], stdout=subprocess.DEVNULL)
+    places = [f"hydra.sweep.dir={tmp_path}/killed", f"output_dir={tmp_path}/outputs"]
+    process = forks("train", ["-m", *long, *places], tmp_path)
     second = tmp_path / "killed/seed=2"
     while not (second / "checkpoints/last.ckpt").exists():
         assert process.poll() is None
@@ -164,12 +164,11 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(script, tmp_path):
         assert metrics[0] == metrics[1]
 
 
-def test_a_running_job_is_told_from_a_stopped_one(script, tmp_path):
+def test_a_running_job_is_told_from_a_stopped_one(script, forks, tmp_path):
     few = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
     long = [*few, "trainer.max_epochs=100000", "trainer.check_val_every_n_epoch=50", "seed=1,2"]
     folder = tmp_path / "sweep"
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", *long, f"hydra.sweep.dir={folder}"]
-    process = subprocess.Popen([*command, f"output_dir={tmp_path}"], stdout=subprocess.DEVNULL)
+    process = forks("train", ["-m", *long, f"hydra.sweep.dir={folder}", f"output_dir={tmp_path}"], tmp_path)
     try:
         log = folder / "seed=1/train.log"
         while not log.exists() or "epoch " not in log.read_text():

@@ -132,7 +132,7 @@ def test_random_command_lines(script, trained, forks, tmp_path, request):
         cases.append({"script": script, "arguments": typed, "folder": str(folder)})
     before = files_in(trained.parent)
     elsewhere = [*Path.home().iterdir(), *CHECKOUT.glob("[!.]*"), *CHECKOUT.glob("outputs/**/*")]
-    results = [forks(**case, limit=60) for case in cases]
+    results = [outcome(forks(**case)) for case in cases]
     codes = [result["code"] for result in results]
     wrong = []
     for case, result in zip(cases, results, strict=True):
@@ -148,6 +148,16 @@ def test_random_command_lines(script, trained, forks, tmp_path, request):
     assert not [each for each in strays if not re.match(r"er/\d+/|" + "|".join(asked_for), str(each))]
     assert not [path for path in files_in(tmp_path) if "touch" in path.name]
     assert elsewhere == [*Path.home().iterdir(), *CHECKOUT.glob("[!.]*"), *CHECKOUT.glob("outputs/**/*")]
+
+
+def outcome(process):
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        return {"code": None, "out": out, "err": err}
+    return {"code": process.returncode, "out": out, "err": err}
 
 
 def judged(case, result, folder):

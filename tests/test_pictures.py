@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -168,13 +167,7 @@ def test_nothing_is_overwritten_unless_asked_for(call, function, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [output]
 
 
-def test_a_full_disk_leaves_nothing_behind(folder, tmp_path):
-    def limit():  # a file of at most 10 kB: the signal would kill, the error is what a full disk gives
-        import signal
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
+def test_a_full_disk_leaves_nothing_behind(folder, forks, tmp_path):
     few = ["num_frames=4", "num_points=2000"]
     for script, output, more in (
         ("sample", "a.npy", []),
@@ -185,28 +178,24 @@ def test_a_full_disk_leaves_nothing_behind(folder, tmp_path):
         ("animate", "a.webp", few),
         ("animate", "a.mp4", few),
     ):
-        done = subprocess.run(
-            [sys.executable, str(CHECKOUT / f"scripts/{script}.py"), f"run={folder}", f"output={output}", *more],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            preexec_fn=limit,
-        )
-        assert done.returncode == 2, done.stderr
-        assert done.stderr.startswith("error: output=")
-        assert "can't be written (" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        # a file of at most 10 kB
+        process = forks(script, [f"run={folder}", f"output={output}", *more], tmp_path, [("RLIMIT_FSIZE", 10_000)])
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode == 2, wrong
+        assert wrong.startswith("error: output=")
+        assert "can't be written (" in wrong
+        assert len(wrong.splitlines()) == 1
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_can_not_be_made_is_one_line(folder, tmp_path):
+def test_a_file_that_can_not_be_made_is_one_line(folder, forks, tmp_path):
     (tmp_path / "file").write_text("mine")
     for output in ("file/a.csv", "file/b/a.csv", "n" * 300 + ".csv"):
-        command = [sys.executable, str(CHECKOUT / "scripts/sample.py"), f"run={folder}", f"output={output}"]
-        done = subprocess.run([*command, "num_samples=5"], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 2
-        assert "can't be written (" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        process = forks("sample", [f"run={folder}", f"output={output}", "num_samples=5"], tmp_path)
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "can't be written (" in wrong
+        assert len(wrong.splitlines()) == 1
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -239,23 +228,23 @@ BAD = {
 
 
 @pytest.mark.parametrize(("name", "arguments"), BAD)
-def test_wrong_values_are_refused_in_one_line(folder, tmp_path, name, arguments):
-    command = [sys.executable, str(CHECKOUT / f"scripts/{name}.py"), f"run={folder}", *arguments.split()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert BAD[name, arguments] in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == ""
+def test_wrong_values_are_refused_in_one_line(folder, forks, tmp_path, name, arguments):
+    process = forks(name, [f"run={folder}", *arguments.split()], tmp_path)
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert BAD[name, arguments] in wrong
+    assert len(wrong.splitlines()) == 1
+    assert said == ""
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_not_there_is_answered_with_those_that_are(folder, tmp_path):
+def test_a_run_that_is_not_there_is_answered_with_those_that_are(folder, forks, tmp_path):
     outputs = folder.parents[2]
     for name in ("sample", "animate", "evaluate"):
-        command = [sys.executable, str(CHECKOUT / f"scripts/{name}.py"), "run=nowhere", f"output_dir={outputs}"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 2
-        assert done.stderr == f"error: run=nowhere: no such file or run folder; the newest are {folder}\n"
+        process = forks(name, ["run=nowhere", f"output_dir={outputs}"], tmp_path)
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert wrong == f"error: run=nowhere: no such file or run folder; the newest are {folder}\n"
 
 
 def test_the_scripts_work_as_typed_and_have_help(folder, tmp_path):

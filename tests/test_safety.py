@@ -26,21 +26,25 @@ LONG = [*FEW, "trainer.max_epochs=300", "trainer.check_val_every_n_epoch=100", "
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
+def whole(forks, tmp_path_factory):
     """A run that nobody stops."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *LONG, f"hydra.run.dir={folder}"]
-    subprocess.run([*command, f"output_dir={folder.parent}"], check=True, capture_output=True)
+    process = forks("train", [*LONG, f"hydra.run.dir={folder}", f"output_dir={folder.parent}"], folder.parent)
+    assert process.wait(timeout=300) == 0
     return folder
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Start a training in a process of its own; kill it in the end."""
+def start(tmp_path, forks):
+    """Start a training in a process of its own (``fresh``: one that imports by itself); kill it in the end."""
     processes = []
 
-    def _start(*arguments, **options):
-        command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *arguments, f"output_dir={tmp_path}/outputs"]
+    def _start(*arguments, fresh=False, **options):
+        arguments = [*arguments, f"output_dir={tmp_path}/outputs"]
+        if not fresh:
+            processes.append(forks("train", arguments, tmp_path))
+            return processes[-1]
+        command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *arguments]
         env = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")]),
@@ -103,8 +107,8 @@ def test_a_second_signal_stops_at_once(start, script, tmp_path):
         assert process.poll() is None
     time.sleep(2)
     process.send_signal(signal.SIGINT)
-    assert process.stderr.readline() == "\n"
-    assert "once more" in process.stderr.readline()
+    while "once more" not in process.stderr.readline():
+        assert process.poll() is None
     begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     said, wrong = process.communicate(timeout=60)
@@ -160,7 +164,7 @@ def test_a_signal_amid_the_final_figures(start, script, tmp_path):
 
 def test_a_signal_while_a_run_sets_up_leaves_no_dead_end(start, script, tmp_path):
     command = [*FEW, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run"]
-    process = start(*command)
+    process = start(*command, fresh=True)
     wait_for(tmp_path / "run/.hydra/config.yaml", process)
     process.send_signal(signal.SIGTERM)
     _, wrong = process.communicate(timeout=60)
@@ -182,7 +186,7 @@ def test_the_seconds_of_all_who_went_on_are_counted(start, script, tmp_path):
 
 
 def test_a_signal_before_the_training_and_in_other_scripts(start, script, tmp_path):
-    process = start(*SMALL)
+    process = start(*SMALL, fresh=True)
     time.sleep(0.5)  # it imports
     process.send_signal(signal.SIGINT)
     _, wrong = process.communicate(timeout=60)
@@ -208,7 +212,7 @@ def test_a_signal_ends_a_parallel_sweep_with_all_its_workers(start, script, tmp_
     sweep = tmp_path / "sweep"
     swept = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2,3", *FEW]
     swept += [f"hydra.sweep.dir={sweep}"]
-    process = start(*swept, "trainer.max_epochs=100000")
+    process = start(*swept, "trainer.max_epochs=100000", fresh=True)
     for seed in (1, 2):
         wait_for(sweep / f"seed={seed}/checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGTERM)
@@ -229,12 +233,13 @@ def test_killed_at_any_moment_a_readable_checkpoint_is_left(start, whole, tmp_pa
     set_up, epoch = 0.0, -1
     if phase == "at the start":
         begun = time.monotonic()
-        start(*SMALL, *witness).communicate(timeout=60)
+        start(*SMALL, *witness, fresh=True).communicate(timeout=60)
         set_up = time.monotonic() - begun
     for kill in range(kills):
         interval = moments.choice([1, 1, 10])  # most kills meet a writing
         seen.unlink(missing_ok=True)
-        process = start(*command, *witness, f"callbacks.checkpoint.every_n_epochs={interval}")
+        interval_key = f"callbacks.checkpoint.every_n_epochs={interval}"
+        process = start(*command, *witness, interval_key, fresh=phase == "at the start")
         if phase == "at the start":
             time.sleep(moments.uniform(0, set_up))
         else:
@@ -557,7 +562,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(start, script, tmp_path)
     script("train", *options, "trainer.max_epochs=2", f"hydra.run.dir={run}")
     before = (run / "checkpoints/last.ckpt").read_bytes()
     assert len(before) > 300_000
-    process = start(f"resume={run}", "trainer.max_epochs=20", preexec_fn=limited(300_000))
+    process = start(f"resume={run}", "trainer.max_epochs=20", fresh=True, preexec_fn=limited(300_000))
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
     assert wrong.startswith(
@@ -570,7 +575,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(start, script, tmp_path)
     assert (run / "checkpoints/last.ckpt").read_bytes() == before
     script("train", f"resume={run}", "trainer.max_epochs=3")
     # too small for the curves
-    process = start(f"resume={run}", "trainer.max_epochs=20", preexec_fn=limited(100))
+    process = start(f"resume={run}", "trainer.max_epochs=20", fresh=True, preexec_fn=limited(100))
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
     assert len(wrong.splitlines()) == 1
@@ -631,21 +636,32 @@ def test_a_folder_that_is_deleted_under_a_run_ends_it_in_one_line(start, tmp_pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize(
-    ("name", "key"),
+    ("name", "key", "more"),
     [
-        ("sample", "num_samples=1000000000"),
-        ("train", "data.num_points=100000000"),
+        ("sample", "num_samples=1000000000", ""),
+        ("train", "data.num_points=100000000", ""),
+        ("train", "model.num_units=16384", ""),
+        (
+            "train",
+            "data.batch_size=8000000 data.num_points=8000000",
+            "; it has no checkpoint yet, the same command",
+        ),
+        (
+            "train",
+            "callbacks.reconstruction.num_points=10000000 callbacks.quality.num_samples=100 num_step=4",
+            "; it has no checkpoint yet",
+        ),
     ],
 )
-def test_too_many_points_for_the_memory(whole, tmp_path, name, key):
-    def limit():
-        resource.setrlimit(resource.RLIMIT_AS, (3_000_000_000,) * 2)
-
+def test_too_much_for_the_memory(whole, forks, tmp_path, name, key, more):
     options = {"sample": [f"run={whole}", "output=x.npz"], "train": SMALL}[name]
-    command = [sys.executable, f"{CHECKOUT}/scripts/{name}.py", *options, key, f"output_dir={tmp_path}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit)
-    assert done.returncode == 2
-    assert done.stderr == f"error: {key}: there is not enough memory for so many\n"
+    arguments = [*options, *key.split(), f"output_dir={tmp_path}"]
+    process = forks(name, arguments, tmp_path, [("RLIMIT_AS", 3_500_000_000)])
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert len(wrong.splitlines()) == 1
+    assert key.split()[0] in wrong
+    assert f": not enough memory for so many{more}" in wrong
     assert list(tmp_path.glob("*.npz")) == []
 
 
@@ -698,3 +714,106 @@ def test_accumulated_gradients_are_watched_too(start, script, tmp_path):
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "the training diverged in step 5 (epoch 2): loss " in wrong
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as Linux tells of signals")
+@pytest.mark.parametrize("script", ["train", "sample"])
+def test_a_signal_before_all_else_is_quiet(tmp_path, script):
+    command = [sys.executable, f"{CHECKOUT}/scripts/{script}.py", *(SMALL if script == "train" else [])]
+    process = subprocess.Popen([*command, f"output_dir={tmp_path}"], stderr=subprocess.PIPE, text=True)
+
+    def catches():
+        told = Path(f"/proc/{process.pid}/status").read_text()
+        return int(re.findall(r"SigCgt:\s*(\w+)", told)[0], 16) >> (signal.SIGINT - 1) & 1
+
+    while not catches():  # Python's own handler, with its traceback
+        assert process.poll() is None
+    while catches():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode in (-signal.SIGINT, 130)  # a shell says 130 of both
+    assert "Traceback" not in wrong
+
+
+LINKS = {
+    "the log": ("train.log", "file"),
+    "the last error": ("error.txt", "file"),
+    "the lock": (".lock", "file"),
+    "the checkpoints": ("checkpoints", "folder"),
+    "the pictures": ("figures", "folder"),
+}
+
+
+@pytest.mark.parametrize("what", LINKS)
+def test_links_in_a_strangers_folder_lead_nowhere(whole, script, tmp_path, what):
+    run, mine, (name, kind) = tmp_path / "run", tmp_path / "mine", LINKS[what]
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    mine.mkdir()
+    (mine / "file").write_text("mine")
+    if kind == "folder":
+        subprocess.run(f"mv {run}/{name}/* {mine}; rmdir {run}/{name}", shell=True, check=True)
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(mine / "file" if kind == "file" else mine)
+    before = {path: path.read_bytes() for path in mine.iterdir()}
+    again = ["-m", "seed=1", *LONG, f"hydra.sweep.dir={tmp_path}"]
+    for arguments in ([f"resume={run}", "trainer.max_epochs=301"], [*LONG, f"hydra.run.dir={run}"], again):
+        done = script("train", *arguments, check=False)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert f"{name} is a link; a run writes to files alone" in done.stderr or "holds a run" in done.stderr
+    if name == "figures":
+        done = script("evaluate", f"run={run}", "num_samples=20", "curve=true", "curve_steps=[2]", check=False)
+        assert done.returncode == 2
+        assert f"{run}/figures: is a link" in done.stderr
+    assert {path: path.read_bytes() for path in mine.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "name", [".hydra/config.yaml", "metrics.json", "train.log", "error.txt", "evaluations.json"]
+)
+def test_pipes_in_a_strangers_folder_hold_nobody_up(whole, script, tmp_path, name):
+    run = tmp_path / "outputs/run"
+    run.parent.mkdir()
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    done = script("train", f"resume={run}", "trainer.max_epochs=301", check=False)
+    assert done.returncode == 2
+    assert f"resume={run}: {name} is no file; a run writes to files alone" in done.stderr
+    for arguments in (["compare", f"runs=[{run}]"], ["evaluate", f"run={run}", "num_samples=20"]):
+        done = script(*arguments, check=False)
+        assert done.returncode in (0, 2)
+        assert len(done.stderr.splitlines()) < 2 or done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("global_step", 7), ("global_step", None), ("score", "x"), ("score", math.nan)]
+)
+def test_forged_counts_and_scores_are_refused(whole, script, tmp_path, key, value):
+    checkpoint = load(whole / "checkpoints/last.ckpt")
+    if key == "score":
+        (name,) = [each for each in checkpoint["callbacks"] if each.startswith("BestCheckpoint")]
+        checkpoint["callbacks"][name]["best_model_score"] = torch.tensor(value) if value != "x" else torch.zeros(3)
+    else:
+        checkpoint[key] = value
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(checkpoint, tmp_path / "checkpoints/last.ckpt")
+    subprocess.run(["cp", f"{whole}/checkpoints/best.ckpt", f"{tmp_path}/checkpoints"], check=True)
+    done = script(
+        "train", *LONG, f"ckpt_path={tmp_path}/checkpoints/last.ckpt", "trainer.max_epochs=400", check=False
+    )
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1
+    said = f"global_step {value}, of which its loops know nothing" if key != "score" else "can't be gone on from ("
+    assert said in done.stderr
+
+
+def test_figures_that_are_no_numbers_are_no_figures(whole, script, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    for wrong in ("9" * 400, "NaN", "-Infinity", '"x"', "[1]", "{}", "null"):
+        text = json.dumps({**metrics_of(whole), "val_loss": "HERE"}).replace('"HERE"', wrong)
+        (run / "metrics.json").write_text(text)
+        done = script("compare", f"runs=[{run}]", "metric=val_loss")
+        assert "1 runs, 1 stopped" in done.stdout

@@ -107,6 +107,9 @@ class BestCheckpoint(ModelCheckpoint):
         if self.beside != own:
             with whole_file(own) as part:
                 part.write_bytes(self.beside.read_bytes())
+        score = torch.tensor(float(score))
+        if not score.isfinite():
+            raise ValueError(f"its best score is {score.item()}")
         # the score alone: a foreign file's paths could name what is to be copied, or deleted as no longer the best
         paths = {"best_model_path": str(own), "kth_best_model_path": str(own), "last_model_path": ""}
         scores = {"best_k_models": {str(own): score}, "kth_value": score, "best_model_score": score}

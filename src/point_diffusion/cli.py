@@ -1,11 +1,13 @@
 """What the scripts share: paths taken as typed, errors in one line, the help page."""
 
+import argparse
 import logging
 import os
 import re
 import signal
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +56,8 @@ python scripts/train.py resume=RUN trainer.max_epochs=6000    go on with a run, 
 tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and pictures of all runs"""
 
 
+CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters, as Unicode counts them
+
 Problems = Callable[[DictConfig], Iterable[str]]
 
 
@@ -71,15 +75,25 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
     if full_error:
         os.environ[FULL_ERROR] = "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the printing is ours
+    argparse.ArgumentParser.error = _wrong_flag  # type: ignore[assignment,method-assign]
+    for argument in sys.argv[1:]:
+        if any(unicodedata.category(letter) in CONTROLS for letter in argument):
+            refuse(f"{argument!r}: must not hold line breaks or other control characters")
+        if argument.startswith("--e"):
+            refuse(f"{argument}: not here, it would execute what is in the file; resume=RUN goes on with a run")
     # -m first: argparse takes no flag between the overrides
     arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
-    sys.argv[1:] = [as_typed(argument) for argument in arguments]
     if not trains:
-        sys.argv[1:] = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in sys.argv[1:]]
-        if sys.argv[1:2] in (["-m"], ["--multirun"]):
-            refuse("-m: sweeps are for train.py")
+        for argument in arguments:
+            if argument in ("-m", "--multirun"):
+                refuse("-m: sweeps are for train.py")
+            if re.match(r"[+~]*hydra[./@]", argument):
+                refuse(f"{argument}: Hydra's own settings are for train.py")
+        arguments = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in arguments]
+    sys.argv[1:] = [as_typed(argument) for argument in arguments]
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are cleared away
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if trains and sys.argv[1:2] not in (["-m"], ["--multirun"]):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _stop)  # until training takes the signals itself
@@ -103,6 +117,10 @@ def _stop(number: int, _: Any) -> None:
     """End a process that imports and sets up: some libraries swallow exceptions meanwhile."""
     os.write(2, b"error: stopped before the training began; the same command begins anew\n")
     os._exit(128 + number)
+
+
+def _wrong_flag(_: argparse.ArgumentParser, message: str) -> NoReturn:
+    refuse(f"{message}; KEY=VALUE changes a setting, --help tells of all")
 
 
 def _bug(error: Exception) -> str:

@@ -225,6 +225,11 @@ class Trainer:
     check_val_every_n_epoch: int = key(
         "epochs between two validations, each with a grid", at_least=1, at_most=10**9
     )
+    precision: str = key(
+        "of the arithmetic; mixed ones are for GPUs",
+        choices=("32-true", "16-mixed", "bf16-mixed", "64-true"),
+        required=False,
+    )
 
 
 @dataclass

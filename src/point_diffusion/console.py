@@ -42,7 +42,7 @@ def memory_for(what: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        raise UsageError(f"{what}: there is not enough memory for so many") from None
+        raise UsageError(f"{what}: not enough memory for so many") from None
 
 
 def typable(path: Path) -> str:

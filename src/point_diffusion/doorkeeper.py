@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from point_diffusion.checks import schema_problems
 from point_diffusion.cli import as_typed, refusing
 from point_diffusion.compare import show_comparison
-from point_diffusion.config import SECTIONS, UsageError, told
+from point_diffusion.config import SECTIONS, UsageError, show, told
 from point_diffusion.console import typable
-from point_diffusion.files import writable
+from point_diffusion.files import check_plain, writable
 from point_diffusion.folders import claim, typed_path
 from point_diffusion.preflight import prepare
 from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint
@@ -33,6 +33,7 @@ class Doorkeeper(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the config, fetch the stored settings of a run to resume, and claim the run's folder."""
         with refusing(), read_write(config), open_dict(config):
+            _check_hydra(config)
             if config.resume:
                 folder = _take_up(config)
                 prepare(config)
@@ -45,6 +46,7 @@ class Doorkeeper(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Claim the sweep's folder, and name its jobs by what is swept alone."""
         with refusing():
+            _check_hydra(config)
             if config.resume is not None:
                 raise UsageError(f"resume={config.resume}: goes on with one run; a sweep makes new ones")
             overrides = asked(*_question(config))
@@ -102,6 +104,23 @@ class Doorkeeper(Callback):
                 )
 
 
+def _check_hydra(config: DictConfig) -> None:
+    """Refuse settings of Hydra's own that would put files outside of the run's folder, or where no one looks."""
+    job, subdir = config.hydra.job, str(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[index,call-overload]
+    wrong = {
+        f"hydra.output_subdir={show(config.hydra.output_subdir)}: must be {SETTINGS.parent}": (
+            config.hydra.output_subdir != str(SETTINGS.parent)
+        ),
+        f"hydra.job.chdir={show(job.chdir)}: must be false; paths are meant from where one types": job.chdir,
+        f"hydra.job.name={job.name}: must be a plain name": "/" in str(job.name),
+        f"hydra.sweep.subdir={subdir}: must stay in the sweep's folder": (
+            subdir.startswith("/") or ".." in subdir.split("/")
+        ),
+    }
+    if lines := [line for line, is_wrong in wrong.items() if is_wrong]:
+        raise UsageError("\n".join(lines))
+
+
 def _show_anyway(folder: Path, metric: str) -> None:
     """What a sweep has found that was ended before its end."""
     with suppress(UsageError):  # nothing yet
@@ -124,6 +143,7 @@ def _take_up(config: DictConfig) -> Path:
         raise UsageError(f"resume={config.resume}: must be a run folder; ckpt_path takes a checkpoint")
     find_checkpoint(config.resume, "resume")
     writable(folder, "resume")
+    check_plain(folder, "resume")
     stored = stored_settings(folder, "resume")
     stored.pop("hydra", None)  # never stored by us; its logging could name any class
     stored.ckpt_path = None  # the run has a checkpoint of its own by now
@@ -168,5 +188,7 @@ def _folder(config: DictConfig, kind: str) -> Path:
                 pass  # else one that has just begun there would lose its settings
         if kind == "sweep" and ((folder / SETTINGS).exists() or folder.is_file()):
             raise UsageError(f"hydra.sweep.dir={folder}: must be a sweep's folder, or a new one")
-        return writable(folder, f"hydra.{kind}.dir")
+        writable(folder, f"hydra.{kind}.dir")
+        check_plain(folder, f"hydra.{kind}.dir")
+        return folder
     return claim(folder)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.checks import check_script, script_problems
 from point_diffusion.config import Evaluate, UsageError
 from point_diffusion.console import memory_for, tracked
-from point_diffusion.files import whole_file, write_whole
+from point_diffusion.files import read_whole, whole_file, write_whole
 from point_diffusion.runs import Run, checked_sampler, open_run
 
 if TYPE_CHECKING:
@@ -158,16 +158,18 @@ def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> None:
         **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
     }
     try:
-        kept = json.loads(files[0].read_text()) if files[0].exists() else []
+        kept = json.loads(read_whole(files[0])) if files[0].exists() else []
         others = [each for each in kept if {name: each.get(name) for name in question} != question]
         write_whole(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
         if config.curve:
             files.append(folder / "figures" / "quality_curve.png")
+            if files[1].parent.is_symlink():
+                raise UsageError(f"{files[1].parent}: is a link; what is written there could land anywhere")
             with whole_file(files[1]) as part:
                 _plot(run, rows).save(part)
     except OSError as error:
         raise UsageError(f"{folder}: can't be written to ({error.strerror})") from None
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise UsageError(f"{files[0]}: holds something else than evaluations; move it away") from None
     print("written: " + "  ".join(map(str, files)), file=sys.stderr)
 

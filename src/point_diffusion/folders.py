@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from point_diffusion.config import UsageError
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEEDS = ("seed", "data.seed")  # runs that differ in these alone are replicates
 LONGEST = 120  # characters of a name
+DEEPEST = 8  # outputs/sweeps/DATE/TIME/JOB takes five
 
 
 def typed_path(text: str) -> Path:
@@ -32,6 +33,22 @@ def claim(folder: Path) -> Path:
             raise UsageError(f"output_dir: {candidate} can't be made: {error.strerror}") from None
         return candidate
     raise UsageError(f"output_dir: {folder} and thousands after it are taken")
+
+
+def runs_below(place: Path, file: Path | str, levels: int = DEEPEST) -> Iterator[Path]:
+    """The folders at and below ``place`` in which a run has left ``file``; links are not followed.
+
+    A run holds no others; so nobody looks there, nor more than ``levels`` folders down: a place may be all a disk.
+    """
+    try:
+        if (place / file).is_file():
+            yield place
+            return
+        inner = [each.path for each in os.scandir(place) if levels > 0 and each.is_dir(follow_symlinks=False)]
+    except OSError:  # not ours to read, or no folder
+        return
+    for each in inner:
+        yield from runs_below(Path(each), file, levels - 1)
 
 
 def job_folder(overrides: Sequence[str], constant: Sequence[str] = ()) -> str:

@@ -1,5 +1,6 @@
 """The look of all pictures: red points with white edges, changed by a matplotlib style if one is asked for."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
-from matplotlib import rc_context, rcdefaults, style
+from matplotlib import RcParams, rc_context, rc_params_from_file, rcdefaults, style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -18,6 +19,17 @@ LOOK = Path(__file__).with_name("look.mplstyle")
 P = ParamSpec("P")
 R = TypeVar("R")
 _changes: ContextVar[str | None] = ContextVar("changes", default=None)
+
+
+def _settings(path: str) -> RcParams | None:
+    """What a style file sets; nothing where it is another text, over whose lines matplotlib would pass."""
+    logging.disable(logging.WARNING)
+    try:
+        return rc_params_from_file(path, use_default_template=False)
+    except (OSError, ValueError):
+        return None
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager
@@ -32,11 +44,8 @@ def look(changes: str | None) -> Iterator[None]:
         wrong = ValueError(f"{changes}: must be a matplotlib style file, or one of {names}")
         if changes not in style.available and not Path(changes).is_file():
             raise wrong  # matplotlib would import a module of that name, or fetch it from an address
-        try:
-            with rc_context():
-                style.use(changes)
-        except (OSError, ValueError):
-            raise wrong from None
+        if changes not in style.available and not _settings(changes):
+            raise wrong
     token = _changes.set(changes)
     try:
         yield

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion import __version__
 from point_diffusion.checks import schema_problems
 from point_diffusion.config import SECTIONS, UsageError, first_line
-from point_diffusion.folders import typed_path
+from point_diffusion.folders import runs_below, typed_path
 from point_diffusion.status import METRICS, finished_metrics
 
 if TYPE_CHECKING:
@@ -104,11 +104,18 @@ def _missing(checkpoint: Any) -> str | None:
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
     try:  # a part that is left out would be begun anew, in silence
-        counted = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+        loop = checkpoint["loops"]["fit_loop"]
+        epochs, inner = (
+            loop["epoch_progress"]["current"]["ready"],
+            loop["epoch_loop.automatic_optimization.optim_progress"],
+        )
+        steps = inner["optimizer"]["step"]["total"]["completed"]
     except (KeyError, TypeError):
         return "its loops are not whole"
-    if checkpoint["epoch"] < 0 or counted != checkpoint["epoch"] + 1:
+    if checkpoint["epoch"] < 0 or epochs != checkpoint["epoch"] + 1:
         return f"epoch {checkpoint['epoch']}, of which its loops know nothing"
+    if checkpoint.get("global_step") != steps:
+        return f"global_step {checkpoint.get('global_step')}, of which its loops know nothing"
     if "averaging_state" in checkpoint and not (
         isinstance(checkpoint.get("current_model_state"), dict)
         and isinstance(checkpoint["averaging_state"], dict)
@@ -334,5 +341,5 @@ def newest_run(outputs: Path) -> Path:
 
 def finished_runs(outputs: Path) -> list[Path]:
     """The folders of all finished runs below ``outputs``, the newest first."""
-    files = [file for file in outputs.glob(f"**/{METRICS}") if finished_metrics(file.parent)]
-    return [file.parent for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
+    runs = [run for run in runs_below(outputs, METRICS) if finished_metrics(run)]
+    return sorted(runs, key=lambda run: (run / METRICS).stat().st_mtime, reverse=True)

@@ -11,10 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.config import UsageError, first_line, flatten
+from point_diffusion.files import read_whole
 from point_diffusion.folders import CHECKOUT
 
 LOGGERS = CHECKOUT / "conf" / "logger"
-LARGEST = 10_000_000  # bytes of a file with settings: 100,000 betas take a quarter
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is
 NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric", "hydra")
@@ -27,9 +27,7 @@ def read_yaml(path: Path) -> Any:
         ValueError: it holds more than ours do.
         OSError, yaml.YAMLError, OmegaConfBaseException: it can't be read.
     """
-    if path.stat().st_size > LARGEST:
-        raise ValueError("it is larger than any of ours")
-    text = path.read_text(encoding="utf-8")
+    text = read_whole(path)
     if "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
         raise ValueError("it has aliases, and ours have none")  # a few lines of them fill any memory
     return OmegaConf.load(io.StringIO(text))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from point_diffusion.config import UsageError, told
+from point_diffusion.files import read_whole
 
 METRICS, ERROR, LOCK = "metrics.json", "error.txt", ".lock"  # in a run's folder
 PATIENCE = 1.0  # seconds; who merely looks holds a folder for less than a millisecond
@@ -38,19 +40,23 @@ def status(folder: Path) -> Status:
         return Status("running", _progress(folder))
     error = ""
     with suppress(OSError, ValueError):
-        error = "; ".join((folder / ERROR).read_text(encoding="utf-8").splitlines())
+        error = "; ".join(read_whole(folder / ERROR).splitlines())
     if metrics := finished_metrics(folder):
         return Status("finished", error, metrics)
     return Status("failed", error) if error else Status("stopped", _progress(folder))
 
 
 def finished_metrics(folder: Path) -> dict[str, Any]:
-    """The metrics of a run that has finished; else none."""
+    """The metrics of a run that has finished, finite numbers all; else none."""
     try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        return metrics if metrics["finished"] is True else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # foreign, or half a file of a broken disk
-        return {}
+        metrics = json.loads(read_whole(folder / METRICS))
+        return metrics if metrics["finished"] is True and all(map(_is_number, metrics.values())) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # foreign, or half a file of a broken disk
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float)) and abs(value) <= sys.float_info.max
 
 
 @contextmanager
@@ -95,7 +101,7 @@ def _is_held(folder: Path) -> bool:
 def _progress(folder: Path) -> str:
     """How many epochs the log tells of."""
     try:
-        found = re.findall(r"epoch (\d+)/(\d+)", (folder / "train.log").read_text(encoding="utf-8"))
+        found = re.findall(r"epoch (\d+)/(\d+)", read_whole(folder / "train.log"))
     except (OSError, ValueError):
         return ""
     return "epoch {} of {}".format(*found[-1]) if found else ""

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from point_diffusion.config import UsageError, order, show
-from point_diffusion.folders import SEEDS, job_folder
+from point_diffusion.folders import SEEDS, job_folder, runs_below
 from point_diffusion.settings import SETTINGS, read_yaml, stored_settings, typed_settings
 from point_diffusion.status import Status, status
 
@@ -70,7 +70,7 @@ def newest_sweep(outputs: Path) -> Path:
         UsageError: there is none.
     """
     for folder in sorted(outputs.glob("sweeps/*/*"), key=_natural, reverse=True):
-        if any(folder.glob(f"**/{SETTINGS}")):
+        if any(runs_below(folder, SETTINGS)):
             return folder
     raise UsageError(f"sweep: must be given, there is none in {outputs}")
 
@@ -85,7 +85,7 @@ def jobs_in(folder: Path, key: str = "sweep") -> list[Job]:
     Raises:
         UsageError: there is none, or its settings can't be read.
     """
-    folders = sorted({file.parents[1] for file in folder.glob(f"**/{SETTINGS}")}, key=_natural)
+    folders = sorted(runs_below(folder, SETTINGS), key=_natural)
     if not folders:
         problem = (
             "holds no runs" if folder.is_dir() else "is not a folder" if folder.exists() else "no such folder"

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.config import UsageError, lacks_memory, show, told
+from point_diffusion.config import UsageError, show, told
 from point_diffusion.console import memory_for, typable
 from point_diffusion.files import whole_file, write_whole
 from point_diffusion.folders import CHECKOUT, claim, typed_path
@@ -41,6 +41,7 @@ STORED = (
     "callbacks",
     "trainer",
 )
+HEAVY = ("model.num_units", "data.batch_size")  # what a step's memory grows with
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -103,7 +104,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     from lightning.pytorch.callbacks import LambdaCallback
 
     from point_diffusion.data import PointSetDataModule
-    from point_diffusion.module import DiffusionModule, DivergenceError
+    from point_diffusion.module import DiffusionModule
     from point_diffusion.seeds import derive_seed
     from point_diffusion.trainer import build_trainer, outcome
 
@@ -122,22 +123,24 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
         plain["data"]["dim"] = data.dim
         stored = {section: plain[section] for section in STORED}
         trainer = build_trainer(config, stored, folder, interruption, started, alone=_alone())
+        begun, hooks = threading.Event(), {"on_train_start": lambda *_: begun.set()}
         if config.resume is not None or not HydraConfig.initialized():
             # only now: settings that can't be trained with must not become the stored ones
-            store = LambdaCallback(on_fit_start=lambda *_: _begin_anew(config, folder))
-            trainer.callbacks.append(store)  # type: ignore[attr-defined]
-        begun = threading.Event()
-        trainer.callbacks.append(LambdaCallback(on_train_start=lambda *_: begun.set()))  # type: ignore[attr-defined]
+            hooks["on_fit_start"] = lambda *_: _begin_anew(config, folder)
+        trainer.callbacks.append(LambdaCallback(**hooks))  # type: ignore[attr-defined]
         log.info("run folder: %s", typable(folder))
         ended: BaseException | None = None
         with torch.random.fork_rng():  # the caller's random state stays as it was
             torch.manual_seed(derive_seed(plain["seed"], "weights"))
-            module = DiffusionModule(stored)
+            asked = ", ".join(f"{key}={OmegaConf.select(config, key)}" for key in HEAVY)
+            with memory_for(asked):
+                module = DiffusionModule(stored)
             module.diffusion.describe_data(data.train_points)
             health, advice = module.diffusion.health()
             log.info("%s", advice)
             try:
-                trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
+                with memory_for(asked):
+                    trainer.fit(module, data, ckpt_path=checkpoint_of(config), weights_only=True)
             except (Exception, SystemExit) as error:
                 ended = error
         if ended is not None and not begun.is_set():
@@ -158,11 +161,10 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
             if metrics["finished"]:
                 _draw_curves(folder, plain)
             write_whole(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+    if isinstance(ended, OSError) and ended.filename is None:
+        ended.filename = str(folder)  # a logger's thread does not say
     if isinstance(ended, (UsageError, OSError)):
-        if isinstance(ended, OSError) and ended.filename is None:
-            ended.filename = str(folder)  # a logger's thread does not say
-        lost = isinstance(ended, DivergenceError)  # to go on in the same way would not help
-        raise UsageError(f"{told(ended)}; {_kept(folder, kept.epochs)}{'' if lost else f', {_go_on(folder)}'}")
+        raise UsageError(f"{told(ended)}; {_what_is_kept(folder, kept.epochs, ended)}")
     if ended is not None:
         raise ended
     if stopped:
@@ -174,16 +176,21 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
 def _unfit(error: BaseException, config: DictConfig) -> BaseException:
     """What to say of an error that has ended a run before its first step."""
     path = checkpoint_of(config)
-    if path is None or isinstance(error, (UsageError, OSError, SystemExit)) or lacks_memory(error):
+    if path is None or isinstance(error, (UsageError, OSError, SystemExit)):
         return error
     wrapped = RuntimeError(f"{path}: can't be gone on from ({told(error)})")
     wrapped.__cause__ = error
     return wrapped
 
 
-def _kept(folder: Path, epochs: int) -> str:
-    there = (folder / LAST_CHECKPOINT).exists()
-    return f"epoch {epochs} is kept in {typable(folder)}" if there else "no checkpoint was written before"
+def _what_is_kept(folder: Path, epochs: int, error: BaseException) -> str:
+    """What an error has left of a run, and how to go on from there, where that would help."""
+    from point_diffusion.module import DivergenceError
+
+    there, lost = (folder / LAST_CHECKPOINT).exists(), isinstance(error, DivergenceError)
+    kept = [f"epoch {epochs} is kept in {typable(folder)}"] if there else []
+    again = [] if lost else [_go_on(folder)]
+    return ", ".join(kept + again) or "no checkpoint was written before"
 
 
 def _go_on(folder: Path) -> str:

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from point_diffusion.console import memory_for
 from point_diffusion.files import whole_file
 from point_diffusion.seeds import derive_seed, generator
 
@@ -118,7 +119,8 @@ class ReconstructionGrid(AtValidation):
         from point_diffusion import figures
         from point_diffusion.look import look
 
-        t, states = self.draws.trajectory(trainer, pl_module, self.num_points)
+        with memory_for(f"callbacks.reconstruction.num_points={self.num_points}"):
+            t, states = self.draws.trajectory(trainer, pl_module, self.num_points)
         # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
         picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
         with look(self.style):
@@ -185,15 +187,17 @@ class SampleQuality(AtValidation):
         self.final: dict[str, float] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._truth = trainer.datamodule.truth(2 * self.num_samples)  # type: ignore[attr-defined]
+        with memory_for(f"callbacks.quality.num_samples={self.num_samples}"):
+            self._truth = trainer.datamodule.truth(2 * self.num_samples)  # type: ignore[attr-defined]
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
         from point_diffusion.metrics import quality
 
-        points = self.draws.points(trainer, pl_module, self.num_samples)
         distance, self.latest = float("nan"), None  # of a model that has diverged
-        if points.isfinite().all():
-            distance, self.latest = quality(_array(points), self._truth)
+        with memory_for(f"callbacks.quality.num_samples={self.num_samples}"):
+            points = self.draws.points(trainer, pl_module, self.num_samples)
+            if points.isfinite().all():
+                distance, self.latest = quality(_array(points), self._truth)
         # the best guess, as far as so many points can tell; a bound would jump when the model gets good
         size = float("nan") if self.latest is None else min(self.latest.point, self.num_samples)
         for name, value in (("energy_distance", distance), ("equivalent_sample_size", size)):
@@ -205,11 +209,12 @@ class SampleQuality(AtValidation):
         from point_diffusion.metrics import summary, truth_size
 
         seed = derive_seed(pl_module.config["seed"], "final quality")
-        points = pl_module.sample(self.final_num_samples, seed)
-        if points.isfinite().all():
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            truth = data.truth(truth_size(self.final_num_samples, len(data.train_points)))
-            self.final = summary(_array(points), truth, _array(data.train_points))
+        with memory_for(f"callbacks.quality.final_num_samples={self.final_num_samples}"):
+            points = pl_module.sample(self.final_num_samples, seed)
+            if points.isfinite().all():
+                data = trainer.datamodule  # type: ignore[attr-defined]
+                truth = data.truth(truth_size(self.final_num_samples, len(data.train_points)))
+                self.final = summary(_array(points), truth, _array(data.train_points))
 
 
 def _cut_short(trainer: L.Trainer) -> bool:
