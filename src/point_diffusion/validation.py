@@ -119,11 +119,10 @@ class ReconstructionGrid(AtValidation):
         from point_diffusion import figures
         from point_diffusion.look import look
 
-        with memory_for(f"callbacks.reconstruction.num_points={self.num_points}"):
+        with memory_for(f"callbacks.reconstruction.num_points={self.num_points}"), look(self.style):
             t, states = self.draws.trajectory(trainer, pl_module, self.num_points)
-        # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
-        picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
-        with look(self.style):
+            # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
+            picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
             shown = [_array(states[i]) for i in picked]
             figure = figures.reverse_process([t[i] for i in picked], shown, self._truth)
             self._show(trainer, figure, "reconstruction", f"_epoch_{trainer.current_epoch + 1:04d}")
