@@ -696,6 +696,33 @@ def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
     assert best[0]["epoch"] == best[1]["epoch"]
 
 
+@pytest.mark.parametrize("scheduler", ["constant", "cosine"])
+def test_whole_epochs_and_single_steps_give_the_same_bits_and_go_on_with_each_other(config, tmp_path, scheduler):
+    from point_diffusion.runs import logged_curves
+    from point_diffusion.train import train
+
+    options = [each for each in SMALL if "max_epochs" not in each] + [f"lr_scheduler={scheduler}"]
+    options += ["trainer.max_epochs=4"]
+    kinds = {"whole": [], "steps": ["+callbacks.own._target_=witness.Steps"]}
+    first = ["+callbacks.end._target_=witness.Stop", "+callbacks.end.epoch=2"]
+    for name, kind in kinds.items():
+        train(config(*options, *kind, f"output_dir={tmp_path}/{name}"))
+        with pytest.raises(SystemExit):
+            train(config(*options, *kind, *first, f"output_dir={tmp_path}/half-{name}"))
+    runs = {path.parents[2].name: path for path in tmp_path.glob("*/runs/*/*")}
+    assert_same_run(runs["whole"], runs["steps"])
+    curves = [logged_curves(runs[name]) for name in kinds]
+    for tag in curves[0]:
+        assert [each.tolist() for each in curves[0][tag]] == [each.tolist() for each in curves[1][tag]]
+    for half, kind in (("half-whole", kinds["steps"]), ("half-steps", kinds["whole"])):
+        assert load(runs[half] / "checkpoints/last.ckpt")["epoch"] == 1
+        go_on = [f"ckpt_path={runs[half]}/checkpoints/last.ckpt", f"output_dir={tmp_path}/on-{half}"]
+        train(config(*options, *kind, *go_on))
+        (run,) = tmp_path.glob(f"on-{half}/runs/*/*")
+        assert_same_run(run, runs["whole"])
+        assert load(run / "checkpoints/last.ckpt")["global_step"] == 20
+
+
 def test_the_csv_of_a_run_that_goes_on_is_kept(script, tmp_path):
     run = tmp_path / "run"
     script("train", *FEW, "logger=csv", "trainer.max_epochs=2", f"hydra.run.dir={run}")

@@ -41,25 +41,37 @@ class EMA(WeightAveraging):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         average = self._average_model
         if average is not None:
+            self._module = pl_module
             self._begun = bool(average.n_averaged > 0)
             self._weights = (
                 [p.detach() for p in average.module.parameters()],
                 [p.detach() for p in pl_module.parameters()],
             )
             self._buffers = list(average.module.buffers()), list(pl_module.buffers())
+            if not pl_module.automatic_optimization:
+                after_steps: Any = pl_module.after_steps
+                after_steps.append(self.update)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not self._begun or self._average_model is None:
-            self._begun = True
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        elif trainer.global_step > self._latest_update_step:
-            # as the base class, which walks through both models, and has the device answer, at each step
-            self._update(*self._weights, self._average_model.n_averaged)
-            torch._foreach_copy_(*self._buffers)
-            self._average_model.n_averaged += 1
+        if trainer.global_step > self._latest_update_step:
+            if pl_module.automatic_optimization:
+                self.update()
             self._latest_update_step = trainer.global_step
+
+    def update(self) -> None:
+        """Average, after a step; the base class walks through both models, and has the device answer, at each."""
+        average = self._average_model
+        if average is None:
+            return
+        if self._begun:
+            self._update(*self._weights, average.n_averaged)
+            torch._foreach_copy_(*self._buffers)
+            average.n_averaged += 1
+        else:
+            average.update_parameters(self._module)
+            self._begun = True
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._average_model is not None:

@@ -80,6 +80,7 @@ class PointSetDataModule(L.LightningDataModule):
         batch_size: points a batch; the last batch of an epoch holds what is left.
         seed: draws the points.
         order_seed: shuffles them, each epoch anew.
+        whole_epochs: hand out all points of an epoch as one batch, in the same order.
 
     Attributes:
         train_points, val_points: shape (num_points, dim), float32, in the data's own units.
@@ -94,10 +95,11 @@ class PointSetDataModule(L.LightningDataModule):
         batch_size: int = 512,
         seed: int = 1234,
         order_seed: int = 1234,
+        whole_epochs: bool = False,
     ) -> None:
         super().__init__()
         self.scale = scale
-        self.batch_size = batch_size
+        self.batch_size = num_points if whole_epochs else batch_size
         self.order_seed = order_seed
         self._fresh = partial(fresh_points, shape=shape, noise=noise, seed=seed)
         self.train_points = torch.from_numpy(SHAPES[shape](num_points, noise, seed))

@@ -105,11 +105,10 @@ def _missing(checkpoint: Any) -> str | None:
             return f"it has no {name}"
     try:  # a part that is left out would be begun anew, in silence
         loop = checkpoint["loops"]["fit_loop"]
-        epochs, inner = (
-            loop["epoch_progress"]["current"]["ready"],
-            loop["epoch_loop.automatic_optimization.optim_progress"],
-        )
-        steps = inner["optimizer"]["step"]["total"]["completed"]
+        epochs = loop["epoch_progress"]["current"]["ready"]
+        automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+        manual = loop["epoch_loop.manual_optimization.optim_step_progress"]
+        steps = max(each["total"]["completed"] for each in (automatic, manual))  # counted in one of the two
     except (KeyError, TypeError):
         return "its loops are not whole"
     if checkpoint["epoch"] < 0 or epochs != checkpoint["epoch"] + 1:

@@ -106,7 +106,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     from point_diffusion.data import PointSetDataModule
     from point_diffusion.module import DiffusionModule
     from point_diffusion.seeds import derive_seed
-    from point_diffusion.trainer import build_trainer, outcome
+    from point_diffusion.trainer import build_trainer, outcome, whole_epochs
 
     started = time.monotonic()
     hush()
@@ -119,7 +119,8 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     with Interruption() as interruption, _quiet_threads():
         with memory_for(f"data.num_points={config.data.num_points}"):
-            data = PointSetDataModule(**plain["data"], order_seed=plain["seed"])
+            whole = whole_epochs(config)
+            data = PointSetDataModule(**plain["data"], order_seed=plain["seed"], whole_epochs=whole)
         plain["data"]["dim"] = data.dim
         stored = {section: plain[section] for section in STORED}
         trainer = build_trainer(config, stored, folder, interruption, started, alone=_alone())
@@ -134,7 +135,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
             torch.manual_seed(derive_seed(plain["seed"], "weights"))
             asked = ", ".join(f"{key}={OmegaConf.select(config, key)}" for key in HEAVY)
             with memory_for(asked):
-                module = DiffusionModule(stored)
+                module = DiffusionModule(stored, whole)
             module.diffusion.describe_data(data.train_points)
             health, advice = module.diffusion.health()
             log.info("%s", advice)

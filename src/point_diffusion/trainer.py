@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
+from point_diffusion.config import SECTIONS, Trainer, known
 from point_diffusion.preflight import checkpoint_of
 from point_diffusion.runs import LAST_CHECKPOINT
 from point_diffusion.settings import typed_settings
@@ -23,11 +24,30 @@ EACH_STEP = (
     "on_before_optimizer_step",
     "on_train_batch_end",
 )
+# arguments of Trainer that have nothing to do with single steps
+NOT_OF_STEPS = {"max_time", "enable_progress_bar", "limit_val_batches", "deterministic", "benchmark"}
 LOSSES = ("train/loss", "train/grad_norm", "val/loss")
 
 if TYPE_CHECKING:
     import lightning as L
     from lightning.pytorch.loggers import Logger
+
+
+def whole_epochs(config: DictConfig) -> bool:
+    """Whether all steps of an epoch can be made at once: nothing that a run asks for looks at single steps."""
+    from lightning.pytorch.callbacks import Callback
+
+    others = set(map(str, config.trainer)) - known(Trainer).keys() - NOT_OF_STEPS
+    if others or config.trainer.get("precision", "32-true") != "32-true":
+        return False
+    for name, node in config.callbacks.items():
+        if f"callbacks.{name}" not in SECTIONS and node is not None:
+            kind = get_object(node._target_)
+            if not isinstance(kind, type) or any(
+                getattr(kind, hook, None) is not getattr(Callback, hook) for hook in EACH_STEP
+            ):
+                return False
+    return True
 
 
 def build_trainer(
@@ -95,6 +115,8 @@ def build_trainer(
         "plugins": [WholeCheckpoints()],
         "profiler": profiler,
     }
+    if whole_epochs(config):
+        del options["gradient_clip_val"]  # then it is the module's
     loggers = _loggers(config, folder, settings)
     return L.Trainer(**{**defaults, **options}, callbacks=callbacks, logger=loggers or False)
 
