@@ -98,7 +98,10 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _stop)  # until training takes the signals itself
     try:
-        main()
+        if "--help" in sys.argv or "-h" in sys.argv:
+            _show_help()
+        else:
+            main()
     except KeyboardInterrupt:
         refuse("stopped", code=130)
     except UsageError as error:
@@ -111,6 +114,13 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         if lines := explain(sys.argv[1:], problems):
             refuse("\n".join(lines))
         refuse(_bug(error), code=1)
+
+
+def _show_help() -> None:
+    """What Hydra shows, without the list of all its own choices, which takes as long as the rest."""
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    with initialize_config_dir(str(CONF), version_base=None):
+        print(compose(Path(sys.argv[0]).stem, overrides, return_hydra_config=True).hydra.help.template)
 
 
 def _stop(number: int, _: Any) -> None:
@@ -275,14 +285,14 @@ def help_page(*, _root_: DictConfig) -> str:
         "\n-m, --multirun sweeps over KEY=VALUE,VALUE,...; --cfg job prints the settings without running;",
         "--hydra-help tells of Hydra's own flags. RUN is a run's folder.",
     ]
-    return "\n".join(page).replace("$", "$$")
+    return "\n".join(page)
 
 
 def key_page(script: str, *, _root_: DictConfig) -> str:
     """The reference of keys of a script that looks at a run that is there."""
     keys = {"evaluate": schema.Evaluate, "sample": schema.Sample, "animate": schema.Animate}.get(script)
     sections = {"": schema.Compare} if keys is None else {"": keys, "sampler": schema.Sampler}
-    return reference(_root_, sections).replace("$", "$$")
+    return reference(_root_, sections)
 
 
 OmegaConf.register_new_resolver("key_page", key_page, replace=True)

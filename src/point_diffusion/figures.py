@@ -12,18 +12,19 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from point_diffusion.look import drawn, new_figure
 
 FAINT: dict[str, Any] = {"color": "0.5", "alpha": 0.04, "markeredgewidth": 0}  # the truth, behind the points
-PANEL = (2.8, 3.1)  # inches
+PANEL, MARGIN = (2.8, 3.1), 0.06  # inches
 MANY = 20_000  # more points than that have no edges and are transparent
 
 
 @drawn
 def data(points: np.ndarray) -> Figure:
     """The points alone."""
-    figure, (axes,) = _panels(1, 1, points, size=(4.0, 4.0), width=1.15)
+    figure, (axes,) = _panels(1, 1, points, size=(4.0, 4.0), width=1.15, titled=False)
     _draw_points(axes, points)
     return figure
 
@@ -40,7 +41,7 @@ def forward_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: n
     figure, panels = _panels(len(states), 10, truth)
     for axes, t, points in zip(panels, steps, states, strict=True):
         _draw_points(axes, points)
-        axes.set_title(rf"$q(\mathbf{{x}}_{{{t}}})$")
+        axes.set_title(rf"$q(\mathbf{{x}}_{{{t}}})$", y=1)
     return figure
 
 
@@ -53,7 +54,7 @@ def reverse_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: n
     for axes, t, points in zip(panels, steps, states, strict=True):
         _draw_points(axes, truth, **FAINT)
         _draw_points(axes, points)
-        axes.set_title(rf"$\mathbf{{x}}_{{{t}}}$")
+        axes.set_title(rf"$\mathbf{{x}}_{{{t}}}$", y=1)
     return figure
 
 
@@ -81,7 +82,7 @@ def vector_field(
         axes.quiver(*grid.T, *arrows.T, color=rcParams["text.color"], alpha=0.7, width=0.004, pivot="mid")
         axes.plot(path[..., 0], path[..., 1], color="C0", linewidth=1.2)
         axes.plot(*path[-1].T, "o", color="C0", markersize=5, markeredgewidth=0.6)
-        axes.set_title(rf"$t = {t}$")
+        axes.set_title(rf"$t = {t}$", y=1)
     return figure
 
 
@@ -100,9 +101,8 @@ class Animator:
     def __init__(
         self, truth: np.ndarray, num_points: int, size: int = 480, point_size: float | None = None
     ) -> None:
-        self._figure, (axes,) = _panels(1, 1, truth, size=(size / 100, size / 100))
+        self._figure, (axes,) = _panels(1, 1, truth, size=(size / 100, size / 100), titled=False)
         self._figure.set_dpi(100)
-        self._figure.set_layout_engine("none")
         axes.set_position((0, 0, 1, 1))
         _draw_points(axes, np.zeros((num_points, 2)), point_size and point_size**0.5)
         (self._points,) = axes.lines
@@ -136,22 +136,42 @@ class Animator:
 
 
 def _panels(
-    count: int, columns: int, truth: np.ndarray, size: tuple[float, float] = PANEL, width: float = 2.0
+    count: int,
+    columns: int,
+    truth: np.ndarray,
+    size: tuple[float, float] = PANEL,
+    width: float = 2.0,
+    titled: bool = True,
 ) -> tuple[Figure, list[Axes]]:
     """Panels without axes, all seen through one window: so many widths of the truth, and what is outside is cut
     off. So a cloud of noise, or a model gone wild, does not shrink the shape to a dot.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = new_figure(size[0] * columns, size[1] * rows)
+    figure = new_figure(size[0] * columns, size[1] * rows, "none")  # all places are known
     low, high = truth.min(axis=0), truth.max(axis=0)
     center, reach = (low + high) / 2, width / 2 * (float(np.max(high - low)) or 1.0)
-    panels = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
+    title = _title_height() if titled else 0.0
+    grid = figure.add_gridspec(
+        *(rows, columns),
+        left=MARGIN / (size[0] * columns),
+        right=1 - MARGIN / (size[0] * columns),
+        bottom=MARGIN / (size[1] * rows),
+        top=1 - (MARGIN + title) / (size[1] * rows),
+        wspace=2 * MARGIN / (size[0] - 2 * MARGIN),
+        hspace=(2 * MARGIN + title) / (size[1] - 2 * MARGIN - title),
+    )
+    panels = [figure.add_subplot(grid[index]) for index in range(count)]
     for axes in panels:
         axes.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach))
         axes.set_aspect("equal")
         axes.set_axis_off()
     return figure, panels
+
+
+def _title_height() -> float:
+    """Of a panel's title with its distance, in inches."""
+    return (FontProperties(size=rcParams["axes.titlesize"]).get_size_in_points() + rcParams["axes.titlepad"]) / 72
 
 
 def _draw_points(axes: Axes, points: np.ndarray, size: float | None = None, **options: Any) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from matplotlib import RcParams, rc_context, rc_params_from_file, rcdefaults, style
@@ -80,7 +80,9 @@ def _rendered(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def new_figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06))
+def new_figure(width: float, height: float, layout: str | None = None) -> Figure:
+    """A figure of so many inches; by itself it finds room for all labels, which takes longer than the drawing."""
+    engine: Any = layout or ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06)
+    figure = Figure(figsize=(width, height), layout=engine)
     FigureCanvasAgg(figure)
     return figure
