@@ -115,9 +115,9 @@ class DiffusionModule(L.LightningModule):
         self._check_finite(losses, norms)
         # logged once: a self.log in each step costs a fifth of a step
         weights = torch.tensor(self._batch_sizes, device=losses.device)
-        self._log("train/loss", (losses * weights).sum() / weights.sum())
-        self._log("train/grad_norm", norms.mean())
-        self._log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        loss = (losses * weights).sum() / weights.sum()
+        self._log({"train/loss": loss, "train/grad_norm": norms.mean(), "lr": rate})
 
     def _check_finite(self, losses: Tensor, norms: Tensor) -> None:
         """Raise DivergenceError if a loss, a gradient or a weight of this epoch is no number."""
@@ -134,17 +134,17 @@ class DiffusionModule(L.LightningModule):
             f" learning rate {self._rates[bad]:.3g}"
         )
 
-    def _log(self, name: str, value: Tensor | float, **options: Any) -> None:
-        self.log(name, value, on_step=False, on_epoch=True, **options)
+    def _log(self, values: dict[str, Tensor | float], **options: Any) -> None:
         # Lightning takes a metric of this name as the curves' x axis, which else lags a step behind
-        self.log("step", float(self.global_step), on_step=False, on_epoch=True, **options)
+        values = {**values, "step": float(self.global_step)}
+        self.log_dict(values, on_step=False, on_epoch=True, **options)
 
     def on_validation_epoch_start(self) -> None:
         self._val_draws = generator(self.config["seed"], "validation", device=self.device)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         loss = self.diffusion.loss(batch, *self.diffusion.draw(batch, self._val_draws))
-        self._log("val/loss", loss, batch_size=len(batch))
+        self._log({"val/loss": loss}, batch_size=len(batch))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The optimiser's state comes from the checkpoint, but its settings from this module's config."""

@@ -1,0 +1,231 @@
+"""How fast all is, measured here and now: python -m point_diffusion.benchmark [SECTION ...] [output=FILE.json].
+
+Machines differ sixfold, and the same one from minute to minute: so each figure that counts is a ratio of two
+things that were timed in turn, the median of several rounds. What each is compared with stands in
+:mod:`point_diffusion.baselines`. Everything runs with one thread of torch's, but where threads are compared.
+"""
+
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from point_diffusion.baselines import Tightest, Tutorial
+from point_diffusion.cli import refusing
+from point_diffusion.config import UsageError, nearest
+from point_diffusion.diffusion import Diffusion
+from point_diffusion.files import output_path, write_whole
+from point_diffusion.folders import CHECKOUT
+from point_diffusion.samplers import DDPM, DPMSolver
+from point_diffusion.shapes import SHAPES
+from point_diffusion.stopwatch import Figure, Watch, command, figure, in_turn, ratio, run_here
+
+MINIMAL = "import hydra\n\n@hydra.main(version_base=None)\ndef main(config): pass\n\nmain()\n"
+TUTORIAL_EPOCHS = 4000
+WATCH = "+callbacks.watch._target_=point_diffusion.stopwatch.Watch"
+SCRIPTS = CHECKOUT / "scripts"
+# what is not to be timed with the training
+UNSEEN = (
+    "trainer.check_val_every_n_epoch=100000",
+    "callbacks.quality.final_num_samples=2",
+    "callbacks.reconstruction.num_points=2",
+)
+
+
+def epoch() -> Iterator[Figure]:
+    """An epoch of the default run, with logging, averaging, clipping, checkpoints and the bar."""
+    run_here("trainer.max_epochs=171", *UNSEEN, WATCH)
+    seconds = dict(Watch.seconds)
+    yield ratio("epoch", "ours / the tutorial's loop", seconds["ours"], seconds["tutorial"], 0.9)
+    yield ratio("epoch", "ours / the tightest loop", seconds["ours"], seconds["tightest"], 1.25)
+    for name, each in seconds.items():
+        yield figure("epoch", name, [1000 * value for value in each], "ms")
+
+
+def callbacks() -> Iterator[Figure]:
+    """Grids, quality figures and checkpoints of a default run, beside the tutorial's samplings and drawings."""
+    run_here(
+        "trainer.max_epochs=401",
+        "callbacks.quality.final_num_samples=2",
+        WATCH,
+        *("+callbacks.watch.block=1", "+callbacks.watch.others=false"),
+    )
+    epochs = Watch.seconds["ours"]
+    plain = median(epochs)
+    hundreds = [epochs[first : first + 100] for first in range(0, len(epochs) - 99, 100)]
+    ours = [sum(each) - 100 * plain for each in hundreds]
+    theirs, _, _ = _parts()
+    rounds = in_turn({"tutorial": lambda: theirs.draw(theirs.sample(10_000))}, len(ours))["tutorial"]
+    shares = [extra / sum(each) for extra, each in zip(ours, hundreds, strict=True)]
+    yield figure("callbacks", "share of a run's time", shares, limit=0.2)
+    yield ratio("callbacks", "ours / the tutorial's samplings and drawings", ours, rounds, 1.0)
+
+
+def startup() -> Iterator[Figure]:
+    """From the keystroke to the answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        (minimal := Path(folder, "minimal.py")).write_text(MINIMAL)
+        run = _short_run(folder)
+        train, sample, places = str(SCRIPTS / "train.py"), str(SCRIPTS / "sample.py"), f"output_dir={folder}"
+        first = "+callbacks.first._target_=point_diffusion.stopwatch.FirstStep"
+        points = [f"run={run}", "num_samples=1000", f"output={folder}/points.npy", "overwrite=true"]
+        commands = {
+            "minimal": [str(minimal), "--help"],
+            "train.py --help": [train, "--help"],
+            "sample.py --help": [sample, "--help"],
+            "a misspelt key": [train, "model.num_unit=5"],
+            "a wrong value": [train, "num_step=0"],
+            "torch": ["-c", "import torch"],
+            "torch, lightning": ["-c", "import torch, lightning"],
+            "train.py to its first step": [train, first, places],
+            "sample.py num_samples=1000": [sample, *points],
+        }
+        seconds = in_turn({name: partial(command, *each) for name, each in commands.items()}, 5)
+    for name in ("train.py --help", "sample.py --help", "a misspelt key", "a wrong value"):
+        yield ratio(
+            "startup", f"{name} / a minimal Hydra application's --help", seconds[name], seconds["minimal"], 2
+        )
+    name, other = "train.py to its first step", "torch, lightning"
+    yield ratio("startup", f"{name} / import {other}", seconds[name], seconds[other], 1.5)
+    name = "sample.py num_samples=1000"
+    yield ratio("startup", f"{name} / import torch", seconds[name], seconds["torch"], 3)
+    for name, each in seconds.items():
+        yield figure("startup", name, each, "s")
+
+
+def sampling() -> Iterator[Figure]:
+    """10,000 points, and a million."""
+    theirs, _, ours = _parts()
+    solver = DPMSolver(num_inference_steps=20)
+    seconds = in_turn(
+        {
+            "tutorial": lambda: theirs.sample(10_000),
+            "DDPM, 100 steps": lambda: ours.sample(10_000, sampler=DDPM()),
+            "DPM-Solver++, 20 steps": lambda: ours.sample(10_000, sampler=solver),
+        },
+        5,
+    )
+    for name, limit in (("DDPM, 100 steps", 0.5), ("DPM-Solver++, 20 steps", 0.1)):
+        yield ratio("sampling", f"{name} / the tutorial's loop", seconds[name], seconds["tutorial"], limit)
+    with tempfile.TemporaryDirectory() as folder:
+        run = _short_run(folder)
+        script = [str(SCRIPTS / "sample.py"), f"run={run}", f"output={folder}/points.npy", "overwrite=true"]
+        (_, bare), (few, _), (many, peak) = (
+            command(*script, f"num_samples={count}") for count in (1000, 100_000, 1_000_000)
+        )
+    yield figure("sampling", "1,000,000 points / ten times 100,000", [many / (10 * few)], limit=1.2)
+    yield figure("sampling", "peak memory of 1,000,000 points above that of 1,000", [peak - bare], "MB", 1000)
+
+
+def quality() -> Iterator[Figure]:
+    """From the keystroke to samples that are worth more than the tutorial's; the last quality figure aside."""
+    theirs, _, _ = _parts()
+    whole: dict[str, list[float]] = {"recommended": [], "quick": [], "tutorial": []}
+    for _ in range(3):
+        for name in ("recommended", "quick"):
+            with tempfile.TemporaryDirectory() as folder:
+                asked = [f"experiment={name}", f"output_dir={folder}", "callbacks.quality.final_num_samples=1000"]
+                whole[name].append(command(str(SCRIPTS / "train.py"), *asked)[0])
+        rounds = in_turn({"tutorial": theirs.epoch}, 20)["tutorial"]
+        whole["tutorial"].append(TUTORIAL_EPOCHS * median(rounds))
+    what = "from the keystroke to the end / the tutorial's 4,000 epochs alone"
+    yield ratio("quality", f"recommended, {what}", whole["recommended"], whole["tutorial"], 1 / 7)
+    yield ratio("quality", f"quick, {what}", whole["quick"], whole["tutorial"], 1 / 15)
+    each_epoch = ["+callbacks.watch.others=false", "+callbacks.watch.block=1"]
+    run_here("experiment=recommended", "trainer.max_epochs=101", *UNSEEN, WATCH, *each_epoch)
+    loop = [100 * median(Watch.seconds["ours"])] * 3
+    yield ratio("quality", "recommended, its training loop / the same", loop, whole["tutorial"], 1 / 10)
+
+
+def threads() -> Iterator[Figure]:
+    """What a second thread of torch's is worth, here and now."""
+
+    def with_threads(count: int, run: Callable[[], None]) -> None:
+        torch.set_num_threads(count)
+        run()
+        torch.set_num_threads(1)
+
+    theirs, tightest, _ = _parts()
+    loops = {"the tutorial's loop": theirs.epoch, "the tightest loop": tightest.epoch}
+    for name, loop in loops.items():
+        each = {str(count): partial(with_threads, count, loop) for count in (1, 2)}
+        seconds = in_turn(each, 20)
+        yield ratio("threads", f"{name}, 2 threads / 1", seconds["2"], seconds["1"])
+
+
+def gpu() -> Iterator[Figure]:
+    """An epoch of the default run on a GPU."""
+    if not torch.cuda.is_available():
+        print("gpu: there is none here; unmeasured")
+        return
+    run_here("accelerator=gpu", "trainer.max_epochs=171", *UNSEEN, WATCH)
+    seconds = dict(Watch.seconds)
+    yield ratio("gpu", "the tutorial's loop / ours", seconds["tutorial"], seconds["ours"])
+    for name, each in seconds.items():
+        yield figure("gpu", name, [1000 * value for value in each], "ms")
+
+
+SECTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
+    each.__name__: each for each in (epoch, callbacks, startup, sampling, quality, threads, gpu)
+}
+
+
+def _parts() -> tuple[Tutorial, Tightest, Diffusion]:
+    """The tutorial's loop, the tightest one, and our model, with the default settings and untrained."""
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+        config: Any = OmegaConf.to_container(compose("train"), resolve=True)
+    data = config["data"]
+    points = (
+        torch.from_numpy(SHAPES[data["shape"]](data["num_points"], data["noise"], data["seed"])) / data["scale"]
+    )
+    data["dim"] = points.shape[1]
+    ours = Diffusion.from_config(config)
+    return Tutorial(points, ours.schedule), Tightest(points, ours.schedule), ours
+
+
+def _short_run(folder: str) -> Path:
+    """A run of one epoch, to be sampled."""
+    run = Path(folder, "run")
+    command(str(SCRIPTS / "train.py"), "trainer.max_epochs=1", *UNSEEN, f"hydra.run.dir={run}")
+    return run
+
+
+def main() -> None:
+    """Measure the sections that are asked for, or all; print a table, and write it as JSON if asked to."""
+    from rich.console import Console
+    from rich.table import Table
+
+    asked, output = [], None
+    for argument in sys.argv[1:]:
+        if argument.startswith("output="):
+            output = output_path(argument.removeprefix("output="), (".json",), overwrite=True)
+        elif argument in SECTIONS:
+            asked.append(argument)
+        else:
+            raise UsageError(f"{argument}: no such section{nearest(argument, SECTIONS)}")
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    lines = [line for name in asked or SECTIONS for line in SECTIONS[name]()]
+    table = Table("", "what", "median", "rounds", "limit")
+    for line in lines:
+        limit = "" if line.limit is None else f"{line.limit:.3g}{'' if line.value <= line.limit else '  exceeded'}"
+        span = f"{line.low:.3g} to {line.high:.3g}"
+        table.add_row(line.section, line.what, f"{line.value:.3g} {line.unit}", span, limit)
+    Console().print(table)
+    if output is not None:
+        write_whole(output, json.dumps([asdict(line) for line in lines], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    with refusing():
+        main()

@@ -1,0 +1,157 @@
+"""What times things: a round of each in turn, a real run's epochs, whole commands."""
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, ClassVar
+
+import torch
+from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import Callback
+
+from point_diffusion.baselines import Tightest, Tutorial
+from point_diffusion.folders import CHECKOUT
+from point_diffusion.train import train
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        section: what it belongs to.
+        what: in words, with what it is compared with.
+        value: the median of the rounds; a ratio where there is no unit.
+        low: the lowest round.
+        high: the highest round.
+        unit: of the value.
+        limit: what it must not exceed; None where it only informs.
+    """
+
+    section: str
+    what: str
+    value: float
+    low: float
+    high: float
+    unit: str = ""
+    limit: float | None = None
+
+
+def figure(section: str, what: str, rounds: list[float], unit: str = "", limit: float | None = None) -> Figure:
+    """A line from the value of each round."""
+    return Figure(section, what, median(rounds), min(rounds), max(rounds), unit, limit)
+
+
+def ratio(section: str, what: str, ours: list[float], other: list[float], limit: float | None = None) -> Figure:
+    """A line from the quotient of each round."""
+    return figure(section, what, [a / b for a, b in zip(ours, other, strict=True)], limit=limit)
+
+
+def in_turn(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each function in each round, after a round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for count in range(rounds + 1):
+        for name, function in functions.items():
+            begun = time.perf_counter()
+            function()
+            if count > 0:
+                seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+class Watch(Callback):
+    """Planted into a real run: the seconds of its epochs, and, between them, of the same epochs of others.
+
+    Args:
+        block: epochs that are timed together.
+        others: whether the baselines run in turn with them.
+    """
+
+    seconds: ClassVar[dict[str, list[float]]] = {}  # an epoch, by who made it
+
+    def __init__(self, block: int = 10, others: bool = True) -> None:
+        self.block, self.others = block, others
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self.seconds.clear()
+        data, schedule = trainer.datamodule, pl_module.diffusion.schedule
+        points = (data.train_points / data.scale).to(pl_module.device)
+        with torch.random.fork_rng():
+            self.made = {
+                "tutorial": Tutorial(points, schedule).epoch,
+                "tightest": Tightest(points, schedule).epoch,
+            }
+        self.begun = 0.0
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.current_epoch % self.block == 0:
+            first = trainer.current_epoch <= self.block  # the first block warms up
+            if not first:
+                spent = time.perf_counter() - self.begun
+                self.seconds.setdefault("ours", []).append(spent / self.block)
+            if self.others and trainer.current_epoch > 0:
+                self._run_others(not first)
+            self.begun = time.perf_counter()
+
+    def _run_others(self, counts: bool) -> None:
+        with torch.random.fork_rng():
+            for name, epoch in self.made.items():
+                begun = time.perf_counter()
+                for _ in range(self.block):
+                    epoch()
+                if counts:
+                    self.seconds.setdefault(name, []).append((time.perf_counter() - begun) / self.block)
+
+
+class FirstStep(Callback):
+    """Planted into a real run: ends it after the first step."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        os._exit(0)
+
+
+def run_here(*overrides: str) -> dict[str, float]:
+    """A real run in this process, with its bar on a terminal that nobody looks at; its folder is thrown away."""
+    with tempfile.TemporaryDirectory() as folder, _terminal():
+        with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+            config = compose("train", [*overrides, f"output_dir={folder}"])
+        return train(config)
+
+
+@contextmanager
+def _terminal() -> Iterator[None]:
+    screen, end = pty.openpty()
+
+    def drain() -> None:
+        try:
+            while os.read(screen, 65536):
+                pass
+        except OSError:  # the other end is closed
+            pass
+
+    reader = threading.Thread(target=drain, daemon=True)
+    reader.start()
+    before, sys.stderr = sys.stderr, os.fdopen(end, "w")
+    try:
+        yield
+    finally:
+        sys.stderr.close()
+        sys.stderr = before
+        reader.join()
+        os.close(screen)
+
+
+def command(*arguments: str) -> tuple[float, float]:
+    """Seconds of wall time, and MB at the peak, of a command line of this Python."""
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, used = os.wait4(process.pid, 0)
+    return time.perf_counter() - begun, used.ru_maxrss / 1000
