@@ -49,6 +49,25 @@ OUTPUTS = [
 ]
 OUTPUTS += ["ü β.csv", "x.gif", "a=b,[c].npy", "-", "'x.csv'", "x.GIF", "n" * 300 + ".csv"]
 GROUPS = ["schedule", "sampler", "data", "model", "optimizer", "lr_scheduler", "trainer", "callbacks", "logger"]
+# what is handed on to libraries
+HANDED_ON = [
+    "logger.name",
+    "logger.version",
+    "+logger.x",
+    "+logger.comment",
+    "logger._target_",
+    "+trainer.plugins",
+]
+HANDED_ON += ["+trainer.limit_train_batches", "+trainer.limit_val_batches", "+trainer.accumulate_grad_batches"]
+HANDED_ON += ["+trainer.log_every_n_steps", "+trainer.deterministic", "+trainer.profiler", "+callbacks.x._target_"]
+HANDED_ON += [
+    "+trainer.max_time",
+    "+trainer.gradient_clip_algorithm",
+    "+optimizer.weight_decay",
+    "+optimizer.betas",
+]
+HANDED_ON += ["+optimizer.foreach", "+optimizer.amsgrad", "+optimizer.fused", "+optimizer.eps", "hydra.job.chdir"]
+HANDED_ON += ["hydra.output_subdir", "hydra.job.name", "hydra.sweep.subdir", "trainer.precision"]
 GROUPS += ["experiment", "hydra/launcher", "hydra/sweeper", "nogroup"]
 SCRIPTS = {
     "train": schema.SECTIONS,
@@ -77,6 +96,9 @@ def overrides(script, draws):
     ]
     for _ in range(draws.choice([1, 1, 1, 2, 3])):
         key = draws.choice([*keys, "hydra.run.dir"])
+        if script == "train" and draws.random() < 0.15:
+            yield f"{draws.choice(HANDED_ON)}={draws.choice(WRONG + RIGHT)}"
+            continue
         kind = draws.random()
         if key in ("output_dir", "hydra.run.dir"):
             if key == "output_dir" or script == "train":

@@ -317,6 +317,10 @@ def damaged(whole, tmp_path):
         "format 9, of version 7.7; this is ": {**checkpoint, "point_diffusion": {"format": 9, "version": "7.7"}},
         "its weights don't fit its settings": {**checkpoint, "state_dict": narrow},
         "its weights don't fit its settings ": {**checkpoint, "current_model_state": narrow},
+        "schedule.betas is not that of its settings": {
+            **checkpoint,
+            "state_dict": {**checkpoint["state_dict"], "diffusion.schedule.betas": torch.full((10,), math.nan)},
+        },
         "it has no loops": {name: each for name, each in checkpoint.items() if name != "loops"},
         "epoch -5": {**checkpoint, "epoch": -5},
         "epoch 7, of which its loops know nothing": {**checkpoint, "epoch": 7},
@@ -663,6 +667,97 @@ def test_too_much_for_the_memory(whole, forks, tmp_path, name, key, more):
     assert key.split()[0] in wrong
     assert f": not enough memory for so many{more}" in wrong
     assert list(tmp_path.glob("*.npz")) == []
+
+
+def test_a_signal_amid_the_last_picture(start, script, tmp_path):
+    run = tmp_path / "run"
+    process = start(
+        *FEW, "+callbacks.last._target_=witness.LastPicture", "trainer.max_epochs=2", f"hydra.run.dir={run}"
+    )
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert wrong == ""
+    assert said.endswith("resume=run\n")
+    assert metrics_of(run)["finished"] is False
+    script("train", f"resume={run}", "+callbacks.last=null")
+    assert metrics_of(run)["finished"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_sweep_that_imports_ends_all_of_it(tmp_path, number):
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", "seed=1,2", *FEW, "trainer.max_epochs=3"]
+    for wait in (0.1, 1.0):
+        sweep = tmp_path / str(wait)
+        places = [f"hydra.sweep.dir={sweep}", f"output_dir={tmp_path}"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen([*command, *places], **pipes)
+        wait_for(sweep / "seed=1/.lock", process)
+        time.sleep(wait)
+        process.send_signal(number)
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert "Traceback" not in wrong
+        assert not (sweep / "seed=2").exists()
+        assert not (sweep / "seed=1/error.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["trainer.precision=64-true", "trainer.precision=bf16-mixed", "optimizer.lr=30"]
+)
+def test_other_arithmetic_and_wild_runs_go_on_to_the_same_bits(config, tmp_path, option):
+    from point_diffusion.train import train
+
+    options = [*FEW, option, "trainer.check_val_every_n_epoch=1"]
+    at_once = train(config(*options, "trainer.max_epochs=4", f"output_dir={tmp_path}/whole"))
+    train(config(*options, "trainer.max_epochs=2", f"output_dir={tmp_path}/half"))
+    (half,), (whole,) = tmp_path.glob("half/runs/*/*"), tmp_path.glob("whole/runs/*/*")
+    metrics = train(config(*options, "trainer.max_epochs=4", f"resume={half}"))
+    assert {**metrics, "seconds": 0} == {**at_once, "seconds": 0}
+    assert_same_run(half, whole)
+
+
+def test_a_strangers_sweep_neither_fills_the_time_nor_reads_the_environment(whole, script, tmp_path):
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    subprocess.run(["cp", "-r", str(whole), f"{sweep}/seed=1"], check=True)
+    plan = {"hydra": {"sweeper": {"params": None}, "overrides": {"task": ["seed=range(0,300000000)"]}}}
+    (sweep / "multirun.yaml").write_text(yaml.safe_dump(plan))
+    assert "1 runs, 1 finished" in script("compare", f"sweep={sweep}").stdout
+    stored = sweep / "seed=1/.hydra/config.yaml"
+    config = yaml.safe_load(stored.read_text())
+    config["optimizer"]["weight_decay"] = "${oc.env:PATH}"
+    stored.write_text(yaml.safe_dump(config))
+    done = script("train", "-m", "seed=1,2", *LONG, f"hydra.sweep.dir={sweep}", check=False)
+    assert done.returncode == 2
+    assert os.environ["PATH"] not in done.stdout + done.stderr + (sweep / "seed=1/error.txt").read_text()
+
+
+def test_a_strangers_style_file_is_not_read(whole, script, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    (run / "look.mplstyle").write_text("text.usetex: True\n")
+    stored = run / ".hydra/config.yaml"
+    for style, code in ((str(run / "look.mplstyle"), 2), ("dark_background", 0)):
+        config = yaml.safe_load(stored.read_text())
+        config["callbacks"]["reconstruction"]["style"] = style
+        stored.write_text(yaml.safe_dump(config))
+        done = script("train", f"resume={run}", "trainer.max_epochs=301", check=False)
+        assert done.returncode == code
+        assert code == 0 or done.stderr.endswith(f"{style} is a file; type it again\n")
+
+
+def test_a_strangers_error_can_not_command_the_terminal(whole, script, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    (run / "error.txt").write_text("\x1b[31mred\x1b]0;title\x07")
+    assert "\x1b" not in script("compare", f"runs=[{run}]").stdout
+
+
+def test_an_evaluation_is_kept_whatever_the_terminal_can_show(whole, script, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    script("evaluate", f"run={run}", "num_samples=50", env={"PYTHONIOENCODING": "ascii"})
+    assert len(json.loads((run / "evaluations.json").read_text())) == 1
 
 
 @pytest.mark.parametrize("split", [(1, 4), (2, 3, 4), (1, 2, 3, 4)])

@@ -140,6 +140,24 @@ BAD = {
     "--experimental-rerun=x": "--experimental-rerun=x: not here, it would execute what is in the file",
     "data.shape=a\nb": r"'data.shape=a\\nb': must not hold line breaks",
     "callbacks.reconstruction.style=/etc/passwd": "style=/etc/passwd: must be a matplotlib style",
+    "+optimizer.differentiable=true": "optimizer.differentiable=true: must be false",
+    "+trainer.num_sanity_val_steps=2": "trainer.num_sanity_val_steps=2: not here",
+    "+trainer.plugins=[]": r"trainer.plugins=\[\]: not here",
+    "+trainer.min_epochs=9": "trainer.min_epochs=9: not here; use trainer.max_epochs",
+    "trainer.devices=1.0": "trainer.devices=1.0: must be 1",
+    "+trainer.limit_val_batches=0.5": "trainer.limit_val_batches=0.5: is not one batch, there are 1",
+    "+trainer.limit_train_batches=0.01": "trainer.limit_train_batches=0.01: is not one batch, there are 20",
+    "+trainer.log_every_n_steps=abc": "trainer.log_every_n_steps=abc: must be an integer",
+    "+trainer.accumulate_grad_batches=1.5": "trainer.accumulate_grad_batches=1.5: must be an integer",
+    "+trainer.inference_mode=abc": "trainer.inference_mode=abc: must be true or false",
+    "+trainer.deterministic=abc": "trainer.deterministic=abc: must be true or false",
+    "+logger.foo=1": "logger._target_=.*TensorBoardLogger: got an unexpected keyword argument 'foo'",
+    "~logger._target_": "logger=.*: must be false, tensorboard, csv, or a section with a _target_",
+    "logger._target_=os.getcwd": "logger._target_=os.getcwd: must be a Logger of Lightning's",
+    "logger.name=../x": "logger.name=../x: must be a plain name",
+    "logger.version=/tmp/x": "logger.version=/tmp/x: must be a plain name",
+    "+callbacks.x._target_=nowhere.Class": "callbacks.x._target_=nowhere.Class: can't be imported",
+    "+callbacks.x._target_=os.getcwd": "callbacks.x._target_=os.getcwd: must be a Callback of Lightning's",
     "=5": "=5: must be KEY=VALUE",
     "nonsense": "nonsense: must be KEY=VALUE",
 }
@@ -168,6 +186,7 @@ BAD_TOGETHER = {
     "schedule=cosine sampler=ddim": "sampler=ddim: DDIM in 100 steps needs x_0, which epsilon can't",
     "schedule=cosine sampler=dpm_solver": "module.prediction_type=v_prediction, or sampler=ddpm",
     "num_step=3000 schedule.beta_end=0.7": "x_T holds 0 of the signal, less than can be computed with",
+    "-m seed=range(0,1000000000)": "-m: asks for more than 10,000 jobs",
     "-m seed=1,2 hydra.sweep.subdir=../x": "hydra.sweep.subdir=../x: must stay in the sweep's folder",
     "schedule=cosine sampler.num_inference_steps=1": "DDPM in 1 step needs x_0, which epsilon can't say",
 }
@@ -301,6 +320,7 @@ def test_checkpoints_of_other_programs_are_refused_in_one_line(script, tmp_path)
         ("~curve", "curve: must be given"),
         ("-m", "-m: sweeps are for train.py"),
         ("hydra.run.dir=elsewhere", "hydra.run.dir=elsewhere: Hydra's own settings are for train.py"),
+        ("hydra={output_subdir:x}", "hydra={output_subdir:x}: Hydra's own settings are for train.py"),
         ("hydra/job_logging=default", "hydra/job_logging=default: Hydra's own settings are for train.py"),
         ("seed=0", "run: must be given, no run has finished"),
     ],
@@ -473,13 +493,31 @@ def test_runs_started_at_once_do_not_share_a_folder(tmp_path):
         "trainer.max_epochs=1",
         f"output_dir={tmp_path}",
     ]
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(8)]
+    seeds = [1, 2, 3, 4] * 2
+    processes = [subprocess.Popen([*command, f"seed={seed}"], stdout=subprocess.DEVNULL) for seed in seeds]
     assert [process.wait() for process in processes] == [0] * 8
     runs = [file.parent for file in tmp_path.glob("runs/*/*/metrics.json")]
     assert len(runs) == 8
-    first, *others = (load(run / "checkpoints/last.ckpt") for run in runs)
-    for other in others:
-        assert_same_tensors(first["state_dict"], other["state_dict"])
+    weights = {}
+    for run in runs:
+        checkpoint = load(run / "checkpoints/last.ckpt")
+        seed = checkpoint["hyper_parameters"]["config"]["seed"]
+        assert yaml.safe_load((run / ".hydra/config.yaml").read_text())["seed"] == seed
+        assert f"seed={seed}" in yaml.safe_load((run / ".hydra/overrides.yaml").read_text())
+        assert_same_tensors(weights.setdefault(seed, checkpoint["state_dict"]), checkpoint["state_dict"])
+    assert len(weights) == 4
+
+
+def test_of_runs_that_want_the_same_folder_one_gets_it(forks, tmp_path):
+    for attempt in range(3):
+        run = tmp_path / str(attempt)
+        processes = [
+            forks("train", [*SMALL, f"seed={seed}", f"hydra.run.dir={run}", f"output_dir={tmp_path}"], tmp_path)
+            for seed in (1, 2, 3)
+        ]
+        assert sorted(process.wait(timeout=60) for process in processes) == [0, 2, 2]
+        seed = load(run / "checkpoints/last.ckpt")["hyper_parameters"]["config"]["seed"]
+        assert yaml.safe_load((run / ".hydra/config.yaml").read_text())["seed"] == seed
 
 
 def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):

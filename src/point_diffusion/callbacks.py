@@ -33,11 +33,6 @@ class EMA(WeightAveraging):
         self._update = get_ema_multi_avg_fn(decay)
         super().__init__(use_buffers=False, multi_avg_fn=self._update)
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if trainer.precision == "64-true" and self._average_model is not None:
-            self._average_model.double()  # it is copied before Lightning converts the module
-
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         average = self._average_model
         if average is not None:

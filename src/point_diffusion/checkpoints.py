@@ -108,7 +108,7 @@ class BestCheckpoint(ModelCheckpoint):
             with whole_file(own) as part:
                 part.write_bytes(self.beside.read_bytes())
         score = torch.tensor(float(score))
-        if not score.isfinite():
+        if not score > -torch.inf:  # it may be infinite, of a run that has diverged
             raise ValueError(f"its best score is {score.item()}")
         # the score alone: a foreign file's paths could name what is to be copied, or deleted as no longer the best
         paths = {"best_model_path": str(own), "kth_best_model_path": str(own), "last_model_path": ""}

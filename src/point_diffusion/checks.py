@@ -33,7 +33,10 @@ NOT_FOR_TRAINER = {
     "enable_checkpointing": "callbacks.checkpoint=null",
     "barebones": "+trainer.enable_progress_bar=false",
     "max_steps": "trainer.max_epochs=...",  # a run that ends amid an epoch can't be gone on from exactly
+    "min_epochs": "trainer.max_epochs=...",
     "overfit_batches": "data.num_points=...",
+    "num_sanity_val_steps": "trainer.check_val_every_n_epoch=...",
+    "plugins": "trainer.precision=...",
     "num_nodes": "a sweep: -m seed=1,2",
     "strategy": "a sweep: -m seed=1,2",
 }
@@ -164,7 +167,7 @@ class _Values:
 def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
     devices = value["trainer.devices"]
     one_gpu = OmegaConf.is_list(devices) and len(devices) == 1 and isinstance(devices[0], int)
-    if devices is not None and not one_gpu and (isinstance(devices, bool) or devices not in (1, "1")):
+    if devices is not None and not one_gpu and (isinstance(devices, (bool, float)) or devices not in (1, "1")):
         yield (
             "trainer.devices",
             f"trainer.devices={show(devices)}: must be 1 (more would train on duplicates of the data); "
@@ -178,10 +181,20 @@ def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
             "trainer.limit_train_batches",
             "trainer.limit_train_batches=0: must be above 0, or nothing is trained",
         )
-    for name, node in (value["callbacks"] or {}).items():
+    logger, callbacks = value["logger"], value["callbacks"]
+    if logger and not (isinstance(logger, DictConfig) and "_target_" in logger):
+        yield "logger", f"logger={show(logger)!s}: must be false, tensorboard, csv, or a section with a _target_"
+    plain: Any = OmegaConf.to_container(logger) if isinstance(logger, DictConfig) else {}
+    for key, given in plain.items():
+        if isinstance(given, str) and ("/" in given or given == ".."):
+            yield f"logger.{key}", f"logger.{key}={show(given)}: must be a plain name, in the run's folder"
+    if not isinstance(callbacks, DictConfig):
+        yield "callbacks", f"callbacks={show(callbacks)}: must be a section of callbacks"
+    parts = {str(part): node for part, node in callbacks.items()} if isinstance(callbacks, DictConfig) else {}
+    for part, node in parts.items():
         has_target = isinstance(node, DictConfig) and "_target_" in node
-        if f"callbacks.{name}" not in SECTIONS and node is not None and not has_target:
-            yield f"callbacks.{name}", f"callbacks.{name}={show(node)}: must be a section with a _target_"
+        if f"callbacks.{part}" not in SECTIONS and node is not None and not has_target:
+            yield f"callbacks.{part}", f"callbacks.{part}={show(node)}: must be a section with a _target_"
     num_step, steps = value["schedule.num_step"], value["sampler.num_inference_steps"]
     if num_step and steps and steps > num_step:
         line = f"sampler.num_inference_steps={steps}: must be at most num_step, {num_step}"

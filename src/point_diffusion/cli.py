@@ -1,6 +1,7 @@
 """What the scripts share: paths taken as typed, errors in one line, the help page."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from point_diffusion import config as schema
 from point_diffusion.config import UsageError, first_line, nearest, reference, told
 from point_diffusion.folders import CHECKOUT, typed_path
+from point_diffusion.stopping import stop_early
 
 CONF = CHECKOUT / "conf"
 FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
@@ -87,12 +89,15 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         for argument in arguments:
             if argument in ("-m", "--multirun"):
                 refuse("-m: sweeps are for train.py")
-            if re.match(r"[+~]*hydra[./@]", argument):
+            if re.match(r"[+~]*hydra([./@=]|$)", argument):
                 refuse(f"{argument}: Hydra's own settings are for train.py")
         arguments = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in arguments]
     sys.argv[1:] = [as_typed(argument) for argument in arguments]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not all terminals know all signs
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are cleared away
+    signal.signal(signal.SIGTERM, stop_early)  # half-written files are cleared away
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if trains and sys.argv[1:2] not in (["-m"], ["--multirun"]):
         for number in (signal.SIGINT, signal.SIGTERM):

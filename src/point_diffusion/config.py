@@ -26,6 +26,7 @@ NOUNS: dict[Any, str] = {
     list[int]: "integers",
     list[float]: "numbers",
     list[str]: "texts",
+    Any: "a value",
 }
 # what a run's metrics.json may tell; a comparison shows any one of them
 METRICS = (
@@ -115,7 +116,7 @@ class Schedule:
     """The betas (Ho et al. 2020): how much noise each step adds."""
 
     name: str = key("the family of betas", choices=("sigmoid", "linear", "scaled_linear", "cosine", "betas"))
-    num_step: int = key("diffusion steps T (num_step, the top-level key, sets it)", at_least=1)
+    num_step: int = key("diffusion steps T (num_step, the top-level key, sets it)", at_least=1, at_most=100_000)
     beta_start: float = key("the first beta", above=0, below=1, required=False)
     beta_end: float = key("the last beta", above=0, below=1, required=False)
     betas: list[float] = key("schedule=betas: all of them, num_step numbers", above=0, below=1, required=False)
@@ -132,7 +133,9 @@ class Model:
     """The network."""
 
     name: str = key("which network", choices=("mlp",))
-    num_step: int = key("rows of its step embeddings (num_step, the top-level key, sets it)", at_least=1)
+    num_step: int = key(
+        "rows of its step embeddings (num_step, the top-level key, sets it)", at_least=1, at_most=100_000
+    )
     num_units: int = key("width of the hidden layers", at_least=1, at_most=16_384)
     embedding_init_scale: float = key(
         "initial size of the step embeddings; 0.1 trains faster", at_least=0, at_most=1000, required=False

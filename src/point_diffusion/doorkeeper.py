@@ -37,11 +37,11 @@ class Doorkeeper(Callback):
             if config.resume:
                 folder = _take_up(config)
                 prepare(config)
-                config.hydra.output_subdir = None  # the stored settings change when training begins, not before
             else:
                 prepare(config)
                 folder = _folder(config, "run")
             config.hydra.run.dir = str(folder)
+            config.hydra.output_subdir = None  # train() stores the settings, when the folder is its own
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Claim the sweep's folder, and name its jobs by what is swept alone."""
@@ -53,6 +53,7 @@ class Doorkeeper(Callback):
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
             if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
                 raise UsageError("\n".join(wrong))  # else each job would say it
+            planned(*_question(config))  # if not too many
             folder = _folder(config, "sweep")
             _check_same_question(folder, overrides)
         atexit.register(_show_anyway, folder, config.metric)
@@ -67,7 +68,7 @@ class Doorkeeper(Callback):
                 [
                     as_typed(f"hydra.sweep.dir={folder}"),
                     f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]",
-                    "hydra.output_subdir=null",  # a folder may hold an earlier try: train() stores the settings
+                    "hydra.output_subdir=null",  # as above
                 ]
             )
 

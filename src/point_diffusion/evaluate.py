@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     with memory_for(f"num_samples={config.num_samples}"):
         rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
 
+    files = _keep(config, run, rows)
+
     from rich.console import Console
 
     from point_diffusion.tables import curve_table, evaluation_table, tutorial
@@ -51,7 +54,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     console.print(curve_table(rows) if config.curve else evaluation_table(rows))
     if (size := tutorial(run.config.data)) is not None:
         console.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
-    _keep(config, run, rows)
+    print("written: " + "  ".join(map(str, files)), file=sys.stderr)
     return rows
 
 
@@ -146,7 +149,7 @@ def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
     return flat | ({f"{name}_at_least": number.at_least} if name == "equivalent_sample_size" else {})
 
 
-def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> None:
+def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
     """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve."""
     folder = run.path.parents[1] if run.path.parent.name == "checkpoints" else run.path.parent
     files = [folder / "evaluations.json"]
@@ -171,7 +174,7 @@ def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> None:
         raise UsageError(f"{folder}: can't be written to ({error.strerror})") from None
     except (ValueError, AttributeError, TypeError, RecursionError):
         raise UsageError(f"{files[0]}: holds something else than evaluations; move it away") from None
-    print("written: " + "  ".join(map(str, files)), file=sys.stderr)
+    return files
 
 
 def _plot(run: Run, rows: list[dict[str, Any]]) -> "Picture":

@@ -26,7 +26,8 @@ class DiffusionModule(L.LightningModule):
     an epoch come from a generator named by (seed, epoch), so nothing random needs saving.
 
     Logs ``train/loss`` (the mean over the epoch's points), ``train/grad_norm`` (the mean over its steps, before
-    clipping) and ``lr`` once an epoch, and ``val/loss`` with the same steps and noise at every validation.
+    clipping), ``train/clipped`` (the share of its steps that are) and ``lr`` once an epoch, and ``val/loss`` with
+    the same steps and noise at every validation.
 
     Args:
         config: the sections ``seed, data, schedule, model, module, sampler, optimizer, lr_scheduler`` of a run's
@@ -118,6 +119,9 @@ class DiffusionModule(L.LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         loss = (losses * weights).sum() / weights.sum()
         self._log({"train/loss": loss, "train/grad_norm": norms.mean(), "lr": rate})
+        clipping = self.config["trainer"]
+        if clipping["gradient_clip_val"] is not None and clipping.get("gradient_clip_algorithm") in (None, "norm"):
+            self._log({"train/clipped": (norms > clipping["gradient_clip_val"]).float().mean()})
 
     def _check_finite(self, losses: Tensor, norms: Tensor) -> None:
         """Raise DivergenceError if a loss, a gradient or a weight of this epoch is no number."""

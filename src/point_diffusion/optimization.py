@@ -14,7 +14,8 @@ def build_optimizer(config: Mapping[str, Any], parameters: Iterable[nn.Parameter
     """The optimiser that a config's ``optimizer`` section describes, for these parameters."""
     options = dict(config)
     kind = getattr(torch.optim, options.pop("name"))
-    if "fused" in inspect.signature(kind).parameters:  # one pass over all weights: a sixth of a step less
+    # one pass over all weights: a sixth of a step less
+    if "fused" in inspect.signature(kind).parameters and not {"foreach", "differentiable"} & options.keys():
         options.setdefault("fused", True)
     return kind(parameters, **options)
 

@@ -1,19 +1,18 @@
 """What must be right before a run gets its folder: the config, the theory, the hardware, the checkpoint."""
 
-import inspect
-import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from point_diffusion.arguments import optimizer_problems, part_problems, trainer_problems
 from point_diffusion.checks import config_problems
-from point_diffusion.config import Trainer, UsageError, first_line, known, nearest
+from point_diffusion.config import UsageError, first_line
 from point_diffusion.files import checked_style
 from point_diffusion.runs import find_checkpoint, model_of, read_checkpoint
+from point_diffusion.settings import STYLE
 from point_diffusion.status import finished_metrics
 
 if TYPE_CHECKING:
@@ -55,10 +54,10 @@ def problems(config: DictConfig) -> Iterator[str]:
         return
     yield from _theory_problems(config)
     yield from _hardware_problems(config)
-    yield from _optimizer_problems(config)
-    yield from _trainer_problems(config)
-    key = "callbacks.reconstruction.style"
-    yield from _refused(lambda: checked_style(OmegaConf.select(config, key), key))
+    yield from optimizer_problems(config)
+    yield from trainer_problems(config)
+    yield from part_problems(config)
+    yield from _refused(lambda: checked_style(OmegaConf.select(config, STYLE), STYLE))
 
 
 def _refused(check: Callable[[], Any]) -> Iterator[str]:
@@ -109,15 +108,16 @@ def _check_optimizer(checkpoint: Mapping[str, Any], model: "Diffusion", named: s
     """
     import torch
 
+    from point_diffusion.optimization import build_optimizer
+
     def content(value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return type(value)
         whole = value.layout == torch.strided and value.is_contiguous() and bool(value.isfinite().all())
         return value.shape, value.is_floating_point(), whole
 
-    options = dict(checkpoint["hyper_parameters"]["config"]["optimizer"])
     try:
-        fresh = getattr(torch.optim, options.pop("name"))(model.parameters(), **options)
+        fresh = build_optimizer(checkpoint["hyper_parameters"]["config"]["optimizer"], model.parameters())
         for weight in model.parameters():
             weight.grad = torch.zeros_like(weight)
         before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -173,63 +173,6 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
         count = 0 if accelerator == "cpu" else torch.cuda.device_count() or int(have["mps"])
         if not 0 <= devices[0] < count:
             yield f"trainer.devices={devices}: must be 1, or a list with the index of one of {count} GPUs"
-
-
-def _optimizer_problems(config: DictConfig) -> Iterator[str]:
-    import torch
-
-    options = _plain(config.optimizer)
-    kind = getattr(torch.optim, options.pop("name"))
-    wrong = list(_unknown_arguments("optimizer", options, kind))
-    yield from wrong
-    if not wrong:
-        try:
-            kind([torch.zeros(1, requires_grad=True)], **options)
-        except Exception as error:  # torch refuses with many kinds
-            given = " ".join(f"optimizer.{name}={value}" for name, value in options.items())
-            yield f"{given}: {first_line(error)}"
-
-
-def _trainer_problems(config: DictConfig) -> Iterator[str]:
-    """What is wrong with the arguments that are handed through to Trainer."""
-    try:
-        extra = {str(name): config.trainer[name] for name in config.trainer if name not in known(Trainer)}
-    except OmegaConfBaseException as error:
-        yield f"trainer: {first_line(error)}"
-        return
-    if not extra:
-        return
-    hush()
-    import lightning as L
-
-    from point_diffusion.callbacks import Clock
-
-    unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
-    yield from unknown
-    if not unknown:
-        options = _plain(OmegaConf.create(extra))
-        try:
-            Clock(options.pop("max_time", None))
-            L.Trainer(accelerator="cpu", **options, logger=False, enable_checkpointing=False)
-        except Exception as error:  # Trainer refuses its arguments with many kinds
-            yield f"{' '.join(f'trainer.{name}={value}' for name, value in extra.items())}: {first_line(error)}"
-
-
-def hush() -> None:
-    """Keep Lightning to warnings: what it tells of every run is not news."""
-    import lightning  # noqa: F401, its loggers get their levels when it is imported
-
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("lightning"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> Iterator[str]:
-    arguments = inspect.signature(target).parameters
-    for name, value in given.items():
-        if name not in arguments:
-            hint = nearest(name, arguments, section)
-            yield f"{section}.{name}={value}: no such argument of {target.__name__}{hint}"
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

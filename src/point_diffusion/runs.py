@@ -249,11 +249,14 @@ def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
         for state in states:
             for name, tensor in needed.items():
                 given = state[f"diffusion.network.{name}"]
-                if given.shape != tensor.shape or not given.is_contiguous():
+                if given.shape != tensor.shape or not (given.is_contiguous() and given.is_floating_point()):
                     raise ValueError(f"{name} has the shape {tuple(given.shape)}, not {tuple(tensor.shape)}")
                 if not given.isfinite().all():
                     raise ValueError(f"{name} holds what is no number")
         diffusion = Diffusion.from_config(config)
+        for name, tensor in diffusion.schedule.state_dict().items():
+            if not all(torch.allclose(state[f"diffusion.schedule.{name}"].to(tensor), tensor) for state in states):
+                raise ValueError(f"schedule.{name} is not that of its settings")
         for state in states:
             diffusion.load_state_dict({name.removeprefix("diffusion."): each for name, each in state.items()})
     except Exception as error:  # whatever a foreign file holds

@@ -10,12 +10,13 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from point_diffusion.config import UsageError, first_line, flatten
+from point_diffusion.config import UsageError, first_line, flatten, show
 from point_diffusion.files import read_whole
 from point_diffusion.folders import CHECKOUT
 
 LOGGERS = CHECKOUT / "conf" / "logger"
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
+STYLE = "callbacks.reconstruction.style"
 # keys that say how a run is made, not what it is
 NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric", "hydra")
 
@@ -62,9 +63,15 @@ def check_foreign(stored: DictConfig, typed: DictConfig, key: str) -> None:
 
     Raises:
         UsageError: there is a ``_target_``, which can do anything, where neither a logger of ``conf/`` nor the
-            user's own command has the same; or something is looked up outside of the settings.
+            user's own command has the same; something is looked up outside of the settings; or a style is a file.
     """
     own = dict(flatten(_plain(typed, key, resolve=False)))
+    style = OmegaConf.select(stored, STYLE)
+    if style is not None and style != own.get(STYLE):
+        from matplotlib.style import available
+
+        if style not in available:  # what a file of this kind may hold is matplotlib's to say
+            raise UsageError(f"{key}: its setting {STYLE}={show(style)} is a file; type it again")
     for name, value in flatten(_plain(stored, key, resolve=False)):
         # a reference to another key is fine
         if re.search(r"\$\{.*:", str(value), re.DOTALL) and value != own.get(name):

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from point_diffusion.config import UsageError, told
+from point_diffusion.config import UsageError, show, told
 from point_diffusion.files import read_whole
 
 METRICS, ERROR, LOCK = "metrics.json", "error.txt", ".lock"  # in a run's folder
@@ -40,7 +40,7 @@ def status(folder: Path) -> Status:
         return Status("running", _progress(folder))
     error = ""
     with suppress(OSError, ValueError):
-        error = "; ".join(read_whole(folder / ERROR).splitlines())
+        error = show("; ".join(read_whole(folder / ERROR).splitlines()))
     if metrics := finished_metrics(folder):
         return Status("finished", error, metrics)
     return Status("failed", error) if error else Status("stopped", _progress(folder))

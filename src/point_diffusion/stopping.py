@@ -22,6 +22,23 @@ class Stopped(SystemExit):
         self.text = text
 
 
+_came_early: list[int] = []
+
+
+def stop_early(number: int, _: Any) -> None:
+    """Handle a signal to a sweep between its trainings: some libraries swallow what is raised while they are
+    imported, so it is noted for :func:`check_stopped`, too.
+    """
+    _came_early.append(number)
+    raise Stopped(128 + number)
+
+
+def check_stopped() -> None:
+    """Raise Stopped if a signal came early."""
+    if _came_early:
+        raise Stopped(128 + _came_early[0])
+
+
 class Interruption:
     """Catches SIGINT (Ctrl-C) and SIGTERM (a cluster's preemption) in its block.
 

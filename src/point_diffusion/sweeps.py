@@ -1,6 +1,7 @@
 """Many runs: which there are, how they stand, what differs between them, and what replicates say together."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from point_diffusion.settings import SETTINGS, read_yaml, stored_settings, typed
 from point_diffusion.status import Status, status
 
 TYPED_ALONE = ("experiment", "ckpt_path", "num_threads")
+MOST_JOBS = 10_000  # in a sweep
 ABSENT = "-"  # the value of a key that a run has not
 
 
@@ -124,20 +126,25 @@ def planned(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
     Args:
         given: ``hydra.sweeper.params``, what an experiment sweeps over.
         typed: the overrides of the command; they count where both say something.
+
+    Raises:
+        UsageError: there are too many.
     """
     choices = [
-        [f"{key}={value}" for value in each.sweep_string_iterator()]
+        [f"{key}={value}" for value in itertools.islice(each.sweep_string_iterator(), MOST_JOBS + 1)]
         for key, each in asked(given, typed).items()
         if each.is_sweep_override()
     ]
+    if math.prod(map(len, choices)) > MOST_JOBS:
+        raise UsageError(f"-m: asks for more than {MOST_JOBS:,} jobs")
     return list(dict.fromkeys(job_folder(job) for job in itertools.product(*choices)))
 
 
 def not_begun(sweep: Path) -> int:
     """How many jobs of a sweep, as it was asked for last, have no folder yet; of a search nobody knows."""
     try:
-        plan: Any = read_yaml(sweep / "multirun.yaml")
-        names = planned(plan.hydra.sweeper.get("params") or {}, plan.hydra.overrides.task)
+        plan: Any = OmegaConf.to_container(read_yaml(sweep / "multirun.yaml"))  # nothing in it is looked up
+        names = planned(plan["hydra"]["sweeper"].get("params") or {}, plan["hydra"]["overrides"]["task"])
     except Exception:  # not there, not ours, not YAML
         return 0
     return sum(not (sweep / name).exists() for name in names)

@@ -15,15 +15,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from point_diffusion.arguments import hush
 from point_diffusion.config import UsageError, show, told
 from point_diffusion.console import memory_for, typable
 from point_diffusion.files import whole_file, write_whole
 from point_diffusion.folders import CHECKOUT, claim, typed_path
-from point_diffusion.preflight import checkpoint_of, hush, prepare
+from point_diffusion.preflight import checkpoint_of, prepare
 from point_diffusion.runs import LAST_CHECKPOINT, find_checkpoint, logged_curves
-from point_diffusion.settings import differences, stored_settings
+from point_diffusion.settings import check_foreign, differences, stored_settings
 from point_diffusion.status import METRICS, finished_metrics, held
-from point_diffusion.stopping import Interruption, Stopped
+from point_diffusion.stopping import Interruption, Stopped, check_stopped
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +66,14 @@ def train(config: DictConfig) -> dict[str, float]:
         prepare(config)
     folder = _run_folder(config)
     with held(folder), _log_to(folder):
-        if in_sweep:
-            if metrics := _earlier_try(config, folder):
-                return metrics
+        if in_sweep and (metrics := _earlier_try(config, folder)):
+            return metrics
+        if config.resume is None:
+            if (folder / LAST_CHECKPOINT).exists():
+                raise UsageError(f"{folder}: holds a run already; resume={folder} goes on with it")
             _store_settings(config, folder)
+        if in_sweep:
             prepare(config)
-        elif config.resume is None and (folder / LAST_CHECKPOINT).exists():
-            raise UsageError(f"{folder}: holds a run already; resume={folder} goes on with it")
         try:
             return _train(config, folder)
         except Stopped as end:
@@ -88,7 +90,10 @@ def _earlier_try(config: DictConfig, folder: Path) -> dict[str, float]:
     metrics = finished_metrics(folder)
     if not metrics and not (folder / LAST_CHECKPOINT).exists():
         return {}
-    changed = differences(stored_settings(folder, "hydra.sweep.dir"), config)
+    stored = stored_settings(folder, "hydra.sweep.dir")
+    stored.pop("output_dir", None)  # of the machine, not of the run
+    check_foreign(stored, config, f"hydra.sweep.dir={folder.parent}")
+    changed = differences(stored, config)
     if changed:
         what = "; ".join(f"{key}={show(before)}, now {show(now)}" for key, (before, now) in changed.items())
         raise UsageError(f"{folder}: holds a run with other settings ({what}); use another sweep folder")
@@ -108,6 +113,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     from point_diffusion.seeds import derive_seed
     from point_diffusion.trainer import build_trainer, outcome, whole_epochs
 
+    check_stopped()
     started = time.monotonic()
     hush()
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # there is nothing to load
@@ -125,7 +131,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
         stored = {section: plain[section] for section in STORED}
         trainer = build_trainer(config, stored, folder, interruption, started, alone=_alone())
         begun, hooks = threading.Event(), {"on_train_start": lambda *_: begun.set()}
-        if config.resume is not None or not HydraConfig.initialized():
+        if config.resume is not None:
             # only now: settings that can't be trained with must not become the stored ones
             hooks["on_fit_start"] = lambda *_: _begin_anew(config, folder)
         trainer.callbacks.append(LambdaCallback(**hooks))  # type: ignore[attr-defined]
@@ -136,6 +142,8 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
             asked = ", ".join(f"{key}={OmegaConf.select(config, key)}" for key in HEAVY)
             with memory_for(asked):
                 module = DiffusionModule(stored, whole)
+                if config.trainer.get("precision") == "64-true":
+                    module.double()  # now: Lightning does so after it has loaded a checkpoint
             module.diffusion.describe_data(data.train_points)
             health, advice = module.diffusion.health()
             log.info("%s", advice)
@@ -159,9 +167,10 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
             **kept.final,
         }
         with nullcontext() if ended is None else suppress(UsageError):
+            _write_metrics(folder, {**metrics, "finished": False})  # a signal may come amid the last picture
             if metrics["finished"]:
                 _draw_curves(folder, plain)
-            write_whole(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+                _write_metrics(folder, metrics)
     if isinstance(ended, OSError) and ended.filename is None:
         ended.filename = str(folder)  # a logger's thread does not say
     if isinstance(ended, (UsageError, OSError)):
@@ -272,17 +281,19 @@ def _begin_anew(config: DictConfig, folder: Path) -> None:
     """Store the settings of a run that begins or goes on, whose figures of before are no longer its own."""
     _store_settings(config, folder)
     if metrics := finished_metrics(folder):
-        write_whole(folder / METRICS, json.dumps({**metrics, "finished": False}, indent=2) + "\n")
+        _write_metrics(folder, {**metrics, "finished": False})
+
+
+def _write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
+    write_whole(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
 
 
 def _store_settings(config: DictConfig, folder: Path) -> None:
-    """As Hydra does, where Hydra does not: for a call from Python, a run that is resumed, and a sweep's job, whose
-    folder may hold an earlier try.
-    """
+    """As Hydra does, but only by who holds the folder: who comes second must not leave its own there."""
     place = folder / ".hydra"
     place.mkdir(exist_ok=True)
     write_whole(place / "config.yaml", OmegaConf.to_yaml(config))
-    if _in_sweep():
+    if HydraConfig.initialized() and config.resume is None:
         write_whole(place / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": HydraConfig.get()})))
         write_whole(place / "overrides.yaml", OmegaConf.to_yaml(HydraConfig.get().overrides.task))
 
@@ -298,6 +309,8 @@ def _summarise(config: DictConfig, folder: Path, metrics: Mapping[str, float]) -
         lines.append(f"  beside    the {config.data.num_points:,} trained on are worth {own}")
         if (size := tutorial(config.data)) is not None:
             lines.append(f"            the tutorial's 4,000 epochs reach {size:,}")
+    elif config.callbacks.get("quality") is not None and not config.trainer.get("fast_dev_run"):
+        lines.append("  samples   are not finite numbers, and have no figures: the training has diverged")
     if _in_sweep():
         log.info("\n".join(lines))  # the rest would be said once for each job
         return
