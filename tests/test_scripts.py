@@ -158,6 +158,7 @@ BAD = {
     "logger.version=/tmp/x": "logger.version=/tmp/x: must be a plain name",
     "+callbacks.x._target_=nowhere.Class": "callbacks.x._target_=nowhere.Class: can't be imported",
     "+callbacks.x._target_=os.getcwd": "callbacks.x._target_=os.getcwd: must be a Callback of Lightning's",
+    "logger.name=${nowhere}": "logger.name: Interpolation key 'nowhere' not found",
     "=5": "=5: must be KEY=VALUE",
     "nonsense": "nonsense: must be KEY=VALUE",
 }

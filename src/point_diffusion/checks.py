@@ -20,6 +20,7 @@ from point_diffusion.config import (
     UsageError,
     allowed,
     first_line,
+    flatten,
     known,
     nearest,
     show,
@@ -57,9 +58,23 @@ def config_problems(config: DictConfig) -> dict[str, str]:
             wrong and isinstance(node, DictConfig) and name in node and OmegaConf.is_interpolation(node, name)
         ):
             wrong[key] = line
+    for key, line in _dangling(config):
+        wrong.setdefault(key, line)
     for keys, line in _relations(config, _Values(config, set(wrong))):
         wrong.setdefault(keys, line)
     return wrong
+
+
+def _dangling(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """The references that lead nowhere, wherever they stand."""
+    plain: Any = OmegaConf.to_container(config)
+    for key, value in flatten({name: node for name, node in plain.items() if name != "hydra"}):
+        if "${" in str(value):
+            try:
+                node = OmegaConf.select(config, key)
+                OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else None
+            except OmegaConfBaseException as error:
+                yield key, f"{key}: {first_line(error)}"
 
 
 def value_problems(config: DictConfig) -> Iterable[str]:
