@@ -13,6 +13,7 @@ from scipy.special import gamma, hyp1f1
 from point_diffusion import energy
 from point_diffusion.metrics import (
     Estimate,
+    Truth,
     classifier_accuracy,
     energy_distance,
     equivalent_sample_size,
@@ -64,6 +65,16 @@ def test_it_is_its_definition(dim, tolerance, shift, empirical):
     scale = max(1.0, shift)
     assert energy_distance(x, y, empirical) == pytest.approx(distance, abs=tolerance * spread * scale)
     assert quality(x, y, empirical)[0] == energy_distance(x, y, empirical)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_truth_that_is_remembered_is_the_same_truth(dim):
+    y = draw(dim, 1500, 2)
+    truth = Truth(y)
+    for seed in (1, 3):
+        x = draw(dim, 800, seed)
+        (distance, size), (again, same) = quality(x, y), quality(x, truth)
+        assert (again, same, same.low, same.high) == (distance, size, size.low, size.high)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 7])

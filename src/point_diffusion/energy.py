@@ -10,9 +10,10 @@ of one-dimensional ones: over evenly spaced angles in the plane, over random ort
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.spatial.distance import cdist
 
 NUM_ANGLES = 180  # in 2-D the error of so many is about 1e-6 of E|X - X'|
@@ -47,6 +48,37 @@ class Estimate(float):
 
     def __getnewargs__(self) -> tuple[float, float, float, bool, float]:  # type: ignore[override]
         return float(self), self.low, self.high, self.at_least, self.point
+
+
+class Truth:
+    """Points that others are compared with again and again: along each direction they are sorted once.
+
+    In the plane that takes a third of the time off each further comparison, and 2 kB a point.
+
+    Args:
+        points: shape (m, dim).
+    """
+
+    def __init__(self, points: ArrayLike) -> None:
+        self.points = np.asarray(points, dtype=np.float64)
+        self._lines: dict[bytes, Line] = {}
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.points, dtype)
+
+    def along(self, direction: np.ndarray, centered: np.ndarray) -> "Line":
+        """The points, given about their center, along a direction."""
+        name = direction.tobytes()
+        if name not in self._lines:
+            self._lines[name] = _line(centered @ direction)
+        return self._lines[name]
+
+
+class Line(NamedTuple):
+    """Numbers in their order: ``numbers`` are those given at ``order``."""
+
+    order: np.ndarray
+    numbers: np.ndarray
 
 
 def energy_distance(x: ArrayLike, y: ArrayLike, empirical: bool = False, exact: bool = False) -> float:
@@ -94,11 +126,12 @@ def equivalent_sample_size(x: ArrayLike, reference: ArrayLike, empirical: bool =
     return quality(x, reference, empirical)[1]
 
 
-def quality(x: ArrayLike, reference: ArrayLike, empirical: bool = False) -> tuple[float, Estimate]:
+def quality(x: ArrayLike, reference: ArrayLike | Truth, empirical: bool = False) -> tuple[float, Estimate]:
     """:func:`energy_distance` and :func:`equivalent_sample_size` in one pass."""
-    x, y = pair_of_sets(x, reference)
+    truth = reference if isinstance(reference, Truth) else None
+    x, y = pair_of_sets(x, np.asarray(reference))
     n, m = len(x), len(y)
-    (x_to_y, x_to_x, y_to_x, y_to_y), frames = _mean_distances(x, y, empirical, exact=False)
+    (x_to_y, x_to_x, y_to_x, y_to_y), frames = _mean_distances(x, y, empirical, exact=False, truth=truth)
     spread = y_to_y.mean()
     if spread == 0:
         raise ValueError("the points of the truth must not all be the same")
@@ -148,7 +181,7 @@ def pair_of_sets(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean_distances(
-    x: np.ndarray, y: np.ndarray, empirical: bool, exact: bool
+    x: np.ndarray, y: np.ndarray, empirical: bool, exact: bool, truth: Truth | None = None
 ) -> tuple[list[np.ndarray], list[float]]:
     """For each x its mean distance to y and to the other x, for each y its mean distance to x and the other y; and
     the squared energy distances seen from each frame of random directions, if there are such.
@@ -171,7 +204,8 @@ def _mean_distances(
         for frame in frames:
             here = [np.zeros_like(total) for total in sums]
             for direction in frame:
-                for total, part in zip(here, _distance_sums(x @ direction, y @ direction), strict=True):
+                there = _line(y @ direction) if truth is None else truth.along(direction, y)
+                for total, part in zip(here, _distance_sums(_line(x @ direction), there), strict=True):
                     total += scale / len(frame) * part
             means = [part / count for part, count in zip(here, counts, strict=True)]
             seen.append(float(2 * means[0].mean() - means[1].mean() - means[3].mean()))
@@ -200,10 +234,14 @@ def directions_of(dim: int, count: int) -> np.ndarray:
     return np.concatenate([np.linalg.qr(draws.normal(size=(dim, dim)))[0] for _ in range(-(-count // dim))])
 
 
-def _distance_sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _line(numbers: np.ndarray) -> Line:
+    order = np.argsort(numbers)
+    return Line(order.astype(np.int32), numbers[order])
+
+
+def _distance_sums(left: Line, right: Line) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """On a line: for each x the sum of its distances to all y and to all x, for each y likewise."""
-    order_x, order_y = np.argsort(x), np.argsort(y)
-    x, y = x[order_x], y[order_y]
+    (order_x, x), (order_y, y) = left, right
     y_below = np.searchsorted(y, x)  # how many y lie below each x
     x_below = np.cumsum(np.bincount(y_below, minlength=len(y) + 1))[: len(y)]
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from point_diffusion.energy import (
     Estimate,
+    Truth,
     Z,
     directions_of,
     energy_distance,
@@ -22,6 +23,7 @@ from point_diffusion.energy import (
 
 __all__ = [
     "Estimate",
+    "Truth",
     "classifier_accuracy",
     "energy_distance",
     "equivalent_sample_size",
