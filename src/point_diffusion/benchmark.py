@@ -6,6 +6,7 @@ things that were timed in turn, the median of several rounds. What each is compa
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -60,13 +61,16 @@ def callbacks() -> Iterator[Figure]:
         WATCH,
         *("+callbacks.watch.block=1", "+callbacks.watch.others=false"),
     )
-    epochs = Watch.seconds["ours"]
-    plain = median(epochs)
-    hundreds = [epochs[first : first + 100] for first in range(0, len(epochs) - 99, 100)]
-    ours = [sum(each) - 100 * plain for each in hundreds]
+    epochs = Watch.seconds["ours"]  # from the second one on
+    ours, shares = [], []
+    for first in range(0, len(epochs) - 99, 100):
+        hundred = epochs[first : first + 100]
+        plain = median(hundred)
+        # each tenth epoch has a checkpoint, one of these a validation
+        ours.append(sum(hundred[8::10]) - 10 * plain)
+        shares.append(ours[-1] / (ours[-1] + 100 * plain))
     theirs, _, _ = _parts()
     rounds = in_turn({"tutorial": lambda: theirs.draw(theirs.sample(10_000))}, len(ours))["tutorial"]
-    shares = [extra / sum(each) for extra, each in zip(ours, hundreds, strict=True)]
     yield figure("callbacks", "share of a run's time", shares, limit=0.2)
     yield ratio("callbacks", "ours / the tutorial's samplings and drawings", ours, rounds, 1.0)
 
@@ -113,7 +117,7 @@ def sampling() -> Iterator[Figure]:
             "DDPM, 100 steps": lambda: ours.sample(10_000, sampler=DDPM()),
             "DPM-Solver++, 20 steps": lambda: ours.sample(10_000, sampler=solver),
         },
-        5,
+        9,
     )
     for name, limit in (("DDPM, 100 steps", 0.5), ("DPM-Solver++, 20 steps", 0.1)):
         yield ratio("sampling", f"{name} / the tutorial's loop", seconds[name], seconds["tutorial"], limit)
@@ -200,6 +204,24 @@ def _short_run(folder: str) -> Path:
     return run
 
 
+def _measured(asked: list[str]) -> Iterator[Figure]:
+    """The figures of a section; of several each in a process of its own: what ran before leaves memory behind."""
+    if len(asked) == 1:
+        torch.set_num_threads(1)
+        warnings.filterwarnings("ignore")
+        yield from SECTIONS[asked[0]]()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in asked:
+            file = Path(folder, f"{name}.json")
+            subprocess.run(
+                [sys.executable, "-m", __spec__.name, name, f"output={file}"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            yield from (Figure(**each) for each in json.loads(file.read_text()))
+
+
 def main() -> None:
     """Measure the sections that are asked for, or all; print a table, and write it as JSON if asked to."""
     from rich.console import Console
@@ -213,9 +235,7 @@ def main() -> None:
             asked.append(argument)
         else:
             raise UsageError(f"{argument}: no such section{nearest(argument, SECTIONS)}")
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    lines = [line for name in asked or SECTIONS for line in SECTIONS[name]()]
+    lines = list(_measured(asked or list(SECTIONS)))
     table = Table("", "what", "median", "rounds", "limit")
     for line in lines:
         limit = "" if line.limit is None else f"{line.limit:.3g}{'' if line.value <= line.limit else '  exceeded'}"
