@@ -33,6 +33,7 @@ from point_diffusion.stopwatch import Figure, Watch, command, figure, in_turn, r
 
 MINIMAL = "import hydra\n\n@hydra.main(version_base=None)\ndef main(config): pass\n\nmain()\n"
 TUTORIAL_EPOCHS = 4000
+OWN_THREADS = torch.get_num_threads()  # what torch takes by itself
 WATCH = "+callbacks.watch._target_=point_diffusion.stopwatch.Watch"
 SCRIPTS = CHECKOUT / "scripts"
 # what is not to be timed with the training
@@ -111,16 +112,21 @@ def sampling() -> Iterator[Figure]:
     """10,000 points, and a million."""
     theirs, _, ours = _parts()
     solver = DPMSolver(num_inference_steps=20)
+    as_written, alone = f"the tutorial's loop as written, {OWN_THREADS} threads", "the tutorial's loop, 1 thread"
     seconds = in_turn(
         {
-            "tutorial": lambda: theirs.sample(10_000),
+            as_written: partial(_with_threads, OWN_THREADS, lambda: theirs.sample(10_000)),
+            alone: lambda: theirs.sample(10_000),
             "DDPM, 100 steps": lambda: ours.sample(10_000, sampler=DDPM()),
             "DPM-Solver++, 20 steps": lambda: ours.sample(10_000, sampler=solver),
         },
-        9,
+        7,
     )
     for name, limit in (("DDPM, 100 steps", 0.5), ("DPM-Solver++, 20 steps", 0.1)):
-        yield ratio("sampling", f"{name} / the tutorial's loop", seconds[name], seconds["tutorial"], limit)
+        yield ratio("sampling", f"{name} / {as_written}", seconds[name], seconds[as_written], limit)
+        yield ratio("sampling", f"{name} / {alone}", seconds[name], seconds[alone])
+    for name, each in seconds.items():
+        yield figure("sampling", name, each, "s")
     with tempfile.TemporaryDirectory() as folder:
         run = _short_run(folder)
         script = [str(SCRIPTS / "sample.py"), f"run={run}", f"output={folder}/points.npy", "overwrite=true"]
@@ -153,16 +159,10 @@ def quality() -> Iterator[Figure]:
 
 def threads() -> Iterator[Figure]:
     """What a second thread of torch's is worth, here and now."""
-
-    def with_threads(count: int, run: Callable[[], None]) -> None:
-        torch.set_num_threads(count)
-        run()
-        torch.set_num_threads(1)
-
     theirs, tightest, _ = _parts()
     loops = {"the tutorial's loop": theirs.epoch, "the tightest loop": tightest.epoch}
     for name, loop in loops.items():
-        each = {str(count): partial(with_threads, count, loop) for count in (1, 2)}
+        each = {str(count): partial(_with_threads, count, loop) for count in (1, 2)}
         seconds = in_turn(each, 20)
         yield ratio("threads", f"{name}, 2 threads / 1", seconds["2"], seconds["1"])
 
@@ -195,6 +195,12 @@ def _parts() -> tuple[Tutorial, Tightest, Diffusion]:
     data["dim"] = points.shape[1]
     ours = Diffusion.from_config(config)
     return Tutorial(points, ours.schedule), Tightest(points, ours.schedule), ours
+
+
+def _with_threads(count: int, run: Callable[[], Any]) -> None:
+    torch.set_num_threads(count)
+    run()
+    torch.set_num_threads(1)
 
 
 def _short_run(folder: str) -> Path:

@@ -8,8 +8,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
 
@@ -153,5 +154,9 @@ def command(*arguments: str) -> tuple[float, float]:
     """Seconds of wall time, and MB at the peak, of a command line of this Python."""
     begun = time.perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, used = os.wait4(process.pid, 0)
-    return time.perf_counter() - begun, used.ru_maxrss / 1000
+    peak = 0.0
+    while process.poll() is None:
+        with suppress(OSError, IndexError):  # its last word may be a moment old; what wait4 tells is ours, too
+            peak = float(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1000
+        time.sleep(0.005)
+    return time.perf_counter() - begun, peak
