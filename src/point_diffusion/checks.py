@@ -66,10 +66,12 @@ def config_problems(config: DictConfig) -> dict[str, str]:
 
 
 def _dangling(config: DictConfig) -> Iterator[tuple[str, str]]:
-    """The references that lead nowhere, wherever they stand."""
+    """The references that lead nowhere, and values that are left open, wherever they stand."""
     plain: Any = OmegaConf.to_container(config)
     for key, value in flatten({name: node for name, node in plain.items() if name != "hydra"}):
-        if "${" in str(value):
+        if value == "???":
+            yield key, f"{key}: must be given"
+        elif "${" in str(value):
             try:
                 node = OmegaConf.select(config, key)
                 OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else None
@@ -205,9 +207,9 @@ def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
             yield f"logger.{key}", f"logger.{key}={show(given)}: must be a plain name, in the run's folder"
     if not isinstance(callbacks, DictConfig):
         yield "callbacks", f"callbacks={show(callbacks)}: must be a section of callbacks"
-    parts = {str(part): node for part, node in callbacks.items()} if isinstance(callbacks, DictConfig) else {}
+    parts: Any = OmegaConf.to_container(callbacks) if isinstance(callbacks, DictConfig) else {}
     for part, node in parts.items():
-        has_target = isinstance(node, DictConfig) and "_target_" in node
+        has_target = isinstance(node, dict) and "_target_" in node
         if f"callbacks.{part}" not in SECTIONS and node is not None and not has_target:
             yield f"callbacks.{part}", f"callbacks.{part}={show(node)}: must be a section with a _target_"
     num_step, steps = value["schedule.num_step"], value["sampler.num_inference_steps"]

@@ -34,7 +34,7 @@ class Doorkeeper(Callback):
         """Check the config, fetch the stored settings of a run to resume, and claim the run's folder."""
         with refusing(), read_write(config), open_dict(config):
             _check_hydra(config)
-            if config.resume:
+            if not OmegaConf.is_missing(config, "resume") and config.resume:
                 folder = _take_up(config)
                 prepare(config)
             else:
@@ -47,7 +47,7 @@ class Doorkeeper(Callback):
         """Claim the sweep's folder, and name its jobs by what is swept alone."""
         with refusing():
             _check_hydra(config)
-            if config.resume is not None:
+            if not OmegaConf.is_missing(config, "resume") and config.resume is not None:
                 raise UsageError(f"resume={config.resume}: goes on with one run; a sweep makes new ones")
             overrides = asked(*_question(config))
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
@@ -107,13 +107,14 @@ class Doorkeeper(Callback):
 
 def _check_hydra(config: DictConfig) -> None:
     """Refuse settings of Hydra's own that would put files outside of the run's folder, or where no one looks."""
-    job, subdir = config.hydra.job, str(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[index,call-overload]
+    raw: Any = OmegaConf.to_container(config.hydra)  # as written: some is known to a job alone
+    output, job, subdir = raw["output_subdir"], raw["job"], str(raw["sweep"]["subdir"])
     wrong = {
-        f"hydra.output_subdir={show(config.hydra.output_subdir)}: must be {SETTINGS.parent}": (
-            config.hydra.output_subdir != str(SETTINGS.parent)
-        ),
-        f"hydra.job.chdir={show(job.chdir)}: must be false; paths are meant from where one types": job.chdir,
-        f"hydra.job.name={job.name}: must be a plain name": "/" in str(job.name),
+        "hydra.run.dir: must be given": raw["run"]["dir"] == "???",
+        "hydra.sweep.dir: must be given": raw["sweep"]["dir"] == "???",
+        f"hydra.output_subdir={show(output)}: must be {SETTINGS.parent}": output != str(SETTINGS.parent),
+        f"hydra.job.chdir={show(job['chdir'])}: must be false; paths are meant from where one types": job["chdir"],
+        f"hydra.job.name={job['name']}: must be a plain name": "/" in str(job["name"]),
         f"hydra.sweep.subdir={subdir}: must stay in the sweep's folder": (
             subdir.startswith("/") or ".." in subdir.split("/")
         ),
