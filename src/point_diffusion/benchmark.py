@@ -27,12 +27,18 @@ from point_diffusion.config import UsageError, nearest
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.files import output_path, write_whole
 from point_diffusion.folders import CHECKOUT
+from point_diffusion.network import MLPDiffusion
 from point_diffusion.samplers import DDPM, DPMSolver
 from point_diffusion.shapes import SHAPES
 from point_diffusion.stopwatch import Figure, Watch, command, figure, in_turn, ratio, run_here
 
 MINIMAL = "import hydra\n\n@hydra.main(version_base=None)\ndef main(config): pass\n\nmain()\n"
 TUTORIAL_EPOCHS = 4000
+GROWING: dict[str, tuple[int, ...]] = {
+    "data.num_points": (1_000, 10_000, 100_000, 1_000_000),
+    "num_step": (10, 100, 1_000, 10_000),
+    "model.num_units": (64, 128, 256, 512, 1_024, 2_048),
+}
 OWN_THREADS = torch.get_num_threads()  # what torch takes by itself
 WATCH = "+callbacks.watch._target_=point_diffusion.stopwatch.Watch"
 SCRIPTS = CHECKOUT / "scripts"
@@ -167,6 +173,35 @@ def threads() -> Iterator[Figure]:
         yield ratio("threads", f"{name}, 2 threads / 1", seconds["2"], seconds["1"])
 
 
+def growth() -> Iterator[Figure]:
+    """How an epoch, and the memory of a whole run, grow with what can be made larger."""
+    each = ("+callbacks.watch.block=1", "+callbacks.watch.others=false", "trainer.max_epochs=5")
+    for key, sizes in GROWING.items():
+        for size in sizes:
+            run_here(f"{key}={size}", *each, *UNSEEN, WATCH)
+            yield figure(
+                "growth", f"an epoch, {key}={size:,}", [1000 * one for one in Watch.seconds["ours"]], "ms"
+            )
+    for dim in (2, 16, 256):
+        model = Diffusion(_parts()[2].schedule, MLPDiffusion(100, dim=dim), dim=dim)
+        points, draws = torch.randn(512, dim), torch.Generator()
+        functions: dict[str, Callable[[], Any]] = {
+            "a loss with its gradient, 512 points": partial(_backward, model, points, draws),
+            "10,000 points by 20 steps": partial(model.sample, 10_000, 0, DPMSolver(num_inference_steps=20)),
+        }
+        for name, each_round in in_turn(functions, 5).items():
+            yield figure("growth", f"{name}, dimension {dim}", [1000 * one for one in each_round], "ms")
+    with tempfile.TemporaryDirectory() as folder:
+        for size in GROWING["data.num_points"]:
+            asked = [f"data.num_points={size}", "trainer.max_epochs=1", f"output_dir={folder}"]
+            _, peak = command(str(SCRIPTS / "train.py"), *asked, *UNSEEN)
+            yield figure("growth", f"memory of a run, data.num_points={size:,}", [peak], "MB")
+
+
+def _backward(model: Diffusion, points: torch.Tensor, draws: torch.Generator) -> None:
+    model.loss(points, *model.draw(points, draws)).backward()
+
+
 def gpu() -> Iterator[Figure]:
     """An epoch of the default run on a GPU."""
     if not torch.cuda.is_available():
@@ -180,7 +215,7 @@ def gpu() -> Iterator[Figure]:
 
 
 SECTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
-    each.__name__: each for each in (epoch, callbacks, startup, sampling, quality, threads, gpu)
+    each.__name__: each for each in (epoch, callbacks, startup, sampling, quality, threads, growth, gpu)
 }
 
 
