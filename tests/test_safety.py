@@ -818,6 +818,27 @@ def test_whole_epochs_and_single_steps_give_the_same_bits_and_go_on_with_each_ot
         assert load(run / "checkpoints/last.ckpt")["global_step"] == 20
 
 
+def test_callbacks_of_ones_own_see_single_steps_and_can_change_them(script, tmp_path):
+    callback = "lightning.pytorch.callbacks"
+    four = ["trainer.max_epochs=4"]
+    told = [f"+callbacks.own._target_={callback}.LambdaCallback"]
+    told += ["+callbacks.own.on_train_batch_end._target_=witness.told"]
+    assert script("train", *FEW, *four, *told).stdout.count("a step") == 20
+    gather = [
+        f"+callbacks.own._target_={callback}.GradientAccumulationScheduler",
+        "+callbacks.own.scheduling={0:2}",
+    ]
+    script("train", *FEW, *four, *gather, f"hydra.run.dir={tmp_path}/run")
+    assert load(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 12  # three steps an epoch
+    weights = []
+    for more in ([], ["+callbacks.steps._target_=witness.Steps"]):
+        run = tmp_path / f"swa{len(weights)}"
+        own = [f"+callbacks.own._target_={callback}.StochasticWeightAveraging", "+callbacks.own.swa_lrs=0.01"]
+        script("train", *FEW, *four, *own, *more, f"hydra.run.dir={run}")
+        weights.append(load(run / "checkpoints/last.ckpt")["state_dict"])
+    assert_same_tensors(*weights)
+
+
 def test_the_csv_of_a_run_that_goes_on_is_kept(script, tmp_path):
     run = tmp_path / "run"
     script("train", *FEW, "logger=csv", "trainer.max_epochs=2", f"hydra.run.dir={run}")

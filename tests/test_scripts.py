@@ -133,6 +133,8 @@ BAD = {
     "resume=???": "resume: must be given, a text or null",
     "callbacks.ema=???": "callbacks.ema: must be given",
     "hydra.run.dir=???": "hydra.run.dir: must be given",
+    "hydra.run.dir=": "hydra.run.dir: must be given",
+    "hydra.job.name=": "hydra.job.name=: must be a plain name",
     "hydra.output_subdir=???": "hydra.output_subdir=???: must be .hydra",
     "ckpt_path=???": "ckpt_path: must be given, a text or null",
     "trainer.precision=bf16-true": "trainer.precision=bf16-true: must be one of 32-true, 16-mixed, bf16-mixed",

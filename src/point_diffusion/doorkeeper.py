@@ -110,11 +110,11 @@ def _check_hydra(config: DictConfig) -> None:
     raw: Any = OmegaConf.to_container(config.hydra)  # as written: some is known to a job alone
     output, job, subdir = raw["output_subdir"], raw["job"], str(raw["sweep"]["subdir"])
     wrong = {
-        "hydra.run.dir: must be given": raw["run"]["dir"] == "???",
-        "hydra.sweep.dir: must be given": raw["sweep"]["dir"] == "???",
+        "hydra.run.dir: must be given": raw["run"]["dir"] in ("???", "", None),
+        "hydra.sweep.dir: must be given": raw["sweep"]["dir"] in ("???", "", None),
         f"hydra.output_subdir={show(output)}: must be {SETTINGS.parent}": output != str(SETTINGS.parent),
         f"hydra.job.chdir={show(job['chdir'])}: must be false; paths are meant from where one types": job["chdir"],
-        f"hydra.job.name={job['name']}: must be a plain name": "/" in str(job["name"]),
+        f"hydra.job.name={job['name']}: must be a plain name": "/" in str(job["name"]) or not job["name"],
         f"hydra.sweep.subdir={subdir}: must stay in the sweep's folder": (
             subdir.startswith("/") or ".." in subdir.split("/")
         ),

@@ -76,6 +76,7 @@ class Watch(Callback):
         others: whether the baselines run in turn with them.
     """
 
+    of_whole_epochs = True
     seconds: ClassVar[dict[str, list[float]]] = {}  # an epoch, by who made it
 
     def __init__(self, block: int = 10, others: bool = True) -> None:

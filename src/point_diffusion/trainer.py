@@ -34,20 +34,17 @@ if TYPE_CHECKING:
 
 
 def whole_epochs(config: DictConfig) -> bool:
-    """Whether all steps of an epoch can be made at once: nothing that a run asks for looks at single steps."""
-    from lightning.pytorch.callbacks import Callback
+    """Whether all steps of an epoch can be made at once: nothing that a run asks for may look at single steps.
 
+    A callback of the user's may do anything, unless its class says ``of_whole_epochs = True``.
+    """
     others = set(map(str, config.trainer)) - known(Trainer).keys() - NOT_OF_STEPS
     if others or config.trainer.get("precision", "32-true") != "32-true":
         return False
-    for name, node in config.callbacks.items():
-        if f"callbacks.{name}" not in SECTIONS and node is not None:
-            kind = get_object(node._target_)
-            if not isinstance(kind, type) or any(
-                getattr(kind, hook, None) is not getattr(Callback, hook) for hook in EACH_STEP
-            ):
-                return False
-    return True
+    own = [
+        node for name, node in config.callbacks.items() if f"callbacks.{name}" not in SECTIONS and node is not None
+    ]
+    return all(getattr(get_object(node._target_), "of_whole_epochs", False) for node in own)
 
 
 def build_trainer(
@@ -98,12 +95,12 @@ def build_trainer(
             BestCheckpoint(checkpoints, monitor, before and before.with_name("best.ckpt")),
             LastCheckpoint(checkpoints, **checkpoint),
         ]
-    # any other entry is a callback of the user's, by its _target_
-    callbacks += [instantiate(each) for each in wanted.values() if each is not None]
     for callback in callbacks:
         for hook in EACH_STEP:
             if getattr(type(callback), hook) is getattr(L.Callback, hook):
                 setattr(callback, hook, None)  # or Lightning calls it at each step, for nothing
+    # any other entry is a callback of the user's, by its _target_
+    callbacks += [instantiate(each) for each in wanted.values() if each is not None]
     profiler, nothing = PassThroughProfiler(), nullcontext()
     # by itself it makes a generator for each of a hundred hooks in a step, to measure nothing
     profiler.profile = lambda _: nothing  # type: ignore[method-assign,assignment,return-value]
