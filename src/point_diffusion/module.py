@@ -1,6 +1,7 @@
 """The LightningModule: a Diffusion and its optimiser, what is logged, and nothing else."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -10,9 +11,12 @@ from torch import Tensor
 
 from point_diffusion.config import UsageError
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.optimization import build_optimizer, clip_norm, cosine_decay, take_settings
+from point_diffusion.graph import EpochGraph, unfit
+from point_diffusion.optimization import build_optimizer, clip_norm, coming_rates, cosine_decay, take_settings
 from point_diffusion.samplers import Sampler
 from point_diffusion.seeds import derive_seed, generator
+
+log = logging.getLogger(__name__)
 
 
 class DivergenceError(UsageError):
@@ -57,6 +61,22 @@ class DiffusionModule(L.LightningModule):
         """See :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
         return self.diffusion.sample_trajectory(num_samples, seed, sampler)
 
+    def on_train_start(self) -> None:
+        self._graph = None
+        if self.device.type == "cpu":
+            return
+        why_not = "a callback, a precision or an argument of Trainer that wants single steps"
+        if not self.automatic_optimization:
+            optimizer, _ = self._stepped()
+            why_not = unfit(optimizer, self._steps_an_epoch())
+        if why_not:
+            log.info("no CUDA graph (%s): each kernel is launched by itself", why_not)
+        else:
+            self._graph = EpochGraph(self._steps, optimizer)
+
+    def on_train_end(self) -> None:
+        self._graph = None  # and its memory
+
     def on_train_epoch_start(self) -> None:
         self._draws = generator(self.config["seed"], "noise", self.current_epoch, device=self.device)
         # what a network draws by itself, dropout say, comes from torch's global generator
@@ -70,34 +90,56 @@ class DiffusionModule(L.LightningModule):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor | None:
         if self.automatic_optimization:
-            return self._loss(batch)
-        optimizer: Any = self.optimizers(use_pl_optimizer=False)
-        scheduler: Any = self.lr_schedulers()
-        for part in batch.split(self.config["data"]["batch_size"]):
-            self._loss(part).backward()
-            self._clip(optimizer, self.config["trainer"]["gradient_clip_val"])
-            optimizer.step()
-            optimizer.zero_grad()
-            if scheduler is not None:
-                scheduler.step()
-            for after_step in self.after_steps:
-                after_step()
+            loss = self._loss(batch, self._draws)
+            self._losses.append(loss.detach())
+            self._batch_sizes.append(len(batch))
+            return loss
+        optimizer, scheduler = self._stepped()
+        self._batch_sizes = [len(part) for part in self._parts(batch)]
+        steps = len(self._batch_sizes)
+        self._rates = coming_rates(optimizer, scheduler, steps)
+        if self.device.type == "cuda":  # recorded or not, to the same bits
+            rates = torch.tensor(self._rates, dtype=torch.float32, device=self.device)
+            self._losses, self._norms = (self._graph or self._steps)(batch, rates, self._draws)
+        else:
+            self._losses, self._norms = self._steps(batch, self._rates, self._draws)
+        optimizer.param_groups[0]["lr"] = self._rates[-1]
+        for _ in range(steps if scheduler is not None else 0):
+            scheduler.step()
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         for count in (progress.total, progress.current):  # what global_step is
-            count.ready += len(self._norms)
-            count.completed += len(self._norms)
+            count.ready += steps
+            count.completed += steps
         return None
 
-    def _loss(self, batch: Tensor) -> Tensor:
-        t, noise = self.diffusion.draw(batch, self._draws)
-        loss = self.diffusion.loss(batch, t, noise, self.config["module"]["stable_target"])
-        self._losses.append(loss.detach())
-        self._batch_sizes.append(len(batch))
-        return loss
+    def _steps(
+        self, points: Tensor, rates: Iterable[Tensor | float], draws: torch.Generator
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """All steps of an epoch: each one's loss and gradient norm. Nothing here may wait for the device."""
+        optimizer, _ = self._stepped()
+        losses, norms = [], []
+        for part, rate in zip(self._parts(points), rates, strict=True):
+            loss = self._loss(part, draws)
+            loss.backward()
+            losses.append(loss.detach())
+            norms.append(clip_norm(self._parameter_list, self.config["trainer"]["gradient_clip_val"]))
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad()
+            for after_step in self.after_steps:
+                after_step()
+        return losses, norms
 
-    def _clip(self, optimizer: torch.optim.Optimizer, largest: int | float | None) -> None:
-        self._norms.append(clip_norm(self._parameter_list, largest))
-        self._rates.append(optimizer.param_groups[0]["lr"])
+    def _parts(self, points: Tensor) -> tuple[Tensor, ...]:
+        return points.split(self.config["data"]["batch_size"])
+
+    def _stepped(self) -> tuple[torch.optim.Optimizer, Any]:
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        return optimizer, self.lr_schedulers()
+
+    def _loss(self, batch: Tensor, draws: torch.Generator) -> Tensor:
+        t, noise = self.diffusion.draw(batch, draws)
+        return self.diffusion.loss(batch, t, noise, self.config["module"]["stable_target"])
 
     def configure_gradient_clipping(
         self,
@@ -106,7 +148,8 @@ class DiffusionModule(L.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         by_norm = gradient_clip_algorithm in (None, "norm")
-        self._clip(optimizer, gradient_clip_val if by_norm else None)
+        self._norms.append(clip_norm(self._parameter_list, gradient_clip_val if by_norm else None))
+        self._rates.append(optimizer.param_groups[0]["lr"])
         if not by_norm:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
@@ -138,6 +181,9 @@ class DiffusionModule(L.LightningModule):
             f" learning rate {self._rates[bad]:.3g}"
         )
 
+    def _steps_an_epoch(self) -> int:
+        return -(-self.config["data"]["num_points"] // self.config["data"]["batch_size"])
+
     def _log(self, values: dict[str, Tensor | float], **options: Any) -> None:
         # Lightning takes a metric of this name as the curves' x axis, which else lags a step behind
         values = {**values, "step": float(self.global_step)}
@@ -163,9 +209,9 @@ class DiffusionModule(L.LightningModule):
         optimizer = build_optimizer(self.config["optimizer"], self.parameters())
         if self.config["lr_scheduler"]["name"] == "constant":
             return optimizer
-        data, steps = self.config["data"], int(self.trainer.estimated_stepping_batches)
+        steps = int(self.trainer.estimated_stepping_batches)
         if not self.automatic_optimization:  # these are epochs
-            steps *= -(-data["num_points"] // data["batch_size"])
+            steps *= self._steps_an_epoch()
         # stepped by the step: one stepped by the epoch is saved before its step, and lags after a resume
         return {
             "optimizer": optimizer,

@@ -25,6 +25,14 @@ def cosine_decay(optimizer: torch.optim.Optimizer, num_steps: int) -> LambdaLR:
     return LambdaLR(optimizer, lambda step: 0.5 + 0.5 * math.cos(math.pi * min(step / num_steps, 1)))
 
 
+def coming_rates(optimizer: torch.optim.Optimizer, scheduler: LambdaLR | None, num_steps: int) -> list[float]:
+    """The learning rate of each of the next steps; the scheduler stays where it is."""
+    if scheduler is None:
+        return [optimizer.param_groups[0]["lr"]] * num_steps
+    (rate,), (factor,), first = scheduler.base_lrs, scheduler.lr_lambdas, scheduler.last_epoch
+    return [float(rate) * factor(step) for step in range(first, first + num_steps)]
+
+
 def clip_norm(parameters: list[nn.Parameter], largest: float | None) -> Tensor:
     """Scale the gradients such that their norm, all taken together, is at most ``largest``.
 
