@@ -1,6 +1,5 @@
 """The LightningModule: a Diffusion and its optimiser, what is logged, and nothing else."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,12 +10,10 @@ from torch import Tensor
 
 from point_diffusion.config import UsageError
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.graph import EpochGraph, unfit
+from point_diffusion.graph import recording
 from point_diffusion.optimization import build_optimizer, clip_norm, coming_rates, cosine_decay, take_settings
 from point_diffusion.samplers import Sampler
 from point_diffusion.seeds import derive_seed, generator
-
-log = logging.getLogger(__name__)
 
 
 class DivergenceError(UsageError):
@@ -62,17 +59,8 @@ class DiffusionModule(L.LightningModule):
         return self.diffusion.sample_trajectory(num_samples, seed, sampler)
 
     def on_train_start(self) -> None:
-        self._graph = None
-        if self.device.type == "cpu":
-            return
-        why_not = "a callback, a precision or an argument of Trainer that wants single steps"
-        if not self.automatic_optimization:
-            optimizer, _ = self._stepped()
-            why_not = unfit(optimizer, self._steps_an_epoch())
-        if why_not:
-            log.info("no CUDA graph (%s): each kernel is launched by itself", why_not)
-        else:
-            self._graph = EpochGraph(self._steps, optimizer)
+        optimizer = None if self.automatic_optimization else self._stepped()[0]
+        self._graph = recording(self._steps, optimizer, self._steps_an_epoch(), self.device)
 
     def on_train_end(self) -> None:
         self._graph = None  # and its memory
@@ -98,11 +86,8 @@ class DiffusionModule(L.LightningModule):
         self._batch_sizes = [len(part) for part in self._parts(batch)]
         steps = len(self._batch_sizes)
         self._rates = coming_rates(optimizer, scheduler, steps)
-        if self.device.type == "cuda":  # recorded or not, to the same bits
-            rates = torch.tensor(self._rates, dtype=torch.float32, device=self.device)
-            self._losses, self._norms = (self._graph or self._steps)(batch, rates, self._draws)
-        else:
-            self._losses, self._norms = self._steps(batch, self._rates, self._draws)
+        run = self._graph or self._steps
+        self._losses, self._norms = run(batch, self._rates, self._draws)
         optimizer.param_groups[0]["lr"] = self._rates[-1]
         for _ in range(steps if scheduler is not None else 0):
             scheduler.step()
