@@ -36,7 +36,6 @@ class EMA(WeightAveraging):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         average = self._average_model
         if average is not None:
-            average.to(pl_module.device)  # it was made before the module got there
             self._module = pl_module
             self._begun = bool(average.n_averaged > 0)
             self._weights = (
