@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -25,11 +26,15 @@ from point_diffusion.baselines import Tightest, Tutorial
 from point_diffusion.cli import refusing
 from point_diffusion.config import UsageError, nearest
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.files import output_path, write_whole
+from point_diffusion.energy import Truth
+from point_diffusion.energy import quality as worth_of
+from point_diffusion.files import output_path, whole_file, write_whole
 from point_diffusion.folders import CHECKOUT
 from point_diffusion.network import MLPDiffusion
+from point_diffusion.runs import load_run
 from point_diffusion.samplers import DDPM, DPMSolver
-from point_diffusion.shapes import SHAPES
+from point_diffusion.shapes import SHAPES, fresh_points
+from point_diffusion.status import METRICS
 from point_diffusion.stopwatch import Figure, Watch, command, figure, in_turn, ratio, run_here
 
 MINIMAL = "import hydra\n\n@hydra.main(version_base=None)\ndef main(config): pass\n\nmain()\n"
@@ -39,6 +44,15 @@ GROWING: dict[str, tuple[int, ...]] = {
     "num_step": (10, 100, 1_000, 10_000),
     "model.num_units": (64, 128, 256, 512, 1_024, 2_048),
 }
+DIMENSIONS = (2, 4, 16, 64, 256)
+RACING = (
+    "experiment=recommended",
+    "optimizer.lr=5e-3",
+    "callbacks.quality.final_num_samples=2",
+)
+RACING_SEEDS = range(1, 6)
+RACING_EPOCHS = (12, 16, 20, 25, 30, 50, 100)
+TUTORIAL_MEASURED = (40, 100, 400, 1000, 2000, 4000)
 OWN_THREADS = torch.get_num_threads()  # what torch takes by itself
 WATCH = "+callbacks.watch._target_=point_diffusion.stopwatch.Watch"
 SCRIPTS = CHECKOUT / "scripts"
@@ -173,29 +187,78 @@ def threads() -> Iterator[Figure]:
         yield ratio("threads", f"{name}, 2 threads / 1", seconds["2"], seconds["1"])
 
 
+def race() -> Iterator[Figure]:
+    """What samples are worth by the time that was spent on them: ours, and the tutorial's loop."""
+    truth = Truth(fresh_points(shape="s_curve", num_points=100_000, noise=0.1, seed=1234, purpose="race"))
+    for epochs in RACING_EPOCHS:
+        seconds, without, worths = [], [], []
+        for seed in RACING_SEEDS:
+            with tempfile.TemporaryDirectory() as folder:
+                asked = [*RACING, f"trainer.max_epochs={epochs}", f"seed={seed}", f"hydra.run.dir={folder}/run"]
+                seconds.append(command(str(SCRIPTS / "train.py"), *asked)[0])
+                without.append(json.loads(Path(folder, "run", METRICS).read_text())["seconds"])
+                worths.append(_worth(load_run(Path(folder, "run")).sample(50_000, seed=seed), truth))
+        yield _point(f"ours, from the keystroke to the end ({epochs} epochs)", seconds, worths)
+        yield _point(f"ours, without the start-up ({epochs} epochs)", without, worths)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        theirs, spent = _parts()[0], 0.0
+        for epoch in range(1, TUTORIAL_EPOCHS + 1):
+            begun = time.perf_counter()
+            theirs.epoch()
+            spent += time.perf_counter() - begun
+            if epoch in TUTORIAL_MEASURED:
+                with torch.no_grad():
+                    points = torch.cat([theirs.sample(10_000)[-1] for _ in range(5)]) * 10
+                yield _point(
+                    f"the tutorial's loop, seed {seed} ({epoch} epochs)", [spent], [_worth(points, truth)]
+                )
+
+
+def _worth(points: torch.Tensor, truth: Truth) -> float:
+    return worth_of(points.numpy(), truth)[1].point
+
+
+def _point(what: str, seconds: list[float], worths: list[float]) -> Figure:
+    """Of the race: the harmonic mean of what the samples are worth, and their range."""
+    mean = len(worths) / sum(1 / worth for worth in worths)
+    return Figure("race", what, mean, min(worths), max(worths), "points", at=("seconds", median(seconds)))
+
+
 def growth() -> Iterator[Figure]:
     """How an epoch, and the memory of a whole run, grow with what can be made larger."""
     each = ("+callbacks.watch.block=1", "+callbacks.watch.others=false", "trainer.max_epochs=5")
     for key, sizes in GROWING.items():
         for size in sizes:
             run_here(f"{key}={size}", *each, *UNSEEN, WATCH)
-            yield figure(
-                "growth", f"an epoch, {key}={size:,}", [1000 * one for one in Watch.seconds["ours"]], "ms"
-            )
-    for dim in (2, 16, 256):
-        model = Diffusion(_parts()[2].schedule, MLPDiffusion(100, dim=dim), dim=dim)
-        points, draws = torch.randn(512, dim), torch.Generator()
+            spent = [1000 * one for one in Watch.seconds["ours"]]
+            yield figure("growth", "an epoch", spent, "ms", at=(key, size))
+    for dim in DIMENSIONS:
+        model, points, draws = _of_dimension(dim), torch.randn(512, dim), torch.Generator()
         functions: dict[str, Callable[[], Any]] = {
-            "a loss with its gradient, 512 points": partial(_backward, model, points, draws),
-            "10,000 points by 20 steps": partial(model.sample, 10_000, 0, DPMSolver(num_inference_steps=20)),
+            "512 points' loss and gradient": partial(_backward, model, points, draws),
+            "10,000 points, 20 steps": partial(model.sample, 10_000, 0, DPMSolver(num_inference_steps=20)),
         }
         for name, each_round in in_turn(functions, 5).items():
-            yield figure("growth", f"{name}, dimension {dim}", [1000 * one for one in each_round], "ms")
+            yield figure("growth", name, [1000 * one for one in each_round], "ms", at=("dimension", dim))
     with tempfile.TemporaryDirectory() as folder:
-        for size in GROWING["data.num_points"]:
-            asked = [f"data.num_points={size}", "trainer.max_epochs=1", f"output_dir={folder}"]
-            _, peak = command(str(SCRIPTS / "train.py"), *asked, *UNSEEN)
-            yield figure("growth", f"memory of a run, data.num_points={size:,}", [peak], "MB")
+        for key, sizes in GROWING.items():
+            for size in sizes:
+                asked = [f"{key}={size}", "trainer.max_epochs=1", f"output_dir={folder}"]
+                _, peak = command(str(SCRIPTS / "train.py"), *asked, *UNSEEN)
+                yield figure("growth", "memory of a run", [peak], "MB", at=(key, size))
+    for dim in DIMENSIONS:
+        _, peak = command("-c", f"from {__spec__.name} import sample_of_dimension; sample_of_dimension({dim})")
+        yield figure("growth", "memory of sampling", [peak], "MB", at=("dimension", dim))
+
+
+def _of_dimension(dim: int) -> Diffusion:
+    return Diffusion(_parts()[2].schedule, MLPDiffusion(100, dim=dim), dim=dim)
+
+
+def sample_of_dimension(dim: int) -> None:
+    """Draw 10,000 points of this dimension, for their memory to be measured."""
+    _of_dimension(dim).sample(10_000, 0, DPMSolver(num_inference_steps=20))
 
 
 def _backward(model: Diffusion, points: torch.Tensor, draws: torch.Generator) -> None:
@@ -215,7 +278,7 @@ def gpu() -> Iterator[Figure]:
 
 
 SECTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
-    each.__name__: each for each in (epoch, callbacks, startup, sampling, quality, threads, growth, gpu)
+    each.__name__: each for each in (epoch, callbacks, startup, sampling, quality, threads, race, growth, gpu)
 }
 
 
@@ -264,7 +327,9 @@ def _measured(asked: list[str]) -> Iterator[Figure]:
 
 
 def main() -> None:
-    """Measure the sections that are asked for, or all; print a table, and write it as JSON if asked to."""
+    """Measure the sections that are asked for, or all; print a table, and write it as JSON if asked to, with
+    SECTION.png beside it where what was measured makes lines.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -279,12 +344,34 @@ def main() -> None:
     lines = list(_measured(asked or list(SECTIONS)))
     table = Table("", "what", "median", "rounds", "limit")
     for line in lines:
+        place = "" if line.at is None else f", {line.at[0]} {line.at[1]:,.5g}"
         limit = "" if line.limit is None else f"{line.limit:.3g}{'' if line.value <= line.limit else '  exceeded'}"
         span = f"{line.low:.3g} to {line.high:.3g}"
-        table.add_row(line.section, line.what, f"{line.value:.3g} {line.unit}", span, limit)
+        table.add_row(line.section, line.what + place, f"{line.value:.3g} {line.unit}", span, limit)
     Console().print(table)
     if output is not None:
         write_whole(output, json.dumps([asdict(line) for line in lines], indent=2) + "\n")
+        for section in {line.section: None for line in lines if line.at is not None}:
+            _draw([line for line in lines if line.section == section], output.with_name(f"{section}.png"))
+
+
+def _draw(lines: list[Figure], file: Path) -> None:
+    """The points of a section's lines as a picture."""
+    from PIL import Image
+
+    from point_diffusion.charts import measurements
+    from point_diffusion.look import pixels
+
+    panels: dict[tuple[str, str], dict[str, list[tuple[float, ...]]]] = {}
+    for line in lines:
+        if line.at is not None:
+            panel = panels.setdefault((line.at[0], line.unit), {})
+            panel.setdefault(line.what.partition(" (")[0], []).append(
+                (line.at[1], line.value, line.low, line.high)
+            )
+    picture = Image.fromarray(pixels(measurements(panels)))
+    with whole_file(file) as part:
+        picture.save(part, "png")
 
 
 if __name__ == "__main__":

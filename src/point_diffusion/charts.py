@@ -87,6 +87,27 @@ def quality_curve(curves: Mapping[str, np.ndarray], references: Mapping[str, flo
     return figure
 
 
+@drawn
+def measurements(panels: Mapping[tuple[str, str], Mapping[str, Sequence[tuple[float, ...]]]]) -> Figure:
+    """Lines of what was measured, on logarithmic axes.
+
+    Args:
+        panels: by the names of the two axes, lines by their names; each point is its place on the first axis, the
+            value, and the lowest and the highest one.
+    """
+    figure = new_figure(4.4 * len(panels) if len(panels) > 1 else 6.4, 4.4 if len(panels) == 1 else 3.4)
+    for index, ((across, up), lines) in enumerate(panels.items()):
+        axes = figure.add_subplot(1, len(panels), index + 1)
+        for color, (name, points) in enumerate(lines.items()):
+            place, value, low, high = np.array(points).T
+            options: dict[str, Any] = {"color": f"C{color}", "marker": "o", "markersize": 4, "capsize": 3}
+            axes.errorbar(place, value, np.stack([value - low, high - value]), label=name, **options)
+        axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+        axes.grid(True)
+        axes.legend(frameon=False)
+    return figure
+
+
 class Compared(Protocol):
     """What :func:`comparison` shows of runs that differ in their seeds alone."""
 

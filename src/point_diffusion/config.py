@@ -87,6 +87,10 @@ class Run:
     num_threads: int = key(
         "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
     )
+    float32_matmul_precision: str = key(
+        "of matrix products in float32, on GPUs that can do with less",
+        choices=("highest", "high", "medium"),
+    )
     ckpt_path: str | None = key("go on from this checkpoint, in a new folder, with the same settings")
     resume: str | None = key("go on with this run in its own folder, with its stored settings")
     output_dir: str = key("where runs/ and sweeps/ stand")

@@ -35,6 +35,7 @@ class Figure:
         high: the highest round.
         unit: of the value.
         limit: what it must not exceed; None where it only informs.
+        at: the axis and the place on it, of a line's point.
     """
 
     section: str
@@ -44,11 +45,19 @@ class Figure:
     high: float
     unit: str = ""
     limit: float | None = None
+    at: tuple[str, float] | None = None
 
 
-def figure(section: str, what: str, rounds: list[float], unit: str = "", limit: float | None = None) -> Figure:
+def figure(
+    section: str,
+    what: str,
+    rounds: list[float],
+    unit: str = "",
+    limit: float | None = None,
+    at: tuple[str, float] | None = None,
+) -> Figure:
     """A line from the value of each round."""
-    return Figure(section, what, median(rounds), min(rounds), max(rounds), unit, limit)
+    return Figure(section, what, median(rounds), min(rounds), max(rounds), unit, limit, at)
 
 
 def ratio(section: str, what: str, ours: list[float], other: list[float], limit: float | None = None) -> Figure:

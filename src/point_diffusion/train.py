@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 STORED = (
     "seed",
     "num_step",
+    "float32_matmul_precision",
     "data",
     "schedule",
     "model",
@@ -121,6 +122,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # so it is when a run goes on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # between Lightning and torch
     torch.set_num_threads(config.num_threads)
+    torch.set_float32_matmul_precision(config.float32_matmul_precision)
 
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     with Interruption() as interruption, _quiet_threads():
