@@ -33,6 +33,7 @@ def pytest_addoption(parser):
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.fixture(scope="session")

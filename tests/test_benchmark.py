@@ -7,12 +7,13 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 
 from point_diffusion import benchmark
 from point_diffusion.baselines import Tightest, Tutorial
 from point_diffusion.schedule import NoiseSchedule
 from point_diffusion.shapes import s_curve
-from point_diffusion.stopwatch import Watch, command, figure, in_turn, ratio, run_here
+from point_diffusion.stopwatch import Figure, Watch, command, figure, in_turn, ratio, run_here
 
 
 @pytest.fixture
@@ -77,6 +78,47 @@ def test_the_command_prints_and_writes_what_it_measured(tmp_path, monkeypatch, c
     (line,) = json.loads((tmp_path / "a.json").read_text())
     assert (line["value"], line["low"], line["high"]) == (0.2, 0.1, 0.3)
     assert re.search(r"naps +│ a nap +│ 0.2 s +│ 0.1 to 0.3 +│ 0.1 +exceeded", capsys.readouterr().out)
+
+
+def test_the_race_measures_real_runs_and_the_tutorials(tmp_path, monkeypatch):
+    small = ("num_step=10", "model.num_units=16", "data.num_points=600", "sampler.num_inference_steps=5")
+    for name, value in {
+        "RACING": (*benchmark.RACING, *small),
+        "RACING_POINTS": 500,
+        "RACING_SEEDS": (1, 2),
+        "RACING_EPOCHS": (1, 40),
+        "TUTORIAL_EPOCHS": 2,
+        "TUTORIAL_MEASURED": (1, 2),
+    }.items():
+        monkeypatch.setattr(benchmark, name, value)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "race", f"output={tmp_path}/speed.json"])
+    benchmark.main()
+    lines = [Figure(**line) for line in json.loads((tmp_path / "speed.json").read_text())]
+    assert len(lines) == 2 * 2 + 2 * 2
+    worth = {line.what: (line.low, line.value, line.high) for line in lines}
+    assert all(low <= value <= high for low, value, high in worth.values())
+    few, many = (worth[f"ours, from the keystroke to the end ({epochs} epochs)"] for epochs in (1, 40))
+    assert many[0] > 2 * few[2]
+    whole, without = (line.at[1] for line in lines[:2])
+    assert 0 < without < whole < 60
+    with Image.open(tmp_path / "race.png") as picture:
+        assert picture.width > 500
+
+
+def test_growth_is_measured_in_time_and_memory(monkeypatch):
+    monkeypatch.setattr(benchmark, "GROWING", {"model.num_units": (16, 1024)})
+    monkeypatch.setattr(benchmark, "DIMENSIONS", (2, 256))
+    monkeypatch.setattr(benchmark, "UNSEEN", (*benchmark.UNSEEN, "data.num_points=1000"))
+    found = {(line.what, line.at): line.value for line in benchmark.growth()}
+    for what, axis, (small, large) in [
+        ("an epoch", "model.num_units", (16, 1024)),
+        ("512 points' loss and gradient", "dimension", (2, 256)),
+        ("10,000 points, 20 steps", "dimension", (2, 256)),
+        ("memory of a run", "model.num_units", (16, 1024)),
+        ("memory of sampling", "dimension", (2, 256)),
+    ]:
+        assert 0 < found[what, (axis, small)] < found[what, (axis, large)]
+    assert len(found) == 10
 
 
 def test_wrong_sections_are_refused_in_one_line(tmp_path):

@@ -8,7 +8,7 @@ from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.quiver import Quiver
 
-from point_diffusion.charts import comparison, quality_curve, schedule, training_curves
+from point_diffusion.charts import comparison, measurements, quality_curve, schedule, training_curves
 from point_diffusion.figures import Animator, data, forward_process, reverse_process, vector_field
 from point_diffusion.look import look, pixels
 from point_diffusion.sweeps import Row
@@ -123,6 +123,18 @@ def test_training_curves_put_the_losses_together():
     assert [axes.get_title() for axes in figure.axes] == ["loss", "energy distance"]
     assert [line.get_label() for line in figure.axes[0].lines] == ["train/loss", "val/loss"]
     assert figure.axes[1].lines[0].get_ydata().tolist() == [0.5, 0.25]
+
+
+def test_measurements_have_a_panel_for_each_pair_of_axes():
+    lines = {"a": [(1, 2, 1, 3), (10, 20, 20, 20)], "b": [(1, 5, 5, 6)]}
+    figure = measurements({("size", "ms"): lines, ("size", "MB"): {"c": [(1, 1, 1, 1)]}})
+    assert [axes.get_ylabel() for axes in figure.axes] == ["ms", "MB"]
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["a", "b"]
+    line, *_ = figure.axes[0].containers[0]
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([1, 10], [2, 20])
+    bars = figure.axes[0].containers[0].lines[2][0].get_segments()
+    assert [bar[:, 1].tolist() for bar in bars] == [[1, 3], [20, 20]]
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
 
 
 def test_few_points_are_large_and_very_many_transparent():

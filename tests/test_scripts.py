@@ -137,6 +137,7 @@ BAD = {
     "hydra.job.name=": "hydra.job.name=: must be a plain name",
     "hydra.output_subdir=???": "hydra.output_subdir=???: must be .hydra",
     "ckpt_path=???": "ckpt_path: must be given, a text or null",
+    "float32_matmul_precision=low": "float32_matmul_precision=low: must be one of highest, high, medium",
     "trainer.precision=bf16-true": "trainer.precision=bf16-true: must be one of 32-true, 16-mixed, bf16-mixed",
     "hydra.output_subdir=../..": "hydra.output_subdir=../..: must be .hydra",
     "hydra.output_subdir=null": "hydra.output_subdir=null: must be .hydra",

@@ -522,6 +522,16 @@ def test_a_diverged_run_says_so_and_does_not_count_as_finished(small_train, tmp_
     assert json.loads(file.read_text())["finished"] is False
 
 
+def test_the_precision_of_matrix_products_is_torchs_setting(small_train):
+    usual, usually = small_train("trainer.max_epochs=1")
+    assert torch.get_float32_matmul_precision() == "highest"
+    less, folder = small_train("trainer.max_epochs=1", "float32_matmul_precision=medium")
+    assert torch.get_float32_matmul_precision() == "medium"
+    assert less["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-2)
+    stored = [load(run / "checkpoints/last.ckpt")["hyper_parameters"]["config"] for run in (usually, folder)]
+    assert [each["float32_matmul_precision"] for each in stored] == ["highest", "medium"]
+
+
 def test_a_run_called_from_python_leaves_the_same_files(small_train, tmp_path, config):
     _, folder = small_train()
     assert "epoch 4/4" in (folder / "train.log").read_text()

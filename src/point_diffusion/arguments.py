@@ -11,7 +11,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from point_diffusion.config import NOUNS, SECTIONS, Trainer, first_line, known, nearest, show
+from point_diffusion.config import NOUNS, Trainer, first_line, known, nearest, own_callbacks, plain, show
 
 
 def optimizer_problems(config: DictConfig) -> Iterator[str]:
@@ -19,7 +19,7 @@ def optimizer_problems(config: DictConfig) -> Iterator[str]:
 
     from point_diffusion.optimization import build_optimizer
 
-    options = _plain(config.optimizer)
+    options = plain(config.optimizer)
     kind = getattr(torch.optim, options.pop("name"))
     wrong = list(_unknown_arguments("optimizer", options, kind))
     if options.get("differentiable"):
@@ -27,7 +27,7 @@ def optimizer_problems(config: DictConfig) -> Iterator[str]:
     yield from wrong
     if not wrong:
         try:
-            build_optimizer(_plain(config.optimizer), [torch.nn.Parameter(torch.zeros(1))])
+            build_optimizer(plain(config.optimizer), [torch.nn.Parameter(torch.zeros(1))])
         except Exception as error:  # torch refuses with many kinds
             given = " ".join(f"optimizer.{name}={value}" for name, value in options.items())
             yield f"{given}: {first_line(error)}"
@@ -59,7 +59,7 @@ def trainer_problems(config: DictConfig) -> Iterator[str]:
             unknown.append(f"trainer.{name}={share}: is not one batch, there are {batches}")
     yield from unknown
     if not unknown:
-        options = _plain(OmegaConf.create(extra))
+        options = plain(OmegaConf.create(extra))
         try:
             Clock(options.pop("max_time", None))
             L.Trainer(accelerator="cpu", **options, logger=False, enable_checkpointing=False)
@@ -73,9 +73,7 @@ def part_problems(config: DictConfig) -> Iterator[str]:
     from lightning.pytorch.loggers import Logger, TensorBoardLogger
     from torch.utils.tensorboard import SummaryWriter
 
-    own = {f"callbacks.{name}": node for name, node in config.callbacks.items() if node is not None}
-    nodes = {name: node for name, node in own.items() if name not in SECTIONS}
-    nodes |= {"logger": config.logger} if config.logger else {}
+    nodes = own_callbacks(config) | ({"logger": config.logger} if config.logger else {})
     for name, node in nodes.items():
         kind: type = Logger if name == "logger" else Callback
         given = {key: value for key, value in node.items() if not str(key).startswith("_")}
@@ -134,7 +132,3 @@ def hush() -> None:
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("lightning"):
             logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]

@@ -50,6 +50,7 @@ RACING = (
     "optimizer.lr=5e-3",
     "callbacks.quality.final_num_samples=2",
 )
+RACING_POINTS = 50_000  # drawn to measure what they are worth
 RACING_SEEDS = range(1, 6)
 RACING_EPOCHS = (12, 16, 20, 25, 30, 50, 100)
 TUTORIAL_MEASURED = (40, 100, 400, 1000, 2000, 4000)
@@ -189,7 +190,8 @@ def threads() -> Iterator[Figure]:
 
 def race() -> Iterator[Figure]:
     """What samples are worth by the time that was spent on them: ours, and the tutorial's loop."""
-    truth = Truth(fresh_points(shape="s_curve", num_points=100_000, noise=0.1, seed=1234, purpose="race"))
+    points = fresh_points(shape="s_curve", num_points=2 * RACING_POINTS, noise=0.1, seed=1234, purpose="race")
+    truth = Truth(points)
     for epochs in RACING_EPOCHS:
         seconds, without, worths = [], [], []
         for seed in RACING_SEEDS:
@@ -197,7 +199,7 @@ def race() -> Iterator[Figure]:
                 asked = [*RACING, f"trainer.max_epochs={epochs}", f"seed={seed}", f"hydra.run.dir={folder}/run"]
                 seconds.append(command(str(SCRIPTS / "train.py"), *asked)[0])
                 without.append(json.loads(Path(folder, "run", METRICS).read_text())["seconds"])
-                worths.append(_worth(load_run(Path(folder, "run")).sample(50_000, seed=seed), truth))
+                worths.append(_worth(load_run(Path(folder, "run")).sample(RACING_POINTS, seed=seed), truth))
         yield _point(f"ours, from the keystroke to the end ({epochs} epochs)", seconds, worths)
         yield _point(f"ours, without the start-up ({epochs} epochs)", without, worths)
     for seed in range(2):
@@ -209,14 +211,14 @@ def race() -> Iterator[Figure]:
             spent += time.perf_counter() - begun
             if epoch in TUTORIAL_MEASURED:
                 with torch.no_grad():
-                    points = torch.cat([theirs.sample(10_000)[-1] for _ in range(5)]) * 10
+                    samples = torch.cat([theirs.sample(RACING_POINTS // 5)[-1] for _ in range(5)]) * 10
                 yield _point(
-                    f"the tutorial's loop, seed {seed} ({epoch} epochs)", [spent], [_worth(points, truth)]
+                    f"the tutorial's loop, seed {seed} ({epoch} epochs)", [spent], [_worth(samples, truth)]
                 )
 
 
 def _worth(points: torch.Tensor, truth: Truth) -> float:
-    return worth_of(points.numpy(), truth)[1].point
+    return min(worth_of(points.numpy(), truth)[1].point, RACING_POINTS)  # more can't be told by so many
 
 
 def _point(what: str, seconds: list[float], worths: list[float]) -> Figure:

@@ -398,6 +398,17 @@ def order(value: Any) -> tuple[int, float, str]:
     return (0, 0, "") if value is None else (2, 0, show(value))
 
 
+def own_callbacks(config: DictConfig) -> dict[str, Any]:
+    """The callbacks that are the user's own, by the full names of their keys."""
+    named = {f"callbacks.{name}": node for name, node in config.callbacks.items()}
+    return {name: node for name, node in named.items() if name not in SECTIONS and node is not None}
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A section as plain numbers and texts."""
+    return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+
+
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of nested sections, by the full names of their keys."""
     for name, value in node.items():

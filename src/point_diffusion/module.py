@@ -185,10 +185,9 @@ class DiffusionModule(L.LightningModule):
         """The optimiser's state comes from the checkpoint, but its settings from this module's config."""
         take_settings(checkpoint, self.config["optimizer"])
         # Lightning counts steps in one of two places, by who makes them
-        loop, steps = checkpoint["loops"]["fit_loop"], {"ready": 0, "completed": checkpoint["global_step"]}
-        steps["ready"] = steps["completed"]
-        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"] = dict(steps)
-        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"] = dict(steps)
+        loop, steps = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"] = _counted(steps)
+        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"] = _counted(steps)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.config["optimizer"], self.parameters())
@@ -202,3 +201,7 @@ class DiffusionModule(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": cosine_decay(optimizer, steps), "interval": "step"},
         }
+
+
+def _counted(steps: int) -> dict[str, int]:
+    return {"ready": steps, "completed": steps}

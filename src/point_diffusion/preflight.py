@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.arguments import optimizer_problems, part_problems, trainer_problems
 from point_diffusion.checks import config_problems
-from point_diffusion.config import UsageError, first_line
+from point_diffusion.config import UsageError, first_line, plain
 from point_diffusion.files import checked_style
 from point_diffusion.runs import find_checkpoint, model_of, read_checkpoint
 from point_diffusion.settings import STYLE
@@ -148,7 +148,7 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
     built: dict[str, Any] = {}
     for section, build in (("schedule", build_schedule), ("sampler", build_sampler)):
         try:
-            built[section] = build(_plain(config[section]))
+            built[section] = build(plain(config[section]))
         except ValueError as error:
             yield f"{section}.{error}"
         except TypeError as error:
@@ -173,7 +173,3 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
         count = 0 if accelerator == "cpu" else torch.cuda.device_count() or int(have["mps"])
         if not 0 <= devices[0] < count:
             yield f"trainer.devices={devices}: must be 1, or a list with the index of one of {count} GPUs"
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]

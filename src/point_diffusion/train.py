@@ -131,7 +131,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, float]:
             data = PointSetDataModule(**plain["data"], order_seed=plain["seed"], whole_epochs=whole)
         plain["data"]["dim"] = data.dim
         stored = {section: plain[section] for section in STORED}
-        trainer = build_trainer(config, stored, folder, interruption, started, alone=_alone())
+        trainer = build_trainer(config, stored, folder, interruption, started, whole, alone=_alone())
         begun, hooks = threading.Event(), {"on_train_start": lambda *_: begun.set()}
         if config.resume is not None:
             # only now: settings that can't be trained with must not become the stored ones

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
-from point_diffusion.config import SECTIONS, Trainer, known
+from point_diffusion.config import Trainer, known, own_callbacks
 from point_diffusion.preflight import checkpoint_of
 from point_diffusion.runs import LAST_CHECKPOINT
 from point_diffusion.settings import typed_settings
@@ -41,9 +41,7 @@ def whole_epochs(config: DictConfig) -> bool:
     others = set(map(str, config.trainer)) - known(Trainer).keys() - NOT_OF_STEPS
     if others or config.trainer.get("precision", "32-true") != "32-true":
         return False
-    own = [
-        node for name, node in config.callbacks.items() if f"callbacks.{name}" not in SECTIONS and node is not None
-    ]
+    own = own_callbacks(config).values()
     return all(getattr(get_object(node._target_), "of_whole_epochs", False) for node in own)
 
 
@@ -53,6 +51,7 @@ def build_trainer(
     folder: Path,
     interruption: Interruption,
     started: float,
+    whole: bool,
     alone: bool = True,
 ) -> "L.Trainer":
     """Lightning's Trainer with all that a run asks for.
@@ -63,6 +62,7 @@ def build_trainer(
         folder: the run's.
         interruption: what notes the signals that stop it.
         started: when, by time.monotonic().
+        whole: whether all steps of an epoch are made at once.
         alone: whether no other run is shown on the same screen.
     """
     import lightning as L
@@ -112,7 +112,7 @@ def build_trainer(
         "plugins": [WholeCheckpoints()],
         "profiler": profiler,
     }
-    if whole_epochs(config):
+    if whole:
         del options["gradient_clip_val"]  # then it is the module's
     loggers = _loggers(config, folder, settings)
     return L.Trainer(**{**defaults, **options}, callbacks=callbacks, logger=loggers or False)
