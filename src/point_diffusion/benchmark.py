@@ -71,6 +71,8 @@ def epoch() -> Iterator[Figure]:
     seconds = dict(Watch.seconds)
     yield ratio("epoch", "ours / the tutorial's loop", seconds["ours"], seconds["tutorial"], 0.9)
     yield ratio("epoch", "ours / the tightest loop", seconds["ours"], seconds["tightest"], 1.25)
+    outside = [1 - steps / whole for steps, whole in zip(seconds["steps"], seconds["ours"], strict=True)]
+    yield figure("epoch", "ours, outside of its steps: Lightning, logging, the bar, the clock", outside, limit=0.2)
     for name, each in seconds.items():
         yield figure("epoch", name, [1000 * value for value in each], "ms")
 
@@ -270,11 +272,10 @@ def _backward(model: Diffusion, points: torch.Tensor, draws: torch.Generator) ->
 def gpu() -> Iterator[Figure]:
     """An epoch of the default run on a GPU."""
     if not torch.cuda.is_available():
-        print("gpu: there is none here; unmeasured")
         return
     run_here("accelerator=gpu", "trainer.max_epochs=171", *UNSEEN, WATCH)
     seconds = dict(Watch.seconds)
-    yield ratio("gpu", "the tutorial's loop / ours", seconds["tutorial"], seconds["ours"])
+    yield ratio("gpu", "ours / the tutorial's loop", seconds["ours"], seconds["tutorial"], 0.1)
     for name, each in seconds.items():
         yield figure("gpu", name, [1000 * value for value in each], "ms")
 
@@ -329,8 +330,8 @@ def _measured(asked: list[str]) -> Iterator[Figure]:
 
 
 def main() -> None:
-    """Measure the sections that are asked for, or all; print a table, and write it as JSON if asked to, with
-    SECTION.png beside it where what was measured makes lines.
+    """Measure the sections that are asked for, or all, and print a table; if asked to, write it as JSON, with the
+    ratios in Markdown beside it, and SECTION.png where what was measured makes lines.
     """
     from rich.console import Console
     from rich.table import Table
@@ -344,17 +345,27 @@ def main() -> None:
         else:
             raise UsageError(f"{argument}: no such section{nearest(argument, SECTIONS)}")
     lines = list(_measured(asked or list(SECTIONS)))
-    table = Table("", "what", "median", "rounds", "limit")
+    heads = ("", "what", "median", "rounds", "limit")
+    table = Table(*heads)
     for line in lines:
-        place = "" if line.at is None else f", {line.at[0]} {line.at[1]:,.5g}"
-        limit = "" if line.limit is None else f"{line.limit:.3g}{'' if line.value <= line.limit else '  exceeded'}"
-        span = f"{line.low:.3g} to {line.high:.3g}"
-        table.add_row(line.section, line.what + place, f"{line.value:.3g} {line.unit}", span, limit)
+        table.add_row(*_cells(line))
     Console().print(table)
+    if "gpu" in (asked or SECTIONS) and not torch.cuda.is_available():
+        print("gpu: there is none here; unmeasured")
     if output is not None:
         write_whole(output, json.dumps([asdict(line) for line in lines], indent=2) + "\n")
+        ratios = [_cells(line) for line in lines if not line.unit or line.limit is not None]
+        rows = [heads, ("---",) * len(heads), *ratios]
+        write_whole(output.with_suffix(".md"), "".join(f"| {' | '.join(row)} |\n" for row in rows))
         for section in {line.section: None for line in lines if line.at is not None}:
             _draw([line for line in lines if line.section == section], output.with_name(f"{section}.png"))
+
+
+def _cells(line: Figure) -> tuple[str, ...]:
+    place = "" if line.at is None else f", {line.at[0]} {line.at[1]:,.5g}"
+    limit = "" if line.limit is None else f"{line.limit:.3g}{'' if line.value <= line.limit else '  exceeded'}"
+    span = f"{line.low:.3g} to {line.high:.3g}"
+    return line.section, line.what + place, f"{line.value:.3g} {line.unit}".strip(), span, limit
 
 
 def _draw(lines: list[Figure], file: Path) -> None:
