@@ -90,7 +90,7 @@ def test_the_race_measures_real_runs_and_the_tutorials(tmp_path, monkeypatch):
     for name, value in {
         "RACING": (*benchmark.RACING, *small),
         "RACING_POINTS": 500,
-        "RACING_SEEDS": (1, 2),
+        "RACING_SEEDS": (1,),
         "RACING_EPOCHS": (1, 40),
         "TUTORIAL_EPOCHS": 2,
         "TUTORIAL_MEASURED": (1, 2),
@@ -101,7 +101,7 @@ def test_the_race_measures_real_runs_and_the_tutorials(tmp_path, monkeypatch):
     lines = [Figure(**line) for line in json.loads((tmp_path / "speed.json").read_text())]
     assert len(lines) == 2 * 2 + 2 * 2
     worth = {line.what: (line.low, line.value, line.high) for line in lines}
-    assert all(low <= value <= high for low, value, high in worth.values())
+    assert all(0 < low <= value <= high for low, value, high in worth.values())
     few, many = (worth[f"ours, from the keystroke to the end ({epochs} epochs)"] for epochs in (1, 40))
     assert many[0] > 2 * few[2]
     whole, without = (line.at[1] for line in lines[:2])

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.quiver import Quiver
 
 from point_diffusion.charts import comparison, measurements, quality_curve, schedule, training_curves
-from point_diffusion.figures import Animator, data, forward_process, reverse_process, vector_field
+from point_diffusion.figures import Animator, ReverseProcess, data, forward_process, reverse_process, vector_field
 from point_diffusion.look import look, pixels
 from point_diffusion.sweeps import Row
 
@@ -123,6 +123,13 @@ def test_training_curves_put_the_losses_together():
     assert [axes.get_title() for axes in figure.axes] == ["loss", "energy distance"]
     assert [line.get_label() for line in figure.axes[0].lines] == ["train/loss", "val/loss"]
     assert figure.axes[1].lines[0].get_ydata().tolist() == [0.5, 0.25]
+
+
+def test_a_picture_that_is_drawn_again_is_the_one_that_is_drawn_anew():
+    drawn, later = states(3, 10_000), [2 * each for each in states(3, 10_000)]
+    again = ReverseProcess([9, 5, 0], drawn[0], 10_000)
+    for shown in (drawn, later, drawn):
+        assert np.array_equal(again.pixels(shown), pixels(reverse_process([9, 5, 0], shown, drawn[0])))
 
 
 def test_measurements_have_a_panel_for_each_pair_of_axes():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -86,6 +87,55 @@ def vector_field(
     return figure
 
 
+class _Canvas:
+    """A figure of which only what moves is drawn anew.
+
+    Args:
+        figure: with all that stands still.
+        moving: what does not.
+    """
+
+    def __init__(self, figure: Figure, moving: Sequence[Artist]) -> None:
+        figure.set_dpi(100)
+        for artist in moving:
+            artist.set_animated(True)  # left out of the background
+        self._moving = moving
+        self._canvas = FigureCanvasAgg(figure)
+        self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(figure.bbox)
+
+    def pixels(self) -> np.ndarray:
+        """As it is now: shape (height, width, 3), uint8."""
+        self._canvas.restore_region(self._background)
+        for artist in self._moving:
+            assert artist.axes is not None
+            artist.axes.draw_artist(artist)
+        return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
+
+
+class ReverseProcess:
+    """The picture of :func:`reverse_process` again and again, for other states at the same steps.
+
+    Args:
+        steps: t of each state.
+        truth: the data.
+        num_points: of each state.
+    """
+
+    @drawn
+    def __init__(self, steps: Sequence[int], truth: np.ndarray, num_points: int) -> None:
+        figure = reverse_process(steps, [np.zeros((num_points, 2))] * len(steps), truth)
+        self._points = [axes.lines[-1] for axes in figure.axes]
+        self._canvas = _Canvas(figure, self._points)
+
+    @drawn
+    def pixels(self, states: Sequence[np.ndarray]) -> np.ndarray:
+        """These states as an image: shape (height, width, 3), uint8."""
+        for line, points in zip(self._points, states, strict=True):
+            line.set_data(*points.T)
+        return self._canvas.pixels()
+
+
 class Animator:
     """Frames of moving points, all on one canvas: only what moves is drawn anew.
 
@@ -101,8 +151,7 @@ class Animator:
     def __init__(
         self, truth: np.ndarray, num_points: int, size: int = 480, point_size: float | None = None
     ) -> None:
-        self._figure, (axes,) = _panels(1, 1, truth, size=(size / 100, size / 100), titled=False)
-        self._figure.set_dpi(100)
+        figure, (axes,) = _panels(1, 1, truth, size=(size / 100, size / 100), titled=False)
         axes.set_position((0, 0, 1, 1))
         _draw_points(axes, np.zeros((num_points, 2)), point_size and point_size**0.5)
         (self._points,) = axes.lines
@@ -110,12 +159,7 @@ class Animator:
         self._label = axes.text(0.02, 0.02, "", **place)
         bar: dict[str, Any] = {"transform": axes.transAxes, "color": rcParams["text.color"], "linewidth": 3}
         (self._bar,) = axes.plot([], [], solid_capstyle="butt", **bar)
-        self._axes, self._moving = axes, (self._points, self._label, self._bar)
-        for artist in self._moving:
-            artist.set_animated(True)  # left out of the background
-        self._canvas = FigureCanvasAgg(self._figure)
-        self._canvas.draw()
-        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
+        self._canvas = _Canvas(figure, (self._points, self._label, self._bar))
 
     @drawn
     def frame(self, points: np.ndarray, label: str, share: float) -> np.ndarray:
@@ -129,10 +173,7 @@ class Animator:
         self._points.set_data(*points.T)
         self._label.set_text(label)
         self._bar.set_data([0, share], [0, 0])
-        self._canvas.restore_region(self._background)
-        for artist in self._moving:
-            self._axes.draw_artist(artist)
-        return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
+        return self._canvas.pixels()
 
 
 def _panels(

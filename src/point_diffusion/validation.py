@@ -15,8 +15,7 @@ from point_diffusion.files import whole_file
 from point_diffusion.seeds import derive_seed, generator
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from point_diffusion.figures import ReverseProcess
     from point_diffusion.metrics import Estimate
     from point_diffusion.module import DiffusionModule
 
@@ -95,25 +94,26 @@ class ReconstructionGrid(AtValidation):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._points = trainer.datamodule.train_points  # type: ignore[attr-defined]
+        self._grid: ReverseProcess | None = None
         self._truth = _array(self._points)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         from point_diffusion import charts, figures
-        from point_diffusion.look import look
+        from point_diffusion.look import look, pixels
 
         if trainer.global_step > 0:
             return
         diffusion = pl_module.diffusion
         with look(self.style):
             numbers = _array(diffusion.schedule.betas), _array(diffusion.schedule.alphas_cumprod)
-            self._show(trainer, charts.schedule(*numbers), "schedule")
+            self._show(trainer, pixels(charts.schedule(*numbers)), "schedule")
             if diffusion.dim == 2:
                 draws = generator(pl_module.config["seed"], "forward", device=pl_module.device)
                 last = diffusion.schedule.num_step
                 steps = [index * last // 20 for index in range(20)] if last >= 20 else list(range(last + 1))
                 states = diffusion.noised(self._points[: self.num_points].to(pl_module.device), steps, draws)
                 figure = figures.forward_process(steps, [_array(x) for x in states], self._truth)
-                self._show(trainer, figure, "forward")
+                self._show(trainer, pixels(figure), "forward")
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
         if pl_module.diffusion.dim != 2:
@@ -125,15 +125,16 @@ class ReconstructionGrid(AtValidation):
             t, states = self.draws.trajectory(trainer, pl_module, self.num_points)
             # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
             picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
-            shown = [_array(states[i]) for i in picked]
-            figure = figures.reverse_process([t[i] for i in picked], shown, self._truth)
-            self._show(trainer, figure, "reconstruction", f"_epoch_{trainer.current_epoch + 1:04d}")
+            if self._grid is None:
+                self._grid = figures.ReverseProcess([t[i] for i in picked], self._truth, self.num_points)
+            image = self._grid.pixels([_array(states[i]) for i in picked])
+            self._show(trainer, image, "reconstruction", f"_epoch_{trainer.current_epoch + 1:04d}")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         if _cut_short(trainer) or pl_module.diffusion.dim != 2:
             return
         from point_diffusion import figures
-        from point_diffusion.look import look
+        from point_diffusion.look import look, pixels
 
         seed = derive_seed(pl_module.config["seed"], "vector field")
         steps, grid, fields, paths = pl_module.diffusion.flow(torch.from_numpy(self._truth), seed)
@@ -147,20 +148,18 @@ class ReconstructionGrid(AtValidation):
                 [_array(each) for each in paths],
                 self._truth,
             )
-            self._show(trainer, figure, "vector_field")
+            self._show(trainer, pixels(figure), "vector_field")
 
-    def _show(self, trainer: L.Trainer, figure: "Figure", tag: str, suffix: str = "") -> None:
+    def _show(self, trainer: L.Trainer, image: np.ndarray, tag: str, suffix: str = "") -> None:
         from PIL import Image
 
-        from point_diffusion.look import pixels
-
-        image = Image.fromarray(pixels(figure))
+        picture = Image.fromarray(image)
         with whole_file(Path(trainer.default_root_dir) / "figures" / f"{tag}{suffix}.png") as part:
-            image.save(part, compress_level=3)  # quicker than 6, and no larger
-        image.thumbnail((SHOWN_WIDTH, SHOWN_WIDTH))
+            picture.save(part, compress_level=3)  # quicker than 6, and no larger
+        picture.thumbnail((SHOWN_WIDTH, SHOWN_WIDTH))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(tag, np.asarray(image), trainer.global_step, dataformats="HWC")
+                logger.experiment.add_image(tag, np.asarray(picture), trainer.global_step, dataformats="HWC")
 
 
 class SampleQuality(AtValidation):
