@@ -75,7 +75,7 @@ def fails(_):
             "trainer.gradient_clip_val=null",
             "callbacks.ema=null",
         ],
-        ["data.num_points=257", "data.batch_size=52", "module.prediction_type=v_prediction"],
+        ["data.num_points=257", "data.batch_size=64", "module.prediction_type=v_prediction"],
     ],
     ids=["tutorial", "recommended", "sgd", "plain", "a last batch of another size"],
 )

@@ -31,6 +31,14 @@ def test_one_step_serves_the_whole_batch():
     torch.testing.assert_close(network(x, torch.tensor([3])), network(x, torch.full((6,), 3)))
 
 
+def test_a_batch_of_one_point_is_computed_as_all_others_are():
+    network = MLPDiffusion(10, num_units=8)
+    h = x = torch.randn(1, 2)
+    for linear, embedding in zip(network.linears, network.step_embeddings, strict=True):
+        h = torch.relu(linear(h) + embedding(torch.tensor([3])))
+    assert torch.equal(network(x, torch.tensor([3])), network.head(h))  # the bits of a training depend on it
+
+
 def test_input_is_left_alone():
     network = MLPDiffusion(10, num_units=8)
     x = torch.randn(4, 2)

@@ -105,7 +105,8 @@ def test_a_second_signal_stops_at_once(start, script, tmp_path):
     process = start(*FEW, "data.num_points=400000", "trainer.max_epochs=3", f"hydra.run.dir={run}")
     while "x_T" not in process.stdout.readline():
         assert process.poll() is None
-    time.sleep(2)
+    wait_for(run / "figures/forward.png", process)
+    time.sleep(1)  # the first epoch has begun
     process.send_signal(signal.SIGINT)
     while "once more" not in process.stderr.readline():
         assert process.poll() is None
