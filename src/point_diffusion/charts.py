@@ -89,19 +89,24 @@ def quality_curve(curves: Mapping[str, np.ndarray], references: Mapping[str, flo
 
 @drawn
 def measurements(panels: Mapping[tuple[str, str], Mapping[str, Sequence[tuple[float, ...]]]]) -> Figure:
-    """Lines of what was measured, on logarithmic axes.
+    """Lines of what was measured, on logarithmic axes: a row of panels for each second axis.
 
     Args:
         panels: by the names of the two axes, lines by their names; each point is its place on the first axis, the
             value, and the lowest and the highest one.
     """
-    figure = new_figure(4.4 * len(panels) if len(panels) > 1 else 6.4, 4.4 if len(panels) == 1 else 3.4)
-    for index, ((across, up), lines) in enumerate(panels.items()):
-        axes = figure.add_subplot(1, len(panels), index + 1)
+    rows = {up: [across for across, other in panels if other == up] for _, up in panels}
+    columns, size = max(map(len, rows.values()), default=1), (6.4, 4.4) if len(panels) == 1 else (3.6, 3.2)
+    figure = new_figure(size[0] * columns, size[1] * max(len(rows), 1))
+    first: dict[str, Axes] = {}  # of a row: its panels have one scale
+    for (across, up), lines in panels.items():
+        place = list(rows).index(up) * columns + rows[up].index(across) + 1
+        axes = figure.add_subplot(len(rows), columns, place, sharey=first.get(up))
+        first.setdefault(up, axes)
         for color, (name, points) in enumerate(lines.items()):
-            place, value, low, high = np.array(points).T
+            at, value, low, high = np.array(points).T
             options: dict[str, Any] = {"color": f"C{color}", "marker": "o", "markersize": 4, "capsize": 3}
-            axes.errorbar(place, value, np.stack([value - low, high - value]), label=name, **options)
+            axes.errorbar(at, value, np.stack([value - low, high - value]), label=name, **options)
         axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
         axes.grid(True)
         axes.legend(frameon=False)
