@@ -1,6 +1,6 @@
 """On a GPU: the steps of an epoch as one CUDA graph, recorded once and then launched as one.
 
-A step is some seventy small kernels, and launching them one by one takes ten times what they compute.
+A step is some hundred small operations, and to launch them one by one takes longer than to compute them.
 """
 
 import logging
@@ -16,7 +16,7 @@ from point_diffusion.config import told
 RECORDABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 NO_GRAPH = "no CUDA graph (%s): each kernel is launched by itself"
 DEVICE_TYPE = "cuda"
-# a recording holds each kernel of each step
+# a recording holds each operation of each step
 MOST_STEPS = 2_000
 
 log = logging.getLogger(__name__)
