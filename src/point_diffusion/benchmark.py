@@ -11,26 +11,25 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from statistics import median
+from statistics import harmonic_mean, median
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from point_diffusion.baselines import Tightest, Tutorial
 from point_diffusion.cli import refusing
-from point_diffusion.config import UsageError, nearest
+from point_diffusion.config import UsageError, nearest, plain
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.energy import Truth
 from point_diffusion.energy import quality as worth_of
 from point_diffusion.files import output_path, whole_file, write_whole
 from point_diffusion.folders import CHECKOUT
-from point_diffusion.network import MLPDiffusion
 from point_diffusion.runs import load_run
 from point_diffusion.samplers import DDPM, DPMSolver
 from point_diffusion.shapes import SHAPES, fresh_points
@@ -56,6 +55,7 @@ RACING_EPOCHS = (12, 16, 20, 25, 30, 50, 100)
 TUTORIAL_MEASURED = (40, 100, 400, 1000, 2000, 4000)
 OWN_THREADS = torch.get_num_threads()  # what torch takes by itself
 WATCH = "+callbacks.watch._target_=point_diffusion.stopwatch.Watch"
+EACH_EPOCH = (WATCH, "+callbacks.watch.block=1", "+callbacks.watch.others=false")
 SCRIPTS = CHECKOUT / "scripts"
 # what is not to be timed with the training
 UNSEEN = (
@@ -82,8 +82,7 @@ def callbacks() -> Iterator[Figure]:
     run_here(
         "trainer.max_epochs=401",
         "callbacks.quality.final_num_samples=2",
-        WATCH,
-        *("+callbacks.watch.block=1", "+callbacks.watch.others=false"),
+        *EACH_EPOCH,
     )
     epochs = Watch.seconds["ours"]  # from the second one on
     ours, shares = [], []
@@ -175,8 +174,7 @@ def quality() -> Iterator[Figure]:
     what = "from the keystroke to the end / the tutorial's 4,000 epochs alone"
     yield ratio("quality", f"recommended, {what}", whole["recommended"], whole["tutorial"], 1 / 7)
     yield ratio("quality", f"quick, {what}", whole["quick"], whole["tutorial"], 1 / 15)
-    each_epoch = ["+callbacks.watch.others=false", "+callbacks.watch.block=1"]
-    run_here("experiment=recommended", "trainer.max_epochs=101", *UNSEEN, WATCH, *each_epoch)
+    run_here("experiment=recommended", "trainer.max_epochs=101", *UNSEEN, *EACH_EPOCH)
     epochs = Watch.seconds["ours"]
     loop = [100 * median(epochs[third::3]) for third in range(3)]
     yield ratio("quality", "recommended, its training loop / the same", loop, whole["tutorial"], 1 / 10)
@@ -227,16 +225,16 @@ def _worth(points: torch.Tensor, truth: Truth) -> float:
 
 def _point(what: str, seconds: list[float], worths: list[float]) -> Figure:
     """Of the race: the harmonic mean of what the samples are worth, and their range."""
-    mean = len(worths) / sum(1 / worth for worth in worths)
-    return Figure("race", what, mean, min(worths), max(worths), "points", at=("seconds", median(seconds)))
+    return Figure(
+        "race", what, harmonic_mean(worths), min(worths), max(worths), "points", at=("seconds", median(seconds))
+    )
 
 
 def growth() -> Iterator[Figure]:
     """How an epoch, and the memory of a whole run, grow with what can be made larger."""
-    each = ("+callbacks.watch.block=1", "+callbacks.watch.others=false", "trainer.max_epochs=5")
     for key, sizes in GROWING.items():
         for size in sizes:
-            run_here(f"{key}={size}", *each, *UNSEEN, WATCH)
+            run_here(f"{key}={size}", "trainer.max_epochs=5", *UNSEEN, *EACH_EPOCH)
             spent = [1000 * one for one in Watch.seconds["ours"]]
             yield figure("growth", "an epoch", spent, "ms", at=(key, size))
     for dim in DIMENSIONS:
@@ -259,7 +257,9 @@ def growth() -> Iterator[Figure]:
 
 
 def _of_dimension(dim: int) -> Diffusion:
-    return Diffusion(_parts()[2].schedule, MLPDiffusion(100, dim=dim), dim=dim)
+    config = _default_config()
+    config["data"]["dim"] = dim
+    return Diffusion.from_config(config)
 
 
 def sample_of_dimension(dim: int) -> None:
@@ -287,10 +287,14 @@ SECTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
 }
 
 
+def _default_config() -> dict[str, Any]:
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+        return plain(compose("train"))
+
+
 def _parts() -> tuple[Tutorial, Tightest, Diffusion]:
     """The tutorial's loop, the tightest one, and our model, with the default settings and untrained."""
-    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
-        config: Any = OmegaConf.to_container(compose("train"), resolve=True)
+    config = _default_config()
     data = config["data"]
     points = (
         torch.from_numpy(SHAPES[data["shape"]](data["num_points"], data["noise"], data["seed"])) / data["scale"]
@@ -359,8 +363,9 @@ def main() -> None:
         ratios = [_cells(line) for line in lines if not line.unit or line.limit is not None]
         rows = [heads, ("---",) * len(heads), *ratios]
         write_whole(output.with_suffix(".md"), "".join(f"| {' | '.join(row)} |\n" for row in rows))
-        for section in {line.section: None for line in lines if line.at is not None}:
-            _draw([line for line in lines if line.section == section], output.with_name(f"{section}.png"))
+        drawn = [line for line in lines if line.at is not None]
+        for section, points in groupby(drawn, lambda line: line.section):
+            _draw(points, output.with_name(f"{section}.png"))
 
 
 def _cells(line: Figure) -> tuple[str, ...]:
@@ -370,7 +375,7 @@ def _cells(line: Figure) -> tuple[str, ...]:
     return line.section, line.what + place, f"{line.value:.3g} {line.unit}".strip(), span, limit
 
 
-def _draw(lines: list[Figure], file: Path) -> None:
+def _draw(lines: Iterable[Figure], file: Path) -> None:
     """The points of a section's lines as a picture."""
     from PIL import Image
 
@@ -379,11 +384,10 @@ def _draw(lines: list[Figure], file: Path) -> None:
 
     panels: dict[tuple[str, str], dict[str, list[tuple[float, ...]]]] = {}
     for line in lines:
-        if line.at is not None:
-            panel = panels.setdefault((line.at[0], line.unit), {})
-            panel.setdefault(line.what.partition(" (")[0], []).append(
-                (line.at[1], line.value, line.low, line.high)
-            )
+        assert line.at is not None
+        (axis, place), name = line.at, line.what.partition(" (")[0]
+        panel = panels.setdefault((axis, line.unit), {})
+        panel.setdefault(name, []).append((place, line.value, line.low, line.high))
     picture = Image.fromarray(pixels(measurements(panels)))
     with whole_file(file) as part:
         picture.save(part, "png")

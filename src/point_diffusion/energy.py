@@ -209,15 +209,16 @@ def _mean_distances(
         scale = math.sqrt(math.pi) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
         for frame in frames:
             here = [np.zeros_like(total) for total in sums]
-            known = {} if truth is None else truth.within
-            within = known.get(name := frame.tobytes())
+            name = frame.tobytes()
+            known = truth is not None and name in truth.within
             for direction in frame:
-                there = _line(y @ direction) if truth is None else truth.along(direction, y)
                 line = _line(x @ direction)
-                parts = [*_between(line, there), _within(line)] + ([_within(there)] if within is None else [])
-                for total, part in zip(here, parts, strict=False):
+                there = _line(y @ direction) if truth is None else truth.along(direction, y)
+                parts = [*_between(line, there), _within(line), *([] if known else [_within(there)])]
+                for total, part in zip(here, parts, strict=not known):
                     total += scale / len(frame) * part
-            here[3] = known[name] = here[3] if within is None else within
+            if truth is not None:
+                here[3] = truth.within.setdefault(name, here[3])
             means = [part / count for part, count in zip(here, counts, strict=True)]
             seen.append(float(2 * means[0].mean() - means[2].mean() - means[3].mean()))
             for total, part in zip(sums, here, strict=True):
@@ -252,23 +253,19 @@ def _line(numbers: np.ndarray) -> Line:
 
 def _between(left: Line, right: Line) -> tuple[np.ndarray, np.ndarray]:
     """On a line: for each x the sum of its distances to all y, for each y to all x."""
-    (order_x, x), (order_y, y) = left, right
-    y_below = np.searchsorted(y, x)  # how many y lie below each x
-    x_below = np.cumsum(np.bincount(y_below, minlength=len(y) + 1))[: len(y)]
-
-    def sums(points: np.ndarray, others: np.ndarray, below: np.ndarray, order: np.ndarray) -> np.ndarray:
-        up_to = np.concatenate([[0.0], np.cumsum(others)])
-        result = np.empty(len(points))
-        result[order] = points * (2 * below - len(others)) + up_to[-1] - 2 * up_to[below]
-        return result
-
-    return sums(x, y, y_below, order_x), sums(y, x, x_below, order_y)
+    y_below = np.searchsorted(right.numbers, left.numbers)  # how many y lie below each x
+    x_below = np.cumsum(np.bincount(y_below, minlength=len(right.numbers) + 1))[: len(right.numbers)]
+    return _sums(left, right, y_below), _sums(right, left, x_below)
 
 
 def _within(line: Line) -> np.ndarray:
     """On a line: for each number the sum of its distances to all others."""
-    order, numbers = line
-    below, up_to = np.arange(len(numbers)), np.concatenate([[0.0], np.cumsum(numbers)])
-    result = np.empty(len(numbers))
-    result[order] = numbers * (2 * below - len(numbers)) + up_to[-1] - 2 * up_to[:-1]
+    return _sums(line, line, np.arange(len(line.numbers)))
+
+
+def _sums(line: Line, others: Line, below: np.ndarray) -> np.ndarray:
+    """For each number the sum of its distances to the others, of which so many lie below it."""
+    up_to = np.concatenate([[0.0], np.cumsum(others.numbers)])
+    result = np.empty(len(line.numbers))
+    result[line.order] = line.numbers * (2 * below - len(others.numbers)) + up_to[-1] - 2 * up_to[below]
     return result

@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.checks import check_script, script_problems
-from point_diffusion.config import Evaluate, UsageError
+from point_diffusion.config import Evaluate, UsageError, plain
 from point_diffusion.console import memory_for, tracked
 from point_diffusion.files import read_whole, whole_file, write_whole
 from point_diffusion.runs import Run, checked_sampler, open_run
@@ -198,7 +198,7 @@ def _plot(run: Run, rows: list[dict[str, Any]]) -> "Picture":
 def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
     from point_diffusion.samplers import SAMPLERS
 
-    given: dict[str, Any] = OmegaConf.to_container(config.sampler, resolve=True)  # type: ignore[assignment]
+    given = plain(config.sampler)
     if not config.curve:
         yield given.get("name", run.config.sampler.name), checked_sampler(run, given)
         return

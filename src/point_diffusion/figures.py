@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from point_diffusion.look import drawn, new_figure
+from point_diffusion.look import drawn, new_figure, shown
 
 FAINT: dict[str, Any] = {"color": "0.5", "alpha": 0.04, "markeredgewidth": 0}  # the truth, behind the points
 PANEL, MARGIN = (2.8, 3.1), 0.06  # inches
@@ -110,7 +110,7 @@ class _Canvas:
         for artist in self._moving:
             assert artist.axes is not None
             artist.axes.draw_artist(artist)
-        return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
+        return shown(self._canvas)
 
 
 class ReverseProcess:

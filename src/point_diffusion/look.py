@@ -77,6 +77,11 @@ def _rendered(figure: Figure) -> np.ndarray:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
+    return shown(canvas)
+
+
+def shown(canvas: FigureCanvasAgg) -> np.ndarray:
+    """What is drawn on a canvas: shape (height, width, 3), uint8."""
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 

@@ -59,7 +59,7 @@ class DiffusionModule(L.LightningModule):
         return self.diffusion.sample_trajectory(num_samples, seed, sampler)
 
     def on_train_start(self) -> None:
-        optimizer = None if self.automatic_optimization else self._stepped()[0]
+        optimizer = None if self.automatic_optimization else self._optimizer()
         self._graph = recording(self._steps, optimizer, self._steps_an_epoch(), self.device)
 
     def on_train_end(self) -> None:
@@ -82,7 +82,8 @@ class DiffusionModule(L.LightningModule):
             self._losses.append(loss.detach())
             self._batch_sizes.append(len(batch))
             return loss
-        optimizer, scheduler = self._stepped()
+        optimizer = self._optimizer()
+        scheduler: Any = self.lr_schedulers()
         self._batch_sizes = [len(part) for part in self._parts(batch)]
         steps = len(self._batch_sizes)
         self._rates = coming_rates(optimizer, scheduler, steps)
@@ -101,7 +102,7 @@ class DiffusionModule(L.LightningModule):
         self, points: Tensor, rates: Iterable[Tensor | float], draws: torch.Generator
     ) -> tuple[list[Tensor], list[Tensor]]:
         """All steps of an epoch: each one's loss and gradient norm. Nothing here may wait for the device."""
-        optimizer, _ = self._stepped()
+        optimizer = self._optimizer()
         losses, norms = [], []
         for part, rate in zip(self._parts(points), rates, strict=True):
             loss = self._loss(part, draws)
@@ -118,9 +119,8 @@ class DiffusionModule(L.LightningModule):
     def _parts(self, points: Tensor) -> tuple[Tensor, ...]:
         return points.split(self.config["data"]["batch_size"])
 
-    def _stepped(self) -> tuple[torch.optim.Optimizer, Any]:
-        optimizer: Any = self.optimizers(use_pl_optimizer=False)
-        return optimizer, self.lr_schedulers()
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
     def _loss(self, batch: Tensor, draws: torch.Generator) -> Tensor:
         t, noise = self.diffusion.draw(batch, draws)
