@@ -7,8 +7,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than 
 import hydra
 from omegaconf import DictConfig
 
-from point_diffusion.cli import refusing, run
-from point_diffusion.compare import compare, compare_problems
+from point_diffusion.cli.main import refusing, run
+from point_diffusion.commands.compare import compare, compare_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="compare")

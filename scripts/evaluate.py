@@ -8,8 +8,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than 
 import hydra
 from omegaconf import DictConfig
 
-from point_diffusion.cli import refusing, run
-from point_diffusion.evaluate import evaluate, evaluate_problems
+from point_diffusion.cli.main import refusing, run
+from point_diffusion.commands.evaluate import evaluate, evaluate_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="evaluate")

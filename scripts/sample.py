@@ -8,8 +8,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than 
 import hydra
 from omegaconf import DictConfig
 
-from point_diffusion.cli import refusing, run
-from point_diffusion.sample import sample, sample_problems
+from point_diffusion.cli.main import refusing, run
+from point_diffusion.commands.sample import sample, sample_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="sample")

@@ -7,9 +7,9 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is more to say than 
 import hydra
 from omegaconf import DictConfig
 
-from point_diffusion.checks import value_problems
-from point_diffusion.cli import run
-from point_diffusion.train import train
+from point_diffusion.cli.main import run
+from point_diffusion.commands.train import train
+from point_diffusion.config.validate import value_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="train")

@@ -110,7 +110,7 @@ class Stream:
 
 def stand_in(monkeypatch):
     """Have the CPU taken for the device that steps are recorded on."""
-    monkeypatch.setattr("point_diffusion.graph.DEVICE_TYPE", "cpu")
+    monkeypatch.setattr("point_diffusion.training.cuda_graph.DEVICE_TYPE", "cpu")
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Tape)
     monkeypatch.setattr(torch.cuda, "graph", recording)
     monkeypatch.setattr(torch.cuda, "stream", Stream)

@@ -9,11 +9,19 @@ import pytest
 import torch
 from PIL import Image
 
-from point_diffusion import benchmark
-from point_diffusion.baselines import Tightest, Tutorial
+from point_diffusion.benchmark import __main__ as benchmark
+from point_diffusion.benchmark.baselines import Tightest, Tutorial
+from point_diffusion.benchmark.timing import (
+    Figure,
+    Watch,
+    command,
+    figure,
+    in_turn,
+    ratio,
+    run_here,
+)
+from point_diffusion.data.shapes import s_curve
 from point_diffusion.schedule import NoiseSchedule
-from point_diffusion.shapes import s_curve
-from point_diffusion.stopwatch import Figure, Watch, command, figure, in_turn, ratio, run_here
 
 
 @pytest.fixture
@@ -57,7 +65,7 @@ def test_ratios_are_taken_round_by_round():
 
 def test_real_epochs_are_timed_in_turn_with_the_others():
     few = ["data.num_points=600", "model.num_units=16", "num_step=10", "callbacks.quality.final_num_samples=2"]
-    watch = ["+callbacks.watch._target_=point_diffusion.stopwatch.Watch", "+callbacks.watch.block=2"]
+    watch = ["+callbacks.watch._target_=point_diffusion.benchmark.timing.Watch", "+callbacks.watch.block=2"]
     run_here(*few, *watch, "trainer.max_epochs=9", "callbacks.reconstruction.num_points=2")
     assert {name: len(each) for name, each in Watch.seconds.items()} == dict.fromkeys(
         ("ours", "steps", "tutorial", "tightest"), 3

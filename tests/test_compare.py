@@ -16,7 +16,7 @@ from joblib import cpu_count
 from PIL import Image
 
 from conftest import CHECKOUT, SMALL, assert_same_tensors, load
-from point_diffusion.status import status
+from point_diffusion.runs.status import status
 
 FEW = [each for each in SMALL if not each.startswith("num_step")]
 

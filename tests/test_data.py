@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from sklearn.datasets import make_s_curve
 
-from point_diffusion.data import PointSetDataModule
+from point_diffusion.data.datamodule import PointSetDataModule
 
 
 def batches(data, epoch):

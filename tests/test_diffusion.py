@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from point_diffusion.common.seeds import derive_seed, generator
+from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import SAMPLE_BLOCK, Diffusion, antithetic_timesteps
 from point_diffusion.network import MLPDiffusion
 from point_diffusion.prediction import PREDICTION_TYPES
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
-from point_diffusion.seeds import derive_seed, generator
-from point_diffusion.shapes import s_curve
 
 
 @pytest.fixture

@@ -8,10 +8,23 @@ from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.quiver import Quiver
 
-from point_diffusion.charts import comparison, measurements, quality_curve, schedule, training_curves
-from point_diffusion.figures import Animator, ReverseProcess, data, forward_process, reverse_process, vector_field
-from point_diffusion.look import look, pixels
-from point_diffusion.sweeps import Row
+from point_diffusion.report.charts import (
+    comparison,
+    measurements,
+    quality_curve,
+    schedule,
+    training_curves,
+)
+from point_diffusion.report.figures import (
+    Animator,
+    ReverseProcess,
+    data,
+    forward_process,
+    reverse_process,
+    vector_field,
+)
+from point_diffusion.report.style import look, pixels
+from point_diffusion.runs.sweeps import Row
 
 
 def states(count, n=50):
@@ -180,12 +193,12 @@ def test_nothing_stays_open_and_no_screen_is_needed():
     code = """
 import gc, sys, weakref
 import numpy as np
-from point_diffusion import charts, figures, look
+from point_diffusion.report import charts, figures, style
 points = np.random.default_rng(0).normal(size=(100, 2))
 made = [figures.data(points), figures.forward_process([0, 1], [points] * 2, points)]
 made.append(charts.training_curves({"train/loss": points.T}))
 for figure in made:
-    look.pixels(figure)
+    style.pixels(figure)
 alive = [weakref.ref(figure) for figure in made]
 del made, figure
 gc.collect()

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point_diffusion.folders import LONGEST, claim, job_folder
+from point_diffusion.runs.folders import LONGEST, claim, job_folder
 
 
 def test_claimed_folders_are_never_the_same(tmp_path):

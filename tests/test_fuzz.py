@@ -14,7 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from conftest import CHECKOUT, SMALL
-from point_diffusion import config as schema
+from point_diffusion.config import schema
 
 LONG = "9" * 400
 WRONG = ["", "abc", "null", "true", "-1", "0", "1e300", "-0.5", "nan", "inf", "[1,2]", "[]", "{a:1}", "???", LONG]

@@ -7,9 +7,9 @@ import torch
 
 import tape
 from conftest import SMALL
-from point_diffusion import graph
-from point_diffusion.checkpoints import LastCheckpoint
-from point_diffusion.train import train
+from point_diffusion.commands.train import train
+from point_diffusion.training import cuda_graph as graph
+from point_diffusion.training.checkpoints import LastCheckpoint
 
 EPOCHS = ["trainer.max_epochs=6", "trainer.check_val_every_n_epoch=3", "callbacks.checkpoint.every_n_epochs=3"]
 COSINE = ["experiment=recommended", *SMALL, "sampler.num_inference_steps=5", *EPOCHS]

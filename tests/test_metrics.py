@@ -10,8 +10,9 @@ import torch
 from scipy.integrate import quad
 from scipy.special import gamma, hyp1f1
 
-from point_diffusion import energy
-from point_diffusion.metrics import (
+from point_diffusion.data.shapes import s_curve
+from point_diffusion.metrics import energy
+from point_diffusion.metrics.samples import (
     Estimate,
     Truth,
     classifier_accuracy,
@@ -23,7 +24,6 @@ from point_diffusion.metrics import (
     sliced_wasserstein,
     summary,
 )
-from point_diffusion.shapes import s_curve
 
 EVERY = [energy_distance, equivalent_sample_size, sliced_wasserstein, classifier_accuracy, precision_recall]
 

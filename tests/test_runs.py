@@ -4,10 +4,10 @@ import torch
 from sklearn.datasets import make_s_curve
 
 from conftest import SMALL, load
-from point_diffusion.config import UsageError
-from point_diffusion.runs import load_run, newest_run
+from point_diffusion.commands.train import train
+from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.run import load_run, newest_run
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
-from point_diffusion.train import train
 
 
 @pytest.fixture(scope="module")

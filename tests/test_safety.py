@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from conftest import CHECKOUT, SMALL, assert_same_tensors, load
-from point_diffusion.status import finished_metrics, status
+from point_diffusion.runs.status import finished_metrics, status
 
 FEW = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
 LONG = [*FEW, "trainer.max_epochs=300", "trainer.check_val_every_n_epoch=100", "lr_scheduler=cosine"]
@@ -346,9 +346,9 @@ def damaged(whole, tmp_path):
 
 
 def test_foreign_and_damaged_checkpoints_are_refused_and_never_executed(whole, script, config, tmp_path):
-    from point_diffusion.config import UsageError
-    from point_diffusion.preflight import prepare
-    from point_diffusion.runs import load_run
+    from point_diffusion.common.errors import UsageError
+    from point_diffusion.runs.run import load_run
+    from point_diffusion.training.preflight import prepare
 
     for number, (path, message) in enumerate(damaged(whole, tmp_path)):
         with pytest.raises(UsageError, match=re.escape(message)):
@@ -369,8 +369,8 @@ def test_foreign_and_damaged_checkpoints_are_refused_and_never_executed(whole, s
 
 
 def test_an_optimisers_state_that_is_not_of_these_weights_is_refused(config, whole, tmp_path):
-    from point_diffusion.config import UsageError
-    from point_diffusion.preflight import prepare
+    from point_diffusion.common.errors import UsageError
+    from point_diffusion.training.preflight import prepare
 
     def forged(change):
         checkpoint = load(whole / "checkpoints/last.ckpt")
@@ -706,7 +706,7 @@ def test_a_signal_to_a_sweep_that_imports_ends_all_of_it(tmp_path, number):
     "option", ["trainer.precision=64-true", "trainer.precision=bf16-mixed", "optimizer.lr=30"]
 )
 def test_other_arithmetic_and_wild_runs_go_on_to_the_same_bits(config, tmp_path, option):
-    from point_diffusion.train import train
+    from point_diffusion.commands.train import train
 
     options = [*FEW, option, "trainer.check_val_every_n_epoch=1"]
     at_once = train(config(*options, "trainer.max_epochs=4", f"output_dir={tmp_path}/whole"))
@@ -763,8 +763,8 @@ def test_an_evaluation_is_kept_whatever_the_terminal_can_show(whole, script, tmp
 
 @pytest.mark.parametrize("split", [(1, 4), (2, 3, 4), (1, 2, 3, 4)])
 def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
-    from point_diffusion.runs import logged_curves
-    from point_diffusion.train import train
+    from point_diffusion.commands.train import train
+    from point_diffusion.runs.run import logged_curves
 
     options = [each for each in SMALL if "max_epochs" not in each]
     options += [
@@ -794,8 +794,8 @@ def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
 
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_whole_epochs_and_single_steps_give_the_same_bits_and_go_on_with_each_other(config, tmp_path, scheduler):
-    from point_diffusion.runs import logged_curves
-    from point_diffusion.train import train
+    from point_diffusion.commands.train import train
+    from point_diffusion.runs.run import logged_curves
 
     options = [each for each in SMALL if "max_epochs" not in each] + [f"lr_scheduler={scheduler}"]
     options += ["trainer.max_epochs=4"]

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from conftest import CHECKOUT, SMALL, assert_same_tensors, load
-from point_diffusion import config as schema
+from point_diffusion.config import schema
 
 
 def test_train_multirun_names_its_folders_by_what_is_swept(script, tmp_path):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from point_diffusion.config import UsageError
-from point_diffusion.status import held, status
-from point_diffusion.sweeps import aggregated, differing, jobs_in, newest_sweep
+from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.status import held, status
+from point_diffusion.runs.sweeps import aggregated, differing, jobs_in, newest_sweep
 
 
 @pytest.fixture

@@ -15,17 +15,17 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS as SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import SMALL, assert_same_tensors, load
-from point_diffusion.config import UsageError
-from point_diffusion.data import PointSetDataModule
+from point_diffusion.commands.train import train
+from point_diffusion.common.errors import UsageError
+from point_diffusion.common.seeds import derive_seed, generator
+from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.figures import reverse_process
-from point_diffusion.look import pixels
-from point_diffusion.metrics import quality, summary
-from point_diffusion.module import DiffusionModule
-from point_diffusion.runs import load_run
+from point_diffusion.metrics.samples import quality, summary
+from point_diffusion.report.figures import reverse_process
+from point_diffusion.report.style import pixels
+from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import SAMPLERS, Sampler
-from point_diffusion.seeds import derive_seed, generator
-from point_diffusion.train import train
+from point_diffusion.training.module import DiffusionModule
 
 
 class Recorder(Callback):

@@ -42,7 +42,7 @@ class LastPicture(Callback):
     """Has the process get a signal while its last picture is drawn."""
 
     def on_fit_end(self, trainer, pl_module):
-        from point_diffusion import charts
+        from point_diffusion.report import charts
 
         draw = charts.training_curves
 

@@ -8,11 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from point_diffusion.common.seeds import generator
 from point_diffusion.network import build_network
 from point_diffusion.prediction import PREDICTION_TYPES, SMALLEST_SIGNAL, stable_target
 from point_diffusion.samplers import DDIM, DDPM, Sampler, build_sampler
-from point_diffusion.schedule import Level, NoiseSchedule, build_schedule, moments, prior_kl
-from point_diffusion.seeds import generator
+from point_diffusion.schedule import (
+    Level,
+    NoiseSchedule,
+    build_schedule,
+    moments,
+    prior_kl,
+)
 
 # Points are sampled in blocks of this size, each with a generator of its own: bounded memory, in cache
 SAMPLE_BLOCK = 2_000
@@ -206,7 +212,7 @@ class Diffusion(nn.Module):
 
     @torch.inference_mode()
     def flow(self, truth: Tensor, seed: int = 0) -> tuple[list[int], Tensor, list[Tensor], list[Tensor]]:
-        """What :func:`point_diffusion.figures.vector_field` draws of a model of points in the plane.
+        """What :func:`point_diffusion.report.figures.vector_field` draws of a model of points in the plane.
 
         Args:
             truth: shape (N, 2), the data; the field is asked around it.

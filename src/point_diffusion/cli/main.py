@@ -1,0 +1,133 @@
+"""What the scripts share: paths taken as typed, errors in one line, the help page."""
+
+import argparse
+import io
+import logging
+import os
+import re
+import signal
+import sys
+import traceback
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from point_diffusion.cli import help  # noqa: A004, F401, its pages are what conf/ refers to
+from point_diffusion.cli.explain import CONF, Problems, explain
+from point_diffusion.cli.quoting import as_typed
+from point_diffusion.common.errors import UsageError, first_line, told
+from point_diffusion.common.signals import stop_early
+
+FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
+
+
+CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters, as Unicode counts them
+
+
+def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> None:
+    """Call a script's Hydra main; whatever a user did wrong ends in one line on stderr and exit code 2.
+
+    ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
+
+    Args:
+        main: decorated by ``hydra.main``, with the script's own name for its config.
+        problems: names the wrong values of that config, a line each.
+        trains: other scripts look at a run that is there: no sweeps, and any key of its sampler can be changed.
+    """
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    if full_error:
+        os.environ[FULL_ERROR] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the printing is ours
+    argparse.ArgumentParser.error = _wrong_flag  # type: ignore[assignment,method-assign]
+    for argument in sys.argv[1:]:
+        if any(unicodedata.category(letter) in CONTROLS for letter in argument):
+            refuse(f"{argument!r}: must not hold line breaks or other control characters")
+        if argument.startswith("--e"):
+            refuse(f"{argument}: not here, it would execute what is in the file; resume=RUN goes on with a run")
+    # -m first: argparse takes no flag between the overrides
+    arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    if not trains:
+        for argument in arguments:
+            if argument in ("-m", "--multirun"):
+                refuse("-m: sweeps are for train.py")
+            if re.match(r"[+~]*hydra([./@=]|$)", argument):
+                refuse(f"{argument}: Hydra's own settings are for train.py")
+        arguments = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in arguments]
+    sys.argv[1:] = [as_typed(argument) for argument in arguments]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not all terminals know all signs
+    logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
+    signal.signal(signal.SIGTERM, stop_early)  # half-written files are cleared away
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if trains and sys.argv[1:2] not in (["-m"], ["--multirun"]):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _stop)  # until training takes the signals itself
+    try:
+        if "--help" in sys.argv or "-h" in sys.argv:
+            _show_help()
+        else:
+            main()
+    except KeyboardInterrupt:
+        refuse("stopped", code=130)
+    except UsageError as error:
+        refuse(str(error))
+    except Exception as error:
+        if full_error:
+            raise
+        if isinstance(error, OSError) and not isinstance(error, HydraException):  # the machine's fault
+            refuse(told(error))
+        if lines := explain(sys.argv[1:], problems):
+            refuse("\n".join(lines))
+        refuse(_bug(error), code=1)
+
+
+def _show_help() -> None:
+    """What Hydra shows, without the list of all its own choices, which takes as long as the rest."""
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    with initialize_config_dir(str(CONF), version_base=None):
+        print(compose(Path(sys.argv[0]).stem, overrides, return_hydra_config=True).hydra.help.template)
+
+
+def _stop(number: int, _: Any) -> None:
+    """End a process that imports and sets up: some libraries swallow exceptions meanwhile."""
+    os.write(2, b"error: stopped before the training began; the same command begins anew\n")
+    os._exit(128 + number)
+
+
+def _wrong_flag(_: argparse.ArgumentParser, message: str) -> NoReturn:
+    refuse(f"{message}; KEY=VALUE changes a setting, --help tells of all")
+
+
+def _bug(error: Exception) -> str:
+    known = isinstance(error, (HydraException, OmegaConfBaseException))
+    text = first_line(error) if known else told(error)
+    return f"{text} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def refuse(text: str, code: int = 2) -> NoReturn:
+    """Print ``text`` as errors, line by line, and exit with ``code``."""
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Refuse at once, by SystemExit: Hydra turns an Exception of its callbacks into a warning, and goes on."""
+    try:
+        yield
+    except UsageError as error:
+        refuse(str(error))
+    except Exception as error:
+        if os.environ.get(FULL_ERROR):
+            traceback.print_exc()
+        if isinstance(error, OSError):  # the machine's fault
+            refuse(told(error))
+        refuse(_bug(error), code=1)

@@ -1,0 +1,56 @@
+"""Arguments as Hydra's grammar takes them."""
+
+import os
+import re
+
+from point_diffusion.common.paths import typed_path
+
+PATH_KEYS = (
+    "run",
+    "ckpt_path",
+    "resume",
+    "sweep",
+    "output",
+    "output_dir",
+    "data.path",
+    "style",
+    "callbacks.reconstruction.style",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
+
+
+def as_typed(argument: str) -> str:
+    """An argument such that Hydra's grammar takes it as the user means it.
+
+    The values of path-valued keys are quoted: they may hold ``=``, commas, spaces and brackets. ``logger=false``
+    means the choice of that name, not a truth value.
+    """
+    name, equals, value = argument.partition("=")
+    if name == "runs":
+        return f"runs=[{','.join(map(_quoted, _paths(value)))}]" if value not in ("", "null") else argument
+    if name == "logger" and value.lower() in ("false", "null", "none"):
+        return "logger='false'"
+    if not equals or name.lstrip("+") not in PATH_KEYS or value in ("", "null") or value[0] in "'\"":
+        return argument
+    return f"{name}={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """A text in the quotes of Hydra's grammar."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"'{escaped}'"
+
+
+def _paths(value: str) -> list[str]:
+    """The paths in a list, [PATH,PATH,...], each of which may hold commas: those that are there are known."""
+    inner = value[1:-1] if value[0] == "[" and value[-1] == "]" else value
+    parts = inner.split(",") if inner.strip() else []
+    paths = []
+    while parts:
+        names = ((n, ",".join(parts[:n]).strip("'\" ")) for n in range(len(parts), 0, -1))
+        length = next((n for n, name in names if os.path.exists(typed_path(name))), 1)  # noqa: PTH110, long names
+        paths.append(",".join(parts[:length]).strip("'\" "))
+        parts = parts[length:]
+    return paths

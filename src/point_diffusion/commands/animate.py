@@ -1,0 +1,159 @@
+"""A run's two processes as a moving picture: its data dissolve into noise, and noise becomes points again."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from point_diffusion.common.console import tracked
+from point_diffusion.common.errors import UsageError, memory_for
+from point_diffusion.common.files import output_path, whole_file
+from point_diffusion.config.script_schema import Animate
+from point_diffusion.config.validate import check_script, script_problems
+from point_diffusion.report.style import checked_style
+from point_diffusion.runs.run import Run, checked_sampler, open_run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+COLORS = 64  # of a GIF; red on white and what lies between
+
+
+def animate(config: DictConfig) -> Path:
+    """Draw a run's forward process and its way back, as one endless animation.
+
+    Args:
+        config: composed from ``conf/animate.yaml``.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: a value is wrong, there is no such run, or the file can't be written.
+    """
+    check_script(config, Animate)
+    path = output_path(config.output, tuple(WRITERS), config.overwrite)
+    if path.suffix.lower() == ".mp4":
+        try:
+            import imageio_ffmpeg  # noqa: F401
+        except ImportError:
+            line = f"output={config.output}: .mp4 needs one more package: pip install -e '.[video]'"
+            raise UsageError(line) from None
+    checked_style(config.style)
+    run = open_run(config)
+    if run.diffusion.dim != 2:
+        raise UsageError(f"run={config.run}: a picture needs points of dimension 2, not {run.diffusion.dim}")
+    sampler = checked_sampler(run, config.sampler)
+
+    from PIL import Image
+
+    from point_diffusion.report.figures import Animator
+    from point_diffusion.report.style import look
+
+    def pictures() -> "Iterator[Image.Image]":
+        size = config.size + (config.size % 2 if path.suffix.lower() == ".mp4" else 0)
+        animator = Animator(run.train_points(), config.num_points, size, config.point_size)
+        drawn = config.num_points, config.num_frames, config.seed
+        moving = chain(forward_frames(run, *drawn), reverse_frames(run, *drawn, sampler))
+        for t, points in tracked(moving, "Drawing", 2 * config.num_frames):
+            yield Image.fromarray(animator.frame(points, f"t = {round(t)}", t / run.schedule.num_step))
+
+    durations = [config.duration] * (2 * config.num_frames)
+    for end in (config.num_frames, 2 * config.num_frames):
+        durations[end - 1] += config.rest
+    memory = memory_for(f"num_points={config.num_points}")
+    with memory, look(config.style), whole_file(path, "output", config.overwrite) as part:
+        WRITERS[path.suffix.lower()](part, pictures(), durations)
+    print(f"{2 * config.num_frames} frames, {path.stat().st_size / 1e6:.1f} MB: {path}", file=sys.stderr)
+    return path
+
+
+def animate_problems(config: DictConfig) -> Iterator[str]:
+    """One line for each value that is wrong in itself."""
+    return script_problems(config, Animate)
+
+
+def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Training points on their way into noise, each with one noise of its own, so that it moves continuously.
+
+    Between two steps of the schedule the angle atan(sigma / signal) is interpolated.
+
+    Yields:
+        t, the number of noise steps; the points, shape (num_points, 2), in the data's own units.
+    """
+    from point_diffusion.common.seeds import derive_seed
+
+    draws = np.random.default_rng(derive_seed(seed, "animation"))
+    train = run.train_points()
+    x_0 = np.resize(train, (num_points, train.shape[1]))  # from the first on, and again if there are too few
+    noise = draws.standard_normal(x_0.shape) * run.diffusion.scale
+    levels = [run.schedule.level(t) for t in range(run.schedule.num_step)]
+    angles = [0.0, *(math.atan2(level.sigma, level.signal) for level in levels)]
+    for place in np.linspace(0, run.schedule.num_step, num_frames):
+        angle = np.interp(place, np.arange(len(angles)), angles)
+        yield place, np.cos(angle) * x_0 + np.sin(angle) * noise
+
+
+def reverse_frames(
+    run: Run, num_points: int, num_frames: int, seed: int, sampler: Any = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """New points on their way out of noise, by the run's sampler or another; between its states they move evenly.
+
+    Yields:
+        As :func:`forward_frames`; the last ones are the samples.
+    """
+    t, states = run.diffusion.sample_trajectory(num_points, seed, sampler)
+    for place in np.linspace(0, len(t) - 1, num_frames):
+        before = min(int(place), len(t) - 2)
+        share = place - before
+        points = (1 - share) * states[before].numpy() + share * states[before + 1].numpy()
+        yield (1 - share) * t[before] + share * t[before + 1], points
+
+
+def _gif(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
+    from PIL import Image
+
+    first = next(pictures)
+    palette = first.quantize(COLORS)  # one for all, the first frame too: none flickers
+    frames = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in chain([first], pictures))
+    next(frames).save(path, save_all=True, append_images=frames, duration=durations, loop=0, optimize=False)
+
+
+def _webp(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
+    first = next(pictures)
+    first.save(path, save_all=True, append_images=pictures, duration=durations, loop=0, quality=80, method=0)
+
+
+def _mp4(path: Path, pictures: "Iterator[Image]", durations: list[int]) -> None:
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    unit, first = min(durations), next(pictures)
+    (width, height), rate = first.size, f"{1000 / unit:.4f}"
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i -".split()
+    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"]
+    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *raw, *coded, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        with suppress(BrokenPipeError):  # ffmpeg has given up; it says why
+            for picture, duration in zip(chain([first], pictures), durations, strict=True):
+                for _ in range(math.ceil(duration / unit)):  # a rest is a frame shown again
+                    process.stdin.write(picture.tobytes())
+            process.stdin.close()
+        complaints = process.stderr.read().decode(errors="replace").splitlines()
+    if process.returncode != 0:
+        raise OSError(f"ffmpeg: {complaints[0] if complaints else process.returncode}")
+
+
+WRITERS: dict[str, Callable[[Path, "Iterator[Image]", list[int]], None]] = {
+    ".gif": _gif,
+    ".webp": _webp,
+    ".mp4": _mp4,
+}

@@ -1,0 +1,164 @@
+"""Many runs side by side: what differs between them, and what that did, as a table, a CSV and a chart."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from point_diffusion.common.errors import UsageError
+from point_diffusion.common.files import whole_file
+from point_diffusion.common.paths import typable, typed_path
+from point_diffusion.common.text import nearest
+from point_diffusion.config.script_schema import Compare
+from point_diffusion.config.validate import schema_problems
+from point_diffusion.report.style import checked_style
+from point_diffusion.runs.folders import SEEDS, claim
+from point_diffusion.runs.settings import SETTINGS
+from point_diffusion.runs.sweeps import (
+    ABSENT,
+    Job,
+    Row,
+    aggregated,
+    jobs_in,
+    metrics_of,
+    newest_sweep,
+    not_begun,
+)
+
+
+def compare(config: DictConfig) -> list[Row]:
+    """Compare runs as ``config`` says: print a table, write ``comparison.csv``, ``.png`` and ``runs.csv``.
+
+    Args:
+        config: composed from ``conf/compare.yaml``.
+
+    Returns:
+        The table's rows.
+
+    Raises:
+        UsageError: a value is wrong, there are no such runs, they can't be compared, or none has the metric.
+    """
+    if wrong := list(compare_problems(config)):
+        raise UsageError("\n".join(wrong))
+    checked_style(config.style)
+    outputs = typed_path(config.output_dir)
+    if config.runs is not None:
+        jobs = [job for each in config.runs for job in jobs_in(typed_path(each), "runs")]
+        jobs = list({job.folder: job for job in jobs}.values())
+        _check_kinds(jobs)
+        place = None
+    else:
+        place = newest_sweep(outputs) if config.sweep is None else typed_path(config.sweep)
+        if (place / SETTINGS).exists():
+            raise UsageError(f"sweep={config.sweep}: is a run's folder; runs=[RUN,RUN] compares runs")
+        jobs = jobs_in(place)
+    if (known := metrics_of(jobs)) and config.metric not in known:
+        raise UsageError(f"metric={config.metric}: no run has it{_hint(config.metric, known)}")
+    if config.output is not None:
+        place = typed_path(config.output)
+        if place.is_file():
+            raise UsageError(f"output={config.output}: must be a folder")
+    elif place is None:
+        now = datetime.now()
+        place = claim(outputs / "comparisons" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+    return _show(jobs, config.metric, place, config.style)
+
+
+def compare_problems(config: DictConfig) -> Iterator[str]:
+    """One line for each value that is wrong in itself."""
+    wrong = dict(schema_problems(config, {"": Compare}))
+    yield from wrong.values()
+    if not wrong.keys() & {"sweep", "runs"} and config.sweep is not None and config.runs is not None:
+        yield "sweep and runs: must not be given together"
+
+
+def show_comparison(sweep: Path, metric: str) -> None:
+    """What a sweep has found, at its own end: see :func:`compare`."""
+    jobs = jobs_in(sweep)
+    known = metrics_of(jobs)
+    if known and metric not in known:
+        print(f"metric={metric}: no run has it{_hint(metric, known)}")
+        metric = "val_loss" if "val_loss" in known else known[0]
+    _show(jobs, metric, sweep, None)
+
+
+def _hint(metric: str, known: list[str]) -> str:
+    suggestion = nearest(metric, known)
+    return suggestion if "did you mean" in suggestion else f"; there are {', '.join(known)}"
+
+
+def _check_kinds(jobs: Sequence[Job]) -> None:
+    """Figures are distances from a truth: runs that learn different ones have none in common."""
+    shapes: dict[Any, Path] = {}
+    for job in jobs:
+        shapes.setdefault(job.settings.get("data.shape", ABSENT), job.folder)
+    if len(shapes) > 1:
+        which = ", ".join(f"{shape} in {typable(folder)}" for shape, folder in shapes.items())
+        raise UsageError(f"runs: must be of one data.shape to be compared; there are {which}")
+
+
+def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[Row]:
+    from rich.console import Console
+
+    from point_diffusion.report.tables import comparison_table, jobs_table
+
+    rows = aggregated(jobs, metric)
+    keys = list(rows[0].values)
+    states = Counter(job.status.state for job in jobs)
+    if waiting := not_begun(place):
+        states["not begun"] = waiting
+    written = [place / "comparison.csv", place / "runs.csv"]
+    _write_rows(written[0], rows, keys, metric)
+    _write_jobs(written[1], jobs, keys)
+    picture = place / "comparison.png"
+    picture.unlink(missing_ok=True)  # of an earlier question
+    if any(row.numbers for row in rows):
+        _draw(picture, rows, metric, style)
+        written.append(picture)
+    console = Console()
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    console.print(f"{states.total()} runs, {counts}", highlight=False)
+    if any(row.numbers for row in rows):
+        console.print(comparison_table(rows, metric))
+    console.print(jobs_table(jobs, metric))
+    console.print(f"written: {', '.join(typable(path) for path in written)}", highlight=False, soft_wrap=True)
+    return rows
+
+
+def _write_rows(path: Path, rows: Sequence[Row], keys: list[str], metric: str) -> None:
+    head = [*keys, "runs", "finished", "metric", "median", "at_least", "low", "high", "mean"]
+    with whole_file(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        for row in rows:
+            figures = [row.median, row.at_least, row.low, row.high, row.mean]
+            writer.writerow([*row.values.values(), len(row.jobs), len(row.numbers), metric, *figures])
+
+
+def _write_jobs(path: Path, jobs: Sequence[Job], keys: list[str]) -> None:
+    seeds = [seed for seed in SEEDS if len({job.settings.get(seed) for job in jobs}) > 1]
+    names = list(dict.fromkeys(name for job in jobs for name in job.status.metrics))
+    with whole_file(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["run", "state", "reason", *keys, *seeds, *names])
+        for job in jobs:
+            settings = [job.settings.get(key, ABSENT) for key in (*keys, *seeds)]
+            figures = [job.status.metrics.get(name) for name in names]
+            writer.writerow([job.folder, job.status.state, job.status.reason, *settings, *figures])
+
+
+def _draw(path: Path, rows: Sequence[Row], metric: str, style: str | None) -> None:
+    from PIL import Image
+
+    from point_diffusion.report.charts import comparison
+    from point_diffusion.report.style import look, pixels
+
+    told = [row for row in rows if row.numbers]
+    with look(style):
+        figure = comparison([row.values for row in told], told, metric)
+        with whole_file(path, "output") as part:
+            Image.fromarray(pixels(figure)).save(part)

@@ -1,0 +1,221 @@
+"""How good one trained run's samples are, by any sampler and number of steps."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.common.console import tracked
+from point_diffusion.common.errors import UsageError, memory_for
+from point_diffusion.common.files import read_whole, whole_file, write_whole
+from point_diffusion.config.containers import plain
+from point_diffusion.config.script_schema import Evaluate
+from point_diffusion.config.validate import check_script, script_problems
+from point_diffusion.runs.run import Run, checked_sampler, open_run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from point_diffusion.metrics.samples import Estimate
+
+
+def evaluate(config: DictConfig) -> list[dict[str, Any]]:
+    """Sample a run as ``config`` says, compare with the truth, print a table, and write it beside the run.
+
+    Args:
+        config: composed from ``conf/evaluate.yaml``.
+
+    Returns:
+        The table's rows, as written to ``evaluations.json``: what was sampled, and
+        its figures by the names of :mod:`point_diffusion.metrics`. The last ones stand for comparison: the
+        training set and, but for a curve, fresh points of the truth.
+
+    Raises:
+        UsageError: a value is wrong, or there is no such run.
+    """
+    check_script(config, Evaluate)
+    run = open_run(config)
+    samplers = list(_samplers(config, run))  # wrong options show before the work begins
+    with memory_for(f"num_samples={config.num_samples}"):
+        rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
+
+    files = _keep(config, run, rows)
+
+    from rich.console import Console
+
+    from point_diffusion.report.tables import curve_table, evaluation_table, tutorial
+
+    console = Console()
+    console.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False, markup=False)
+    console.print(curve_table(rows) if config.curve else evaluation_table(rows))
+    if (size := tutorial(run.config.data)) is not None:
+        console.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
+    print("written: " + "  ".join(map(str, files)), file=sys.stderr)
+    return rows
+
+
+def evaluate_problems(config: DictConfig) -> Iterator[str]:
+    """One line for each value that is wrong in itself."""
+    return script_problems(config, Evaluate)
+
+
+def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
+    """Every figure: of the samples, of the training set, and of fresh truth, which shows each figure's best."""
+    from point_diffusion.metrics import samples as metrics
+
+    num, train = config.num_samples, run.train_points()
+    truth, fresh = run.fresh_points(metrics.truth_size(num, len(train))), run.fresh_points(num, "another truth")
+    other = run.fresh_points(len(train) + max(num, 2), "beside the training points")
+    alike = min(num, len(train))  # support is compared between equally many points
+    rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
+    rows.append({"what": "fresh truth"})
+    steps: list[tuple[dict[str, Any], Callable[[], np.ndarray]]] = [
+        (rows[0], lambda: _sample(config, run, name, sampler)),
+        (rows[1], lambda: train),
+        (rows[2], lambda: fresh),
+    ]
+    for row, points_of in tracked(steps, "Evaluating"):
+        points = points_of()
+        row["num_points"] = len(points)
+        row["energy_distance"], size = metrics.quality(points, truth, empirical=points is train)
+        row |= _numbers("equivalent_sample_size", size)
+        row["sliced_wasserstein"] = metrics.sliced_wasserstein(points, truth[:num])
+        row |= _numbers("classifier_accuracy", metrics.classifier_accuracy(points, truth[:num]))
+        if alike > metrics.NEIGHBOR:
+            shares = metrics.precision_recall(points[:alike], truth[:alike])
+            for key, share in zip(("precision", "recall"), shares, strict=True):
+                row |= _numbers(key, share)
+        row |= _numbers("memorisation", metrics.memorisation(points, train, other))
+    _compare(rows[:1], rows[1])
+    return rows
+
+
+def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> list[dict[str, Any]]:
+    """Quality against network calls."""
+    from point_diffusion.metrics.samples import quality, truth_size
+
+    truth = run.fresh_points(truth_size(config.num_samples, run.config.data.num_points))
+    rows = []
+    for name, sampler in tracked(samplers, "Sampling"):
+        row = _described(config, run, name, sampler)
+        row["energy_distance"], size = quality(_sample(config, run, name, sampler), truth)
+        rows.append(row | _numbers("equivalent_sample_size", size))
+    own = {"what": "training set", "num_points": run.config.data.num_points}
+    own["energy_distance"], size = quality(run.train_points(), truth, empirical=True)
+    own |= _numbers("equivalent_sample_size", size)
+    _compare(rows, own)
+    return [*rows, own]
+
+
+def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
+    """Set samples beside the training set, where that one's worth is known."""
+    if not own["equivalent_sample_size_at_least"]:
+        for row in rows:
+            row["data_efficiency"] = row["equivalent_sample_size"] / own["equivalent_sample_size"]
+            row["data_efficiency_at_least"] = row["equivalent_sample_size_at_least"]
+
+
+def _sample(config: DictConfig, run: Run, name: str, sampler: Any) -> np.ndarray:
+    points = run.diffusion.sample(config.num_samples, config.seed, sampler)
+    if not points.isfinite().all():
+        raise UsageError(f"run={run.path}: its samples by {name} are not finite numbers; has it diverged?")
+    return points.numpy()
+
+
+def _described(config: DictConfig, run: Run, name: str, sampler: Any) -> dict[str, Any]:
+    """What was sampled, and how."""
+    calls = len(sampler.timesteps(run.schedule))
+    options = {**asdict(sampler), "num_inference_steps": calls}
+    return {
+        "what": "samples",
+        "checkpoint": run.path.name,
+        "epochs": run.epochs,
+        "num_points": config.num_samples,
+        "seed": config.seed,
+        "sampler": name,
+        **options,
+    }
+
+
+def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
+    """A figure and its interval for JSON, which knows no infinity."""
+    flat: dict[str, Any] = {name: float(number), f"{name}_low": number.low, f"{name}_high": number.high}
+    if number.at_least:
+        flat |= {f"{name}_high": None}
+    return flat | ({f"{name}_at_least": number.at_least} if name == "equivalent_sample_size" else {})
+
+
+def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
+    """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve."""
+    folder = run.path.parents[1] if run.path.parent.name == "checkpoints" else run.path.parent
+    files = [folder / "evaluations.json"]
+    asked = OmegaConf.to_container(config, resolve=True)
+    question = {
+        "checkpoint": run.path.name,
+        "epochs": run.epochs,
+        **{name: asked[name] for name in ("num_samples", "seed", "curve", "sampler")},  # type: ignore[index,call-overload]
+        **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
+    }
+    try:
+        kept = json.loads(read_whole(files[0])) if files[0].exists() else []
+        others = [each for each in kept if {name: each.get(name) for name in question} != question]
+        write_whole(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
+        if config.curve:
+            files.append(folder / "figures" / "quality_curve.png")
+            if files[1].parent.is_symlink():
+                raise UsageError(f"{files[1].parent}: is a link; what is written there could land anywhere")
+            with whole_file(files[1]) as part:
+                _plot(run, rows).save(part)
+    except OSError as error:
+        raise UsageError(f"{folder}: can't be written to ({error.strerror})") from None
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise UsageError(f"{files[0]}: holds something else than evaluations; move it away") from None
+    return files
+
+
+def _plot(run: Run, rows: list[dict[str, Any]]) -> "Picture":
+    from PIL import Image
+
+    from point_diffusion.report.charts import quality_curve
+    from point_diffusion.report.style import pixels
+    from point_diffusion.report.tables import tutorial
+
+    curves: dict[str, list[tuple[float, ...]]] = {}
+    for row in rows[:-1]:
+        size, low, high = (row[f"equivalent_sample_size{end}"] for end in ("", "_low", "_high"))
+        curves.setdefault(row["sampler"], []).append((row["num_inference_steps"], size, low, high or math.inf))
+    references = {"the training set": rows[-1]["equivalent_sample_size"]}
+    if (size := tutorial(run.config.data)) is not None:
+        references["the tutorial's 4,000 epochs"] = size
+    figure = quality_curve({name: np.array(points) for name, points in curves.items()}, references)
+    return Image.fromarray(pixels(figure))
+
+
+def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
+    from point_diffusion.samplers import SAMPLERS
+
+    given = plain(config.sampler)
+    if not config.curve:
+        yield given.get("name", run.config.sampler.name), checked_sampler(run, given)
+        return
+    if given.get("num_inference_steps") is not None:
+        raise UsageError("sampler.num_inference_steps: not for a curve; use curve_steps=[...]")
+    counts = [steps for steps in config.curve_steps if steps <= run.schedule.num_step]
+    if not counts:
+        raise UsageError(f"curve_steps={config.curve_steps}: none is at most num_step, {run.schedule.num_step}")
+    for name, kind in SAMPLERS.items():
+        if name == given.get("name", name):
+            # an option goes to the samplers that have it: the run's own, or what is given
+            options = {**run.config.sampler, **given}
+            options = {key: options[key] for key in options if key in {field.name for field in fields(kind)}}
+            for steps in counts:
+                try:
+                    yield name, checked_sampler(run, {**options, "name": name, "num_inference_steps": steps})
+                except UsageError as error:
+                    print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)

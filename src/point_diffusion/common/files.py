@@ -1,0 +1,130 @@
+"""Files that are whole, or not there at all."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from point_diffusion.common.errors import UsageError
+from point_diffusion.common.paths import typed_path
+
+LARGEST = 10_000_000  # bytes of a text that we read back: 100,000 betas take a quarter
+
+
+def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path:
+    """Where a user wants a file; nothing is made yet.
+
+    Args:
+        output: as typed; relative to the current folder.
+        suffixes: the kinds of file there are, each with its dot.
+        overwrite: whether the file may be there already.
+
+    Raises:
+        UsageError: another suffix, a folder, or a file that is there and must not be.
+    """
+    path = typed_path(output)
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"output={output}: must end in one of {', '.join(suffixes)}")
+    try:
+        if path.is_dir():
+            raise UsageError(f"output={output}: is a folder")
+        if path.exists() and not overwrite:
+            raise UsageError(f"output={output}: exists; overwrite=true replaces it")
+    except OSError as error:
+        raise UsageError(f"output={output}: can't be written ({error.strerror})") from None
+    return path
+
+
+@contextmanager
+def whole_file(path: Path, key: str = "", overwrite: bool = True) -> Iterator[Path]:
+    """A place to write to, which takes the name ``path`` when all is on the disk; else nothing is left of it.
+
+    Args:
+        path: the file's; its folder is made.
+        key: the config key that it was given for, to be named in an error.
+        overwrite: whether the file may be there already.
+
+    Raises:
+        UsageError: the folder can't be made or the file can't be written (no room, no permission), or it has come
+            into being meanwhile and must not be replaced.
+    """
+    named, part = f"{key}={path}" if key else f"{path}", None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False
+        ) as file:
+            part = Path(file.name)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)  # as any new file; a temporary one is its owner's alone
+        yield part
+        if path.exists() and not overwrite:
+            raise UsageError(f"{named}: exists by now; overwrite=true replaces it")
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())  # a crash of the machine must not leave the new name with the old blocks
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"{named}: can't be written ({error.strerror or error})") from None
+    finally:
+        if part is not None:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        UsageError: it can't be written.
+    """
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def read_whole(path: Path) -> str:
+    """The text of one of our small files; where a folder is a stranger's, anything may stand under its name.
+
+    Raises:
+        OSError: it is not there, or can't be read.
+        ValueError: it is no file but a pipe or the like, larger than any of ours, or not UTF-8.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError("it is not a file")  # to open a pipe would be to wait for ever
+    if about.st_size > LARGEST:
+        raise ValueError("it is larger than any of ours")
+    return path.read_text(encoding="utf-8")
+
+
+def check_plain(folder: Path, key: str) -> None:
+    """Refuse a run's folder with links or pipes in it: what is written there could land elsewhere, or nowhere.
+
+    Args:
+        folder: the run's, or a sweep's.
+        key: the config key that it was given for, to be named in an error.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            kind = "a link" if path.is_symlink() else "no file"
+            raise UsageError(f"{key}={folder}: {path.relative_to(folder)} is {kind}; a run writes to files alone")
+
+
+def writable(folder: Path, key: str) -> Path:
+    """Make sure that a folder is there, and files can be made in it.
+
+    Raises:
+        UsageError: it can't be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"{key}={folder}: can't be written ({error.strerror})") from None
+    return folder

@@ -1,0 +1,18 @@
+"""Paths as users type them, and as they can type them."""
+
+import os
+import shlex
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def typed_path(text: str) -> Path:
+    """The place that a user means, absolute; ``~`` is a home, but nobody's is a name, as in a shell."""
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111, Path's own raises for nobody's
+
+
+def typable(path: Path) -> str:
+    """A path as one can type it here."""
+    path = path.absolute()
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

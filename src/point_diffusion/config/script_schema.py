@@ -1,0 +1,74 @@
+"""The reference of keys of the scripts that look at a run that is there."""
+
+from dataclasses import dataclass
+
+from point_diffusion.config.schema import key
+
+
+@dataclass
+class Evaluate:
+    """The keys of evaluate.py."""
+
+    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
+    num_samples: int = key("points drawn for each row", at_least=2, at_most=10_000_000)
+    seed: int = key("of the samples", at_least=0, below=2**63)
+    curve: bool = key("all samplers at several numbers of network calls")
+    curve_steps: list[int] = key("these numbers", at_least=1, at_most=100_000)
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
+    output_dir: str = key("where the newest run is looked for")
+
+
+@dataclass
+class Sample:
+    """The keys of sample.py."""
+
+    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
+    num_samples: int = key("points to draw", at_least=1, at_most=1_000_000_000)
+    seed: int = key("the same points for the same seed", at_least=0, below=2**63)
+    batch_size: int = key(
+        "points handed on at a time; the points don't depend on it", at_least=1, at_most=1_000_000_000
+    )
+    output: str = key("a file: .csv, .npy, .npz or .png")
+    overwrite: bool = key("replace the file if it is there")
+    style: str | None = key("of the .png: a matplotlib style, by name or file")
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
+    output_dir: str = key("where the newest run is looked for")
+
+
+@dataclass
+class Animate:
+    """The keys of animate.py."""
+
+    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
+    output: str = key("a file: .gif, .webp or .mp4")
+    overwrite: bool = key("replace the file if it is there")
+    num_points: int = key("points that move", at_least=1, at_most=1_000_000)
+    num_frames: int = key("frames forward, and as many back", at_least=2, at_most=10_000)
+    duration: int = key("milliseconds a frame; a .gif counts in tens", at_least=20, at_most=10_000)
+    rest: int = key("milliseconds more at either end", at_least=0, at_most=60_000)
+    size: int = key("width and height in pixels; even for .mp4", at_least=100, at_most=4000)
+    point_size: float | None = key(
+        "area of a point, as matplotlib's scatter takes it; null: by their number", above=0, at_most=1_000_000
+    )
+    seed: int = key("of the noise", at_least=0, below=2**63)
+    style: str | None = key("a matplotlib style, by name or file")
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
+    output_dir: str = key("where the newest run is looked for")
+
+
+@dataclass
+class Compare:
+    """The keys of compare.py."""
+
+    sweep: str | None = key("a sweep's folder; null: the newest")
+    runs: list[str] | None = key("or these runs' folders, or folders of runs: [RUN,RUN,...]")
+    metric: str = key("a figure of metrics.json")
+    output: str | None = key("a folder for the files; null: the sweep's, for runs a new one in output_dir")
+    style: str | None = key("of the chart: a matplotlib style, by name or file")
+    output_dir: str = key("where the newest sweep is looked for")

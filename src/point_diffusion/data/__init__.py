@@ -1,0 +1,1 @@
+"""The points: where they come from, and how they are handed out."""

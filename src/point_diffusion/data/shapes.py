@@ -1,0 +1,44 @@
+"""The point sets: functions that draw points of a known distribution, in that distribution's own units."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from point_diffusion.common.seeds import derive_seed
+
+Shape = Callable[[int, float, int], np.ndarray]
+
+
+def s_curve(num_points: int, noise: float, seed: int) -> np.ndarray:
+    """scikit-learn's S-curve seen from the side: its columns 0 and 2.
+
+    Args:
+        num_points: how many points to draw.
+        noise: standard deviation of the Gaussian noise on each coordinate, in the curve's units.
+        seed: ``random_state`` of ``make_s_curve``, in [0, 2^32).
+
+    Returns:
+        Array of shape (num_points, 2), float32, within about [-1, 1] x [-2, 2] before noise.
+    """
+    from sklearn.datasets import make_s_curve
+
+    return make_s_curve(num_points, noise=noise, random_state=seed)[0][:, [0, 2]].astype(np.float32)
+
+
+SHAPES: dict[str, Shape] = {"s_curve": s_curve}
+
+
+def fresh_points(shape: str, num_points: int, noise: float, seed: int, purpose: str) -> np.ndarray:
+    """Points of the law that the training points come from, other ones for each purpose.
+
+    Args:
+        shape: a name in :data:`SHAPES`.
+        num_points: how many.
+        noise: as of the training points.
+        seed: of the training points.
+        purpose: "held out", "truth", ...
+
+    Returns:
+        Array of shape (num_points, dim), float32.
+    """
+    return SHAPES[shape](num_points, noise, derive_seed(seed, purpose) % 2**32)

@@ -1,0 +1,1 @@
+"""Numbers and points in, pictures and tables out."""

@@ -1,0 +1,144 @@
+"""Figures for people to read: numbers, sentences and tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from point_diffusion.common.text import show
+from point_diffusion.runs.sweeps import Job, Row
+
+Rows = Sequence[Mapping[str, Any]]
+
+# What plain scripts/train.py reaches, the tutorial's settings for its 4,000 epochs: harmonic mean of three seeds
+TUTORIAL_DATA = {"shape": "s_curve", "num_points": 10_000, "noise": 0.1, "seed": 1234}
+TUTORIAL_WORTH = 2_600
+
+
+def number(value: float) -> str:
+    """A count as one reads it: 12,345, or 0.35 where whole numbers say too little."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
+
+
+def worth(row: Mapping[str, Any], name: str = "equivalent_sample_size") -> str:
+    """An equivalent sample size with its interval, as ``metrics.json`` holds it."""
+    size, interval = _worth(row, name)
+    return f"{size} ({interval})" if interval else size
+
+
+def efficiency(row: Mapping[str, Any]) -> str:
+    """The data efficiency, as ``metrics.json`` holds it; unknown where the training set's own worth is."""
+    if "data_efficiency" not in row:
+        return "?"
+    ratio = row["data_efficiency"]
+    return ("at least " if row["data_efficiency_at_least"] else "") + (
+        f"{ratio:.2f}" if ratio > 0.1 else f"{ratio:.1g}"
+    )
+
+
+def tutorial(data: Mapping[str, Any]) -> int | None:
+    """What the tutorial reaches on these data, if they are its own."""
+    return TUTORIAL_WORTH if all(data[name] == value for name, value in TUTORIAL_DATA.items()) else None
+
+
+def evaluation_table(rows: Rows) -> Table:
+    """A row a figure, a column for each of ``rows``: the samples and what they are compared with."""
+    table = Table()
+    table.add_column("", no_wrap=True)
+    for row in rows:
+        name = f"{row['sampler']}, {row['num_inference_steps']} calls" if "sampler" in row else row["what"]
+        table.add_column(name, justify="right")
+    table.add_row("points", *(f"{row['num_points']:,}" for row in rows))
+    table.add_row("energy dist.² ⋅ 10⁴", *(f"{1e4 * row['energy_distance']:.2f}" for row in rows))
+    sizes, intervals = zip(*(_worth(row) for row in rows), strict=True)
+    table.add_row("worth points", *sizes)
+    table.add_row("  95% interval", *intervals)
+    table.add_row("data efficiency", efficiency(rows[0]))
+    table.add_row("sliced Wasserstein", *(f"{row['sliced_wasserstein']:.4f}" for row in rows))
+    for key, title in (
+        ("classifier_accuracy", "told from truth"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+        ("memorisation", "memorisation"),
+    ):
+        if key in rows[0]:
+            values = [(row[key], (row[f"{key}_high"] - row[f"{key}_low"]) / 2) for row in rows]
+            table.add_row(title, *(f"{value:.3f} ± {reach:.3f}" for value, reach in values))
+    return table
+
+
+def curve_table(rows: Rows) -> Table:
+    """A row for each sampler and number of network calls, and one for the training set."""
+    table = Table()
+    table.add_column("sampler")
+    for title in ("calls", "energy distance² ⋅ 10⁴", "worth points", "data efficiency"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        name, calls = row.get("sampler", row["what"]), row.get("num_inference_steps", "")
+        efficient = efficiency(row) if "sampler" in row else ""
+        table.add_row(name, str(calls), f"{1e4 * row['energy_distance']:.2f}", worth(row), efficient)
+    return table
+
+
+def comparison_table(rows: Sequence[Row], metric: str) -> Table:
+    """A row for each setting of runs that are compared, over their seeds."""
+    table = Table(title=metric, title_justify="left")
+    keys = list(rows[0].values)
+    several = any(len(row.numbers) > 1 for row in rows)
+    spread = "lowest to highest" if several else "95% interval"
+    mean = "harmonic mean" if metric.endswith("equivalent_sample_size") else "mean"
+    lines = []
+    for row in rows:
+        finished, total = len(row.numbers), len(row.jobs)
+        shown = [f"{value:.4g}" if isinstance(value, float) else show(value) for value in row.values.values()]
+        if len(keys) > 3:  # more columns than a screen holds
+            shown = [", ".join(f"{key}={value}" for key, value in zip(keys, shown, strict=True))]
+        cells = [*map(escape, shown), str(total) if finished == total else f"{finished} of {total}"]
+        if row.median is not None:
+            known = row.low is not None and row.high is not None and not (finished == 1 and row.at_least)
+            cells.append(("≥ " if row.at_least else "") + figure(row.median))
+            cells.append(f"{figure(row.low)} to {figure(row.high)}" if known else "")
+            cells += [figure(row.mean)] if several else []
+        lines.append(cells)
+    for key in ["setting"] if len(keys) > 3 else keys:
+        table.add_column(key.replace(".", ".\n"), justify="left" if len(keys) > 3 else "right", overflow="fold")
+    for place, title in enumerate(
+        ("runs", "median", spread, *([mean] if several else [])), start=len(table.columns)
+    ):
+        width = max(len(cells[place]) for cells in lines if len(cells) > place)
+        table.add_column(title, justify="right", no_wrap=title == spread, min_width=width)
+    for cells in lines:
+        table.add_row(*cells)
+    return table
+
+
+def jobs_table(jobs: Sequence[Job], metric: str) -> Table:
+    """A row for each run: how it stands, and its figure or the reason."""
+    table = Table()
+    for title in ("run", "", metric):
+        table.add_column(title, overflow="fold")
+    for job in jobs:
+        metrics, reason = job.status.metrics, job.status.reason
+        told = reason
+        if isinstance(metrics.get(metric), (int, float)):
+            told = ("≥ " if metrics.get(f"{metric}_at_least") else "") + figure(metrics[metric])
+            told += f" ({reason})" if reason else ""
+        table.add_row(escape(job.folder.name), job.status.state, escape(told))
+    return table
+
+
+def figure(value: float | None) -> str:
+    """Any figure as one reads it: 12,345, or four digits of a smaller one."""
+    if value is None:
+        return "?"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _worth(row: Mapping[str, Any], name: str = "equivalent_sample_size") -> tuple[str, str]:
+    size, low, high = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    if size is None:
+        return "?", ""
+    if row[f"{name}_at_least"]:
+        return f"at least {number(size)}", ""
+    return number(size), f"{number(low or 0)} to {number(high or 0)}"

@@ -1,0 +1,1 @@
+"""A training run: what Lightning is given."""

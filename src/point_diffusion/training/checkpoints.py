@@ -1,0 +1,116 @@
+"""When a run is written down, and how: the last state, and the best one."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+
+from point_diffusion import __version__
+from point_diffusion.common.files import whole_file
+from point_diffusion.runs.checkpoint import FORMAT
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, whenever the process is killed, and say what they are.
+
+    (Lightning's are torn when they are killed and the folder for temporary files is on another disk.)
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        content = io.BytesIO()  # torch reports a full disk by a riddle
+        torch.save({**checkpoint, "point_diffusion": {"format": FORMAT, "version": __version__}}, content)
+        for left in Path(path).parent.glob(f".{Path(path).stem}.*"):  # by a process that was killed
+            left.unlink(missing_ok=True)
+        with whole_file(Path(path)) as part:
+            part.write_bytes(content.getbuffer())
+
+
+class LastCheckpoint(Checkpoint):
+    """``last.ckpt``, written at the end of every so many epochs and of the last one.
+
+    (ModelCheckpoint's save_last is written after training alone, when EMA has overwritten the raw weights.)
+
+    Args:
+        folder: of the checkpoints.
+        every_n_epochs: epochs between two writings.
+
+    Attributes:
+        metrics: the losses at the checkpoint, by their tags: a run that has nothing left to train has no others.
+        epochs: how many it has seen.
+    """
+
+    def __init__(self, folder: Path, every_n_epochs: int = 10) -> None:
+        self.path = folder / "last.ckpt"
+        self.every_n_epochs = every_n_epochs
+        self.metrics: dict[str, float] = {}
+        self.epochs = 0
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        due = trainer.should_stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if due and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            before = self.metrics, self.epochs
+            self.metrics = self.metrics | {name: value.item() for name, value in trainer.callback_metrics.items()}
+            self.epochs = trainer.current_epoch + 1
+            try:
+                trainer.save_checkpoint(self.path)
+            except BaseException:  # then the file is still the one of before
+                self.metrics, self.epochs = before
+                raise
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"metrics": self.metrics, "epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.metrics = {str(name): float(value) for name, value in state_dict["metrics"].items()}
+        self.epochs = int(state_dict["epochs"])
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """``best.ckpt``, the lowest of a metric so far; a run that goes on in a new folder takes it along.
+
+    Args:
+        folder: of the checkpoints.
+        monitor: the metric's tag.
+        beside: the best.ckpt beside the checkpoint that the run goes on from.
+    """
+
+    def __init__(self, folder: Path, monitor: str, beside: Path | None = None) -> None:
+        super().__init__(
+            folder,
+            filename="best",
+            monitor=monitor,
+            save_on_train_epoch_end=True,  # one written amid an epoch could not be gone on from
+            enable_version_counter=False,
+        )
+        self.beside = beside
+        self._validated = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._validated = True
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._validated:
+            super().on_train_epoch_end(trainer, pl_module)
+        self._validated = False
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own, score = Path(str(self.dirpath)) / "best.ckpt", state_dict["best_model_score"]
+        if score is None or self.beside is None or not self.beside.is_file():
+            return
+        if self.beside != own:
+            with whole_file(own) as part:
+                part.write_bytes(self.beside.read_bytes())
+        score = torch.tensor(float(score))
+        if not score > -torch.inf:  # it may be infinite, of a run that has diverged
+            raise ValueError(f"its best score is {score.item()}")
+        # the score alone: a foreign file's paths could name what is to be copied, or deleted as no longer the best
+        paths = {"best_model_path": str(own), "kth_best_model_path": str(own), "last_model_path": ""}
+        scores = {"best_k_models": {str(own): score}, "kth_value": score, "best_model_score": score}
+        super().load_state_dict({**paths, **scores, "dirpath": self.dirpath})

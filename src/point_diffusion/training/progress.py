@@ -1,0 +1,97 @@
+"""How a user sees a run go on."""
+
+import logging
+import sys
+import time
+from contextlib import ExitStack
+
+import lightning as L
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from point_diffusion.report.tables import number
+from point_diffusion.training.validation import SampleQuality
+
+log = logging.getLogger(__name__)
+
+
+class EpochProgress(ProgressBar):
+    """One bar for the whole run, with the losses and the time left; plain lines where no one can see a bar move.
+
+    A line goes to the log after each validation, and twice a minute where there is no bar.
+
+    Args:
+        quality: what knows the samples' worth, if the run asks for it.
+        alone: whether no other run moves a bar on the same screen.
+    """
+
+    def __init__(self, quality: SampleQuality | None = None, alone: bool = True) -> None:
+        super().__init__()
+        self._quality = quality
+        self._alone = alone
+        self._enabled = True
+        self._stack = ExitStack()
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._first, self._started = trainer.current_epoch, time.monotonic()
+        self._next_line, self._next_losses = self._started + 30, self._started
+        self._validated = False
+        total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+        live = self._enabled and self._alone and sys.stderr.isatty()
+        self._stack.enter_context(logging_redirect_tqdm())
+        self._bar = self._stack.enter_context(
+            tqdm(
+                total=total,
+                initial=self._first,
+                desc="Training",
+                unit="epoch",
+                mininterval=0.25,
+                disable=not live,
+            )
+        )
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._validated = True
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # an epoch's losses are logged after its last hook for us: they are read when the next one starts
+        if trainer.current_epoch > self._first:
+            self._tick(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._tick(trainer)
+        self._stack.close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._stack.close()
+
+    def _tick(self, trainer: L.Trainer) -> None:
+        epochs, now = trainer.current_epoch, time.monotonic()
+        if self._validated or (self._bar.disable and self._enabled and now > self._next_line):
+            elapsed = now - self._started
+            left = elapsed / max(epochs - self._first, 1) * ((trainer.max_epochs or epochs) - epochs)
+            log.info(
+                "epoch %d/%s  %s  %s, %s left",
+                *(epochs, trainer.max_epochs, self._losses(trainer)),
+                *(tqdm.format_interval(elapsed), tqdm.format_interval(left)),
+            )
+            self._validated, self._next_line = False, now + 30
+        if not self._bar.disable and now > self._next_losses:
+            self._bar.set_postfix_str(self._losses(trainer), refresh=False)
+            self._next_losses = now + self._bar.mininterval
+        self._bar.update(epochs - self._bar.n)
+
+    def _losses(self, trainer: L.Trainer) -> str:
+        metrics = trainer.callback_metrics
+        shown = [f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics]
+        if self._quality is not None and (size := self._quality.latest) is not None:
+            shown.append(f"energy distance {metrics['val/energy_distance']:.1e}")
+            shown.append(f"worth {'at least ' if size.at_least else ''}{number(size)} points")
+        return "  ".join(shown)
