@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from conftest import CHECKOUT, SMALL, assert_same_tensors, load
-from point_diffusion.config import schema
+from point_diffusion.config import schema, script_schema
 
 
 def test_train_multirun_names_its_folders_by_what_is_swept(script, tmp_path):
@@ -411,10 +411,10 @@ def test_a_wrong_value_answers_before_torch_is_imported(script, wrong):
     ("name", "keys"),
     [
         ("train", schema.SECTIONS),
-        ("sample", {"": schema.Sample, "sampler": schema.Sampler}),
-        ("evaluate", {"": schema.Evaluate, "sampler": schema.Sampler}),
-        ("animate", {"": schema.Animate, "sampler": schema.Sampler}),
-        ("compare", {"": schema.Compare}),
+        ("sample", {"": script_schema.Sample, "sampler": schema.Sampler}),
+        ("evaluate", {"": script_schema.Evaluate, "sampler": schema.Sampler}),
+        ("animate", {"": script_schema.Animate, "sampler": schema.Sampler}),
+        ("compare", {"": script_schema.Compare}),
     ],
 )
 def test_help_tells_of_every_key(script, name, keys):

@@ -137,7 +137,7 @@ def test_how_a_run_stands(runs, tmp_path):
 
 def test_the_hold_of_a_killed_process_ends_with_it(runs):
     (job,) = runs(([], None))
-    code = "import sys, time; from pathlib import Path; from point_diffusion.status import held\n"
+    code = "import sys, time; from pathlib import Path; from point_diffusion.runs.status import held\n"
     code += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code, job.folder], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"held\n"
@@ -205,7 +205,7 @@ def test_many_may_look_at_once(runs):
     (job,) = runs(([], {"val_loss": 1.0}))
     with held(job.folder):
         pass
-    code = "import sys; from pathlib import Path; from point_diffusion.status import status\n"
+    code = "import sys; from pathlib import Path; from point_diffusion.runs.status import status\n"
     code += "print({status(Path(sys.argv[1])).state for _ in range(3000)})"
     lookers = [
         subprocess.Popen([sys.executable, "-c", code, job.folder], stdout=subprocess.PIPE) for _ in range(2)

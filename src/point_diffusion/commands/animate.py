@@ -17,7 +17,6 @@ from point_diffusion.common.errors import UsageError, memory_for
 from point_diffusion.common.files import output_path, whole_file
 from point_diffusion.config.script_schema import Animate
 from point_diffusion.config.validate import check_script, script_problems
-from point_diffusion.report.style import checked_style
 from point_diffusion.runs.run import Run, checked_sampler, open_run
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def animate(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
+    from point_diffusion.report.style import checked_style
+
     check_script(config, Animate)
     path = output_path(config.output, tuple(WRITERS), config.overwrite)
     if path.suffix.lower() == ".mp4":

@@ -15,7 +15,6 @@ from point_diffusion.common.paths import typable, typed_path
 from point_diffusion.common.text import nearest
 from point_diffusion.config.script_schema import Compare
 from point_diffusion.config.validate import schema_problems
-from point_diffusion.report.style import checked_style
 from point_diffusion.runs.folders import SEEDS, claim
 from point_diffusion.runs.settings import SETTINGS
 from point_diffusion.runs.sweeps import (
@@ -42,6 +41,8 @@ def compare(config: DictConfig) -> list[Row]:
     Raises:
         UsageError: a value is wrong, there are no such runs, they can't be compared, or none has the metric.
     """
+    from point_diffusion.report.style import checked_style
+
     if wrong := list(compare_problems(config)):
         raise UsageError("\n".join(wrong))
     checked_style(config.style)

@@ -15,7 +15,6 @@ from point_diffusion.common.errors import UsageError, memory_for
 from point_diffusion.common.files import output_path, whole_file
 from point_diffusion.config.script_schema import Sample
 from point_diffusion.config.validate import check_script, script_problems
-from point_diffusion.report.style import checked_style
 from point_diffusion.runs.run import checked_sampler, open_run
 
 
@@ -31,6 +30,8 @@ def sample(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
+    from point_diffusion.report.style import checked_style
+
     check_script(config, Sample)
     path = output_path(config.output, tuple(WRITERS), config.overwrite)
     checked_style(config.style)

@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.config.containers import plain
 from point_diffusion.config.validate import config_problems
-from point_diffusion.report.style import checked_style
 from point_diffusion.runs.checkpoint import find_checkpoint, model_of, read_checkpoint
 from point_diffusion.runs.settings import STYLE
 from point_diffusion.runs.status import finished_metrics
@@ -53,6 +52,8 @@ def problems(config: DictConfig) -> Iterator[str]:
     if lines:  # said at once: for the rest torch is needed
         yield from lines
         return
+    from point_diffusion.report.style import checked_style
+
     yield from _theory_problems(config)
     yield from _hardware_problems(config)
     yield from optimizer_problems(config)
