@@ -1,11 +1,13 @@
 """The denoising network: a small perceptron that is told the step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from point_diffusion.registry import NETWORKS
 
 
 class MLPDiffusion(nn.Module):
@@ -50,10 +52,13 @@ class MLPDiffusion(nn.Module):
         return self.head(x)
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": MLPDiffusion}
+def build_network(config: Mapping[str, Any], dim: int, num_step: int) -> nn.Module:
+    """The network that a config's ``model`` section describes.
 
-
-def build_network(config: Mapping[str, Any], dim: int) -> nn.Module:
-    """The network that a config's ``model`` section describes, for points of dimension ``dim``."""
-    options = dict(config)
-    return NETWORKS[options.pop("name")](dim=dim, **options)
+    Args:
+        config: ``name`` picks the class, the rest are its arguments.
+        dim: dimension of the points.
+        num_step: of the schedule.
+    """
+    options = {name: value for name, value in config.items() if name != "name"}
+    return NETWORKS[config["name"]](**options, num_step=num_step, dim=dim)

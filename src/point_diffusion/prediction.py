@@ -1,78 +1,75 @@
-r"""What the network predicts about x_t = signal x_0 + sigma epsilon, and how x_0 and epsilon follow from it.
+r"""What the network predicts about x_t = alpha x_0 + sigma epsilon, and how x_0 and epsilon follow from it.
 
-With the signal and sigma of a step (signal^2 + sigma^2 = 1) all three say the same, but weigh it differently in
+With the alpha and sigma of a step (alpha^2 + sigma^2 = 1) all three say the same, but weigh it differently in
 the loss, and one can be had from another only where nothing divides by zero.
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 # a stable target is a mean over so many points at most
 TARGET_GROUP = 1024
-# below this much signal x_0 can't be told from epsilon: (x_t - sigma epsilon) / signal is all rounding
-SMALLEST_SIGNAL = 1e-3
 
 
 class PredictionType(ABC):
-    """One choice of what to predict. Signal and sigma are numbers, or tensors of shape (B, 1)."""
+    """One choice of what to predict. Alpha and sigma are numbers, or tensors of shape (B, 1)."""
+
+    # below this alpha x_0 does not follow from the output
+    smallest_alpha: ClassVar[float] = 0.0
 
     @abstractmethod
-    def target(self, x_0: Tensor, epsilon: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-        """What the network should say, of the shape of ``x_0``: (B, dim)."""
+    def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """What the network should output, of the shape of ``x_0``: (B, dim)."""
 
     @abstractmethod
     def x_0_and_epsilon(
-        self, output: Tensor, x: Tensor, signal: Tensor | float, sigma: Tensor | float
+        self, output: Tensor, x: Tensor, alpha: Tensor | float, sigma: Tensor | float
     ) -> tuple[Tensor, Tensor]:
         """What the network's ``output`` about ``x`` means, each of shape (B, dim)."""
 
 
 class Epsilon(PredictionType):
-    """The noise (Ho et al. 2020, eq. 14). As the signal goes to 0 it no longer says x_0."""
+    """The noise (Ho et al. 2020, eq. 14). As alpha goes to 0, (x_t - sigma epsilon) / alpha is all rounding."""
 
-    def target(self, x_0: Tensor, epsilon: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    smallest_alpha = 1e-3
+
+    def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return epsilon
 
     def x_0_and_epsilon(
-        self, output: Tensor, x: Tensor, signal: Tensor | float, sigma: Tensor | float
+        self, output: Tensor, x: Tensor, alpha: Tensor | float, sigma: Tensor | float
     ) -> tuple[Tensor, Tensor]:
-        return (x - sigma * output) / signal, output
+        return (x - sigma * output) / alpha, output
 
 
 class Sample(PredictionType):
-    """The clean points themselves. As sigma goes to 0 it no longer says epsilon; no step has a sigma of 0."""
+    """The clean points themselves. As sigma goes to 0, epsilon no longer follows; no step has a sigma of 0."""
 
-    def target(self, x_0: Tensor, epsilon: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return x_0
 
     def x_0_and_epsilon(
-        self, output: Tensor, x: Tensor, signal: Tensor | float, sigma: Tensor | float
+        self, output: Tensor, x: Tensor, alpha: Tensor | float, sigma: Tensor | float
     ) -> tuple[Tensor, Tensor]:
-        return output, (x - signal * output) / sigma
+        return output, (x - alpha * output) / sigma
 
 
 class VPrediction(PredictionType):
-    """The velocity v = signal epsilon - sigma x_0 (Salimans & Ho 2022, app. D); says both at every level."""
+    """The velocity v = alpha epsilon - sigma x_0 (Salimans & Ho 2022, app. D); both follow at every level."""
 
-    def target(self, x_0: Tensor, epsilon: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-        return signal * epsilon - sigma * x_0
+    def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return alpha * epsilon - sigma * x_0
 
     def x_0_and_epsilon(
-        self, output: Tensor, x: Tensor, signal: Tensor | float, sigma: Tensor | float
+        self, output: Tensor, x: Tensor, alpha: Tensor | float, sigma: Tensor | float
     ) -> tuple[Tensor, Tensor]:
-        return signal * x - sigma * output, sigma * x + signal * output
+        return alpha * x - sigma * output, sigma * x + alpha * output
 
 
-PREDICTION_TYPES: dict[str, PredictionType] = {
-    "epsilon": Epsilon(),
-    "sample": Sample(),
-    "v_prediction": VPrediction(),
-}
-
-
-def stable_target(x: Tensor, points: Tensor, signal: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+def stable_target(x: Tensor, points: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """The mean (x_0, epsilon) behind each x_t, over all points of the batch that may have led there, each weighted
     by how likely it did (Xu et al. 2023, eq. 6). As targets they lead to the same prediction as the one pair that
     was drawn, up to a bias that falls with the size of the batch, but scatter far less where the noise is strong.
@@ -80,16 +77,16 @@ def stable_target(x: Tensor, points: Tensor, signal: Tensor, sigma: Tensor) -> t
     Args:
         x: shape (B, dim), noised points.
         points: shape (B, dim), the points they come from.
-        signal: shape (B, 1), at the step of each x.
+        alpha: shape (B, 1), at the step of each x.
         sigma: shape (B, 1), likewise.
 
     Returns:
         x_0 and epsilon, each of shape (B, dim).
     """
-    precision = -(signal / sigma).square() / 2
+    precision = -(alpha / sigma).square() / 2
     means = []
     for x_0, noised, weight in zip(
-        *(each.split(TARGET_GROUP) for each in (points, x / signal, precision)), strict=True
+        *(each.split(TARGET_GROUP) for each in (points, x / alpha, precision)), strict=True
     ):
         # coordinate by coordinate: a matrix product would round off small distances
         squares = [(left[:, None] - right).square_() for left, right in zip(noised.T, x_0.T, strict=True)]
@@ -98,4 +95,4 @@ def stable_target(x: Tensor, points: Tensor, signal: Tensor, sigma: Tensor) -> t
             total += square
         means.append(torch.softmax(total.mul_(weight), dim=1) @ x_0)
     mean = torch.cat(means)
-    return mean, (x - signal * mean) / sigma
+    return mean, (x - alpha * mean) / sigma

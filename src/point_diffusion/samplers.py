@@ -1,8 +1,8 @@
 r"""The reverse process: from noise back to points, one step at a time.
 
 A sampler is one ``step``; which steps are taken, and the loop over them, stand here once for all samplers. A
-step leads from the level (signal, sigma) of x_t to a lower one, and is given what the network says about x_t as
-the pair (x_0, epsilon), so that no sampler needs to know what the network was trained to predict.
+step leads from the noise level of x_t to a lower one, and is given the denoiser's (x_0, epsilon), so that no
+sampler needs to know what a network was trained to predict, or whether there is one.
 """
 
 import math
@@ -14,26 +14,27 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from point_diffusion.schedule import CLEAN, Level, NoiseSchedule
+from point_diffusion.common.seeds import generator
+from point_diffusion.denoisers import Denoiser
+from point_diffusion.registry import SAMPLERS
+from point_diffusion.schedule import CLEAN, NoiseLevel, NoiseSchedule
 
-Predict = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+# points are sampled in blocks of this size, each with a generator of its own: bounded memory, in cache
+SAMPLE_BLOCK = 2_000
 
 
 class State(NamedTuple):
-    """What is known at one step: the points, their level, and the network's word on them."""
+    """What is known at one step: the points x_t, their noise level, and what the denoiser says of them."""
 
     x: Tensor
-    level: Level
+    level: NoiseLevel
     x_0: Tensor
     epsilon: Tensor
 
 
-SAMPLERS: dict[str, "type[Sampler]"] = {}
-
-
 @dataclass(frozen=True)
 class Sampler(ABC):
-    """A way from x_T to x_0. A subclass gives its name, ``class DDIM(Sampler, name="ddim")``, and its step.
+    """A way from x_T to x_0. A subclass gives its step; its name stands in :mod:`point_diffusion.registry`.
 
     Args:
         num_inference_steps: network calls, from 1 to the schedule's ``num_step``; None means all of them.
@@ -44,25 +45,21 @@ class Sampler(ABC):
         ValueError: an option is not one of these; when sampling, there are not that many steps.
     """
 
-    # False for a sampler whose step multiplies x_0 by no more than the next level's signal: it may be ill-defined
+    # False for a sampler whose step multiplies x_0 by no more than the next level's alpha: it may be ill-defined
     needs_x_0: ClassVar[bool] = True
 
     num_inference_steps: int | None = None
     start: str = "normal"
 
-    def __init_subclass__(cls, name: str | None = None) -> None:
-        if name is not None:
-            SAMPLERS[name] = cls
-
     def __post_init__(self) -> None:
         _one_of("start", self.start, ("normal", "matched"))
 
     @abstractmethod
-    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+    def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         """One step down.
 
         Args:
-            now: the points x_t, with the network's word on them.
+            now: the points x_t, with what the denoiser says of them.
             to: the level to reach, below that of ``now``; :data:`CLEAN` at the very end.
             previous: the state before ``now``, None at the start.
             draw_noise: gives fresh standard normal noise of the shape of the points.
@@ -82,15 +79,15 @@ class Sampler(ABC):
         return [(2 * k * last + n - 1) // (2 * (n - 1)) for k in reversed(range(n))]  # rounded in integers
 
     def trajectory(
-        self, schedule: NoiseSchedule, predict: Predict, x: Tensor, generator: torch.Generator
+        self, denoiser: Denoiser, x: Tensor, generator: torch.Generator, condition: Tensor | None = None
     ) -> Iterator[tuple[int, Tensor]]:
         """All states on the way from ``x`` down, each with the number of noise steps that are still in it.
 
         Args:
-            schedule: where the levels come from.
-            predict: (x_t, t) to (x_0, epsilon).
+            denoiser: says what lies behind the points; its schedule has the levels.
             x: shape (B, dim), the points at the last step of the schedule.
             generator: draws the noise, on the device of ``x``.
+            condition: shape (B, ...), handed to the denoiser.
 
         Yields:
             (T, x), then (t, x_t) for falling t, and (0, x_0) at last.
@@ -99,18 +96,54 @@ class Sampler(ABC):
         def draw_noise() -> Tensor:
             return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
+        schedule = denoiser.schedule
         timesteps = self.timesteps(schedule)
         previous = None
         yield timesteps[0] + 1, x
         for t, t_next in zip(timesteps, [*timesteps[1:], -1], strict=True):
-            now = State(x, schedule.level(t), *predict(x, t))
+            now = State(x, schedule.level(t), *denoiser(x, t, condition))
             x = self.step(now, schedule.level(t_next), previous, draw_noise)
             previous = now
             yield t_next + 1, x
 
+    def blocks(
+        self,
+        denoiser: Denoiser,
+        num_samples: int,
+        seed: int,
+        moments: tuple[Tensor, Tensor],
+        condition: Tensor | None = None,
+    ) -> Iterator[Iterator[tuple[int, Tensor]]]:
+        """The trajectories of new points, block by block: for as many as memory could not hold at once.
+
+        Args:
+            denoiser: see :meth:`trajectory`.
+            num_samples: how many points, at least 1.
+            seed: the same points for the same seed, whatever comes after them.
+            moments: mean, shape (dim,), and covariance, shape (dim, dim), of the data as the denoiser sees it; the
+                points are of their type and on their device.
+            condition: shape (num_samples, ...).
+
+        Raises:
+            ValueError: no points are asked for.
+        """
+        if num_samples < 1:
+            raise ValueError(f"num_samples={num_samples}: must be at least 1")
+        like = moments[0]
+        mean, covariance = denoiser.schedule.last_level.moments(*moments)
+        root = torch.linalg.cholesky(covariance) if self.start == "matched" else None
+        for block, begin in enumerate(range(0, num_samples, SAMPLE_BLOCK)):
+            rows = slice(begin, min(begin + SAMPLE_BLOCK, num_samples))
+            draws = generator("sample", seed, block, device=like.device)
+            shape = (rows.stop - rows.start, len(like))
+            x = torch.randn(shape, generator=draws, device=like.device, dtype=like.dtype)
+            if root is not None:
+                x = x @ root.T.to(x) + mean.to(x)
+            yield self.trajectory(denoiser, x, draws, None if condition is None else condition[rows])
+
 
 @dataclass(frozen=True)
-class DDPM(Sampler, name="ddpm"):
+class DDPM(Sampler):
     """Ancestral sampling (Ho et al. 2020, algorithm 2), on any subset of the steps.
 
     Between levels t > s the single beta is 1 - alpha-bar_t / alpha-bar_s; the mean is that of q(x_s | x_t, x_0)
@@ -130,11 +163,11 @@ class DDPM(Sampler, name="ddpm"):
         super().__post_init__()
         _one_of("variance_type", self.variance_type, ("fixed_small", "fixed_large"))
 
-    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
-        ratio = now.level.signal / to.signal
+    def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+        ratio = now.level.alpha / to.alpha
         beta = 1 - ratio**2
         weight = beta / now.level.sigma**2
-        mean = to.signal * weight * now.x_0 + ratio * (to.sigma / now.level.sigma) ** 2 * now.x
+        mean = to.alpha * weight * now.x_0 + ratio * (to.sigma / now.level.sigma) ** 2 * now.x
         if to is CLEAN:
             return mean
         variance = beta if self.variance_type == "fixed_large" else _posterior_variance(now.level, to)
@@ -142,7 +175,7 @@ class DDPM(Sampler, name="ddpm"):
 
 
 @dataclass(frozen=True)
-class DDIM(Sampler, name="ddim"):
+class DDIM(Sampler):
     """Implicit models (Song et al. 2021, eq. 12): from nothing random to DDPM, by one number.
 
     Args:
@@ -157,14 +190,14 @@ class DDIM(Sampler, name="ddim"):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta={self.eta}: must be from 0 to 1")
 
-    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+    def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         variance = self.eta**2 * _posterior_variance(now.level, to)
-        x = to.signal * now.x_0 + max(to.sigma**2 - variance, 0.0) ** 0.5 * now.epsilon
+        x = to.alpha * now.x_0 + max(to.sigma**2 - variance, 0.0) ** 0.5 * now.epsilon
         return x + variance**0.5 * draw_noise() if variance > 0 else x
 
 
 @dataclass(frozen=True)
-class DPMSolver(Sampler, name="dpm_solver"):
+class DPMSolver(Sampler):
     """DPM-Solver++(2M): second order, multistep, deterministic (Lu et al. 2022, algorithm 2).
 
     It extrapolates x_0 over the log-SNR from this step and the one before. The first step, which has none before
@@ -177,34 +210,29 @@ class DPMSolver(Sampler, name="dpm_solver"):
         last, n = schedule.num_step - 1, len(even)
         if n == 1:
             return even
-        wanted = torch.linspace(schedule.log_snr[0], schedule.log_snr[-1], n, dtype=torch.float64)
-        above = torch.searchsorted(-schedule.log_snr, -wanted).clamp(1, last)
-        low, high = schedule.log_snr[above], schedule.log_snr[above - 1]
+        wanted = torch.linspace(schedule.half_log_snr[0], schedule.half_log_snr[-1], n, dtype=torch.float64)
+        above = torch.searchsorted(-schedule.half_log_snr, -wanted).clamp(1, last)
+        low, high = schedule.half_log_snr[above], schedule.half_log_snr[above - 1]
         nearest = above - (high - wanted < wanted - low).long()
         # k + a rising sequence is distinct; at most last - n + 1 leaves room for those to come
         k = torch.arange(n)
         steps = (nearest - k).cummax(0).values.clamp(0, last - n + 1) + k
         return steps.flip(0).tolist()
 
-    def step(self, now: State, to: Level, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+    def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         if to is CLEAN:
             return now.x_0
-        h = _log_snr(to) - _log_snr(now.level)
+        h = to.half_log_snr - now.level.half_log_snr
         x_0 = now.x_0
         if previous is not None:
-            h_before = _log_snr(now.level) - _log_snr(previous.level)
+            h_before = now.level.half_log_snr - previous.level.half_log_snr
             x_0 = x_0 + h / (2 * h_before) * (now.x_0 - previous.x_0)
-        return to.sigma / now.level.sigma * now.x - to.signal * math.expm1(-h) * x_0
+        return to.sigma / now.level.sigma * now.x - to.alpha * math.expm1(-h) * x_0
 
 
-def _posterior_variance(level: Level, to: Level) -> float:
+def _posterior_variance(level: NoiseLevel, to: NoiseLevel) -> float:
     """The variance of q(x_s | x_t, x_0) (Ho et al. 2020, eq. 7) for any two levels t > s."""
-    return (1 - (level.signal / to.signal) ** 2) * (to.sigma / level.sigma) ** 2
-
-
-def _log_snr(level: Level) -> float:
-    """log(signal / sigma), half the logarithm of the signal-to-noise ratio (lambda in Lu et al. 2022)."""
-    return math.log(level.signal / level.sigma)
+    return (1 - (level.alpha / to.alpha) ** 2) * (to.sigma / level.sigma) ** 2
 
 
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -10,21 +10,36 @@ r"""The forward process: how much signal and how much noise there is at each ste
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from point_diffusion.registry import BETAS
 
-class Level(NamedTuple):
-    """One noise level: x = signal * x_0 + sigma * epsilon, with signal^2 + sigma^2 = 1."""
 
-    signal: float
+class NoiseLevel(NamedTuple):
+    """One noise level: x = alpha x_0 + sigma epsilon, with alpha^2 + sigma^2 = 1.
+
+    This alpha is sqrt(alphas_cumprod), as in Kingma et al. 2021 and Lu et al. 2022; DDPM's alphas are 1 - betas.
+    """
+
+    alpha: float
     sigma: float
 
+    @property
+    def half_log_snr(self) -> float:
+        """log(alpha / sigma), half the logarithm of the signal-to-noise ratio (lambda in Lu et al. 2022)."""
+        return math.log(self.alpha / self.sigma)
 
-CLEAN = Level(signal=1.0, sigma=0.0)
+    def moments(self, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean, shape (dim,), and covariance, shape (dim, dim), of x for data of these; float64, on the CPU."""
+        noise = self.sigma**2 * torch.eye(len(mean), dtype=torch.float64)
+        return self.alpha * mean.double().cpu(), self.alpha**2 * covariance.double().cpu() + noise
+
+
+CLEAN = NoiseLevel(alpha=1.0, sigma=0.0)
 
 
 class NoiseSchedule(nn.Module):
@@ -35,7 +50,7 @@ class NoiseSchedule(nn.Module):
 
     Attributes:
         betas, alphas, alphas_cumprod: shape (T,), float32, computed in float64 and then cast.
-        sqrt_alphas_cumprod, sqrt_one_minus_alphas_cumprod: likewise; the signal and the noise that are in x_t.
+        sqrt_alphas_cumprod, sqrt_one_minus_alphas_cumprod: likewise; alpha and sigma of x_t.
 
     Raises:
         ValueError: betas is not one row of numbers in (0, 1).
@@ -61,12 +76,12 @@ class NoiseSchedule(nn.Module):
         log_alphas_cumprod = log_alphas.cumsum(0)
         # float64 and on the CPU for good: the samplers' coefficients come from these
         self._log_alphas = log_alphas
-        self._signal = torch.exp(0.5 * log_alphas_cumprod)
+        self._alpha = torch.exp(0.5 * log_alphas_cumprod)
         self._sigma = torch.sqrt(-torch.expm1(log_alphas_cumprod))
         self.register_buffer("betas", -torch.expm1(log_alphas).float())
         self.register_buffer("alphas", log_alphas.exp().float())
         self.register_buffer("alphas_cumprod", log_alphas_cumprod.exp().float())
-        self.register_buffer("sqrt_alphas_cumprod", self._signal.float())
+        self.register_buffer("sqrt_alphas_cumprod", self._alpha.float())
         self.register_buffer("sqrt_one_minus_alphas_cumprod", self._sigma.float())
 
     def rescaled(self, alphas_cumprod_end: float) -> "NoiseSchedule":
@@ -93,21 +108,21 @@ class NoiseSchedule(nn.Module):
         return len(self.betas)
 
     @property
-    def log_snr(self) -> Tensor:
-        """log(signal / sigma) at each step, half the logarithm of the SNR; shape (T,), float64, on the CPU."""
-        return self._signal.log() - self._sigma.log()
+    def half_log_snr(self) -> Tensor:
+        """log(alpha / sigma) at each step (see :class:`NoiseLevel`); shape (T,), float64, on the CPU."""
+        return self._alpha.log() - self._sigma.log()
 
     @property
-    def last_level(self) -> Level:
+    def last_level(self) -> NoiseLevel:
         """The level of x_T."""
         return self.level(self.num_step - 1)
 
-    def level(self, t: int) -> Level:
+    def level(self, t: int) -> NoiseLevel:
         """The noise level at step ``t`` (0 ... T - 1), in float64; t = -1 is the clean data."""
-        return CLEAN if t < 0 else Level(self._signal[t].item(), self._sigma[t].item())
+        return CLEAN if t < 0 else NoiseLevel(self._alpha[t].item(), self._sigma[t].item())
 
     def levels(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Signal and sigma at many steps, to be multiplied with points.
+        """Alpha and sigma at many steps, to be multiplied with points.
 
         Args:
             t: shape (B,) or (1,), int64, in [0, T).
@@ -118,10 +133,10 @@ class NoiseSchedule(nn.Module):
         """
         shape = (-1,) + (1,) * (like.ndim - 1)
         if like.dtype == torch.float64:
-            signal, sigma = self._signal.to(like.device), self._sigma.to(like.device)
+            alpha, sigma = self._alpha.to(like.device), self._sigma.to(like.device)
         else:
-            signal, sigma = self.sqrt_alphas_cumprod, self.sqrt_one_minus_alphas_cumprod
-        return signal[t].view(shape).to(like.dtype), sigma[t].view(shape).to(like.dtype)
+            alpha, sigma = self.sqrt_alphas_cumprod, self.sqrt_one_minus_alphas_cumprod
+        return alpha[t].view(shape).to(like.dtype), sigma[t].view(shape).to(like.dtype)
 
     def add_noise(self, x_0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t in closed form (Ho et al. 2020, eq. 4).
@@ -131,17 +146,11 @@ class NoiseSchedule(nn.Module):
             noise: the same shape, standard normal.
             t: shape (B,) or (1,), int64, in [0, T).
         """
-        signal, sigma = self.levels(t, x_0)
-        return signal * x_0 + sigma * noise
+        alpha, sigma = self.levels(t, x_0)
+        return alpha * x_0 + sigma * noise
 
 
-def moments(level: Level, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean, shape (dim,), and covariance, shape (dim, dim), of x at ``level`` for data of these; float64, CPU."""
-    noise = level.sigma**2 * torch.eye(len(mean), dtype=torch.float64)
-    return level.signal * mean.double().cpu(), level.signal**2 * covariance.double().cpu() + noise
-
-
-def prior_kl(level: Level, mean: Tensor, covariance: Tensor) -> float:
+def prior_kl(level: NoiseLevel, mean: Tensor, covariance: Tensor) -> float:
     r"""How far q(x_T) is from the N(0, I) that sampling starts from, for data of this mean and covariance.
 
     .. math::
@@ -156,7 +165,7 @@ def prior_kl(level: Level, mean: Tensor, covariance: Tensor) -> float:
     Returns:
         The divergence in nats; x_T is taken as a Gaussian, which it is but for what is left of the data.
     """
-    mean, covariance = moments(level, mean, covariance)
+    mean, covariance = level.moments(mean, covariance)
     trace, log_det = covariance.trace(), torch.linalg.slogdet(covariance).logabsdet
     return max(0.0, 0.5 * (trace + mean.square().sum() - len(mean) - log_det).item())
 
@@ -197,15 +206,6 @@ def explicit_betas(num_step: int, betas: Sequence[float]) -> Tensor:
     if len(betas) != num_step:
         raise ValueError(f"betas: there are {len(betas)}, but num_step is {num_step}")
     return torch.tensor(betas, dtype=torch.float64)
-
-
-BETAS: dict[str, Callable[..., Tensor]] = {
-    "sigmoid": sigmoid_betas,
-    "linear": linear_betas,
-    "scaled_linear": scaled_linear_betas,
-    "cosine": cosine_betas,
-    "betas": explicit_betas,
-}
 
 
 def build_schedule(config: Mapping[str, Any]) -> NoiseSchedule:

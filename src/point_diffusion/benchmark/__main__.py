@@ -34,11 +34,11 @@ from point_diffusion.benchmark.timing import (
 )
 from point_diffusion.cli.main import refusing
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.files import output_path, whole_file, write_whole
+from point_diffusion.common.files import atomic_write, output_path, write_text
 from point_diffusion.common.paths import CHECKOUT
-from point_diffusion.common.text import nearest
+from point_diffusion.common.text import suggest
 from point_diffusion.config.containers import plain
-from point_diffusion.data.shapes import SHAPES, fresh_points
+from point_diffusion.data.source import Source, build_source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics.energy import Truth
 from point_diffusion.metrics.energy import quality as worth_of
@@ -202,7 +202,7 @@ def threads() -> Iterator[Figure]:
 
 def race() -> Iterator[Figure]:
     """What samples are worth by the time that was spent on them: ours, and the tutorial's loop."""
-    points = fresh_points(shape="s_curve", num_points=2 * RACING_POINTS, noise=0.1, seed=1234, purpose="race")
+    points = Source("s_curve", 2, 0.1, 1234).fresh(2 * RACING_POINTS, "race")
     truth = Truth(points)
     for epochs in RACING_EPOCHS:
         seconds, without, worths = [], [], []
@@ -308,9 +308,7 @@ def _parts() -> tuple[Tutorial, Tightest, Diffusion]:
     """The tutorial's loop, the tightest one, and our model, with the default settings and untrained."""
     config = _default_config()
     data = config["data"]
-    points = (
-        torch.from_numpy(SHAPES[data["shape"]](data["num_points"], data["noise"], data["seed"])) / data["scale"]
-    )
+    points = torch.from_numpy(build_source(data).train) / data["scale"]
     data["dim"] = points.shape[1]
     ours = Diffusion.from_config(config)
     return Tutorial(points, ours.schedule), Tightest(points, ours.schedule), ours
@@ -361,7 +359,7 @@ def main() -> None:
         elif argument in SECTIONS:
             asked.append(argument)
         else:
-            raise UsageError(f"{argument}: no such section{nearest(argument, SECTIONS)}")
+            raise UsageError(f"{argument}: no such section{suggest(argument, SECTIONS)}")
     lines = list(_measured(asked or list(SECTIONS)))
     heads = ("", "what", "median", "rounds", "limit")
     table = Table(*heads)
@@ -371,10 +369,10 @@ def main() -> None:
     if "gpu" in (asked or SECTIONS) and not torch.cuda.is_available():
         print("gpu: there is none here; unmeasured")
     if output is not None:
-        write_whole(output, json.dumps([asdict(line) for line in lines], indent=2) + "\n")
+        write_text(output, json.dumps([asdict(line) for line in lines], indent=2) + "\n")
         ratios = [_cells(line) for line in lines if not line.unit or line.limit is not None]
         rows = [heads, ("---",) * len(heads), *ratios]
-        write_whole(output.with_suffix(".md"), "".join(f"| {' | '.join(row)} |\n" for row in rows))
+        write_text(output.with_suffix(".md"), "".join(f"| {' | '.join(row)} |\n" for row in rows))
         drawn = [line for line in lines if line.at is not None]
         for section, points in groupby(drawn, lambda line: line.section):
             _draw(points, output.with_name(f"{section}.png"))
@@ -401,7 +399,7 @@ def _draw(lines: Iterable[Figure], file: Path) -> None:
         panel = panels.setdefault((axis, line.unit), {})
         panel.setdefault(name, []).append((place, line.value, line.low, line.high))
     picture = Image.fromarray(pixels(measurements(panels)))
-    with whole_file(file) as part:
+    with atomic_write(file) as part:
         picture.save(part, "png")
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.paths import CHECKOUT
-from point_diffusion.common.text import nearest
+from point_diffusion.common.text import suggest
 
 CONF = CHECKOUT / "conf"
 Problems = Callable[[DictConfig], Iterable[str]]
@@ -85,7 +85,7 @@ def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
     section, _, last = key.rpartition(".")
     node = OmegaConf.select(config, section) if section else config
     if isinstance(node, DictConfig) and last not in node:
-        return f"{override}: no such key{nearest(last, [str(name) for name in node if name != 'hydra'], section)}"
+        return f"{override}: no such key{suggest(last, [str(name) for name in node if name != 'hydra'], section)}"
     if section and node is None:
         return f"{override}: no such section{_only_if_close(section, [str(name) for name in config])}"
     return f"{override}: {first_line(error)}"
@@ -97,5 +97,5 @@ def _options(group: str) -> list[str]:
 
 
 def _only_if_close(name: str, names: list[str]) -> str:
-    suggestion = nearest(name, names)
+    suggestion = suggest(name, names)
     return suggestion if "did you mean" in suggestion else ""

@@ -20,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.cli import help  # noqa: A004, F401, its pages are what conf/ refers to
 from point_diffusion.cli.explain import CONF, Problems, explain
-from point_diffusion.cli.quoting import as_typed
-from point_diffusion.common.errors import UsageError, first_line, told
-from point_diffusion.common.signals import stop_early
+from point_diffusion.cli.quoting import quote_override
+from point_diffusion.common.errors import UsageError, first_line, format_error
+from point_diffusion.common.signals import raise_stopped
 
 FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
 
@@ -59,12 +59,12 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
             if re.match(r"[+~]*hydra([./@=]|$)", argument):
                 refuse(f"{argument}: Hydra's own settings are for train.py")
         arguments = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in arguments]
-    sys.argv[1:] = [as_typed(argument) for argument in arguments]
+    sys.argv[1:] = [quote_override(argument) for argument in arguments]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not all terminals know all signs
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
-    signal.signal(signal.SIGTERM, stop_early)  # half-written files are cleared away
+    signal.signal(signal.SIGTERM, raise_stopped)  # half-written files are cleared away
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if trains and sys.argv[1:2] not in (["-m"], ["--multirun"]):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -82,7 +82,7 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         if full_error:
             raise
         if isinstance(error, OSError) and not isinstance(error, HydraException):  # the machine's fault
-            refuse(told(error))
+            refuse(format_error(error))
         if lines := explain(sys.argv[1:], problems):
             refuse("\n".join(lines))
         refuse(_bug(error), code=1)
@@ -107,7 +107,7 @@ def _wrong_flag(_: argparse.ArgumentParser, message: str) -> NoReturn:
 
 def _bug(error: Exception) -> str:
     known = isinstance(error, (HydraException, OmegaConfBaseException))
-    text = first_line(error) if known else told(error)
+    text = first_line(error) if known else format_error(error)
     return f"{text} (HYDRA_FULL_ERROR=1 shows where)"
 
 
@@ -129,5 +129,5 @@ def refusing() -> Iterator[None]:
         if os.environ.get(FULL_ERROR):
             traceback.print_exc()
         if isinstance(error, OSError):  # the machine's fault
-            refuse(told(error))
+            refuse(format_error(error))
         refuse(_bug(error), code=1)

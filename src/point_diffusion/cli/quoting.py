@@ -20,7 +20,7 @@ PATH_KEYS = (
 )
 
 
-def as_typed(argument: str) -> str:
+def quote_override(argument: str) -> str:
     """An argument such that Hydra's grammar takes it as the user means it.
 
     The values of path-valued keys are quoted: they may hold ``=``, commas, spaces and brackets. ``logger=false``

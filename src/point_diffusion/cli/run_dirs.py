@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -14,52 +13,54 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from point_diffusion.cli.main import refusing
-from point_diffusion.cli.quoting import as_typed
+from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import show_comparison
-from point_diffusion.common.errors import UsageError, told
-from point_diffusion.common.files import check_plain, writable
-from point_diffusion.common.paths import typable, typed_path
+from point_diffusion.common.errors import UsageError, format_error
+from point_diffusion.common.files import writable
+from point_diffusion.common.paths import shell_path, typed_path
 from point_diffusion.common.text import show
 from point_diffusion.config.schema import SECTIONS
 from point_diffusion.config.validate import schema_problems
-from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint
-from point_diffusion.runs.folders import claim
-from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, check_foreign, stored_settings
-from point_diffusion.runs.status import finished_metrics, held
-from point_diffusion.runs.sweeps import asked, jobs_in, planned, typed_overrides
-from point_diffusion.training.preflight import prepare
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
+from point_diffusion.runs.folders import unique_dir
+from point_diffusion.runs.resume import resume_settings
+from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
+from point_diffusion.runs.status import finished_metrics, run_lock
+from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_overrides
+from point_diffusion.training.plan import Plan, hand_on
+from point_diffusion.training.preflight import check
 
 
-class Doorkeeper(Callback):
+class RunDirs(Callback):
     """Hydra callback: nothing wrong gets a folder, and no two runs get the same one."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the config, fetch the stored settings of a run to resume, and claim the run's folder."""
+        """Check the config, with the stored settings of a run to resume, and give out the run's folder."""
         with refusing(), read_write(config), open_dict(config):
             _check_hydra(config)
-            if not OmegaConf.is_missing(config, "resume") and config.resume:
-                folder = _take_up(config)
-                prepare(config)
-            else:
-                prepare(config)
-                folder = _folder(config, "run")
+            in_place = not OmegaConf.is_missing(config, "resume") and bool(config.resume)
+            if in_place:
+                resume_settings(config, _typed(config))
+            checkpoint = check(config)
+            folder = typed_path(config.resume) if in_place else _folder(config, "run")
+            hand_on(Plan(config, folder, checkpoint, in_place))
             config.hydra.run.dir = str(folder)
             config.hydra.output_subdir = None  # train() stores the settings, when the folder is its own
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Claim the sweep's folder, and name its jobs by what is swept alone."""
+        """Give out the sweep's folder, and name its jobs by what is swept alone."""
         with refusing():
             _check_hydra(config)
             if not OmegaConf.is_missing(config, "resume") and config.resume is not None:
-                raise UsageError(f"resume={config.resume}: goes on with one run; a sweep makes new ones")
-            overrides = asked(*_question(config))
+                raise UsageError(f"resume={config.resume}: resumes one run; a sweep makes new ones")
+            overrides = sweep_overrides(*_sweep_of(config))
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
             if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
                 raise UsageError("\n".join(wrong))  # else each job would say it
-            planned(*_question(config))  # if not too many
+            job_names(*_sweep_of(config))  # if not too many
             folder = _folder(config, "sweep")
-            _check_same_question(folder, overrides)
-        atexit.register(_show_anyway, folder, config.metric)
+            _check_same_sweep(folder, overrides)
+        atexit.register(_show_partial, folder, config.metric)
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
             if config.hydra.launcher.get("n_jobs") == -1:  # joblib: all cores, of which each job takes its share
@@ -69,7 +70,7 @@ class Doorkeeper(Callback):
             # jobs are composed anew, from these
             config.hydra.overrides.hydra.extend(
                 [
-                    as_typed(f"hydra.sweep.dir={folder}"),
+                    quote_override(f"hydra.sweep.dir={folder}"),
                     f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]",
                     "hydra.output_subdir=null",  # as above
                 ]
@@ -80,7 +81,7 @@ class Doorkeeper(Callback):
         if job_return.status is not JobStatus.FAILED:
             return
         error, alone = job_return._return_value, config.hydra.mode is RunMode.RUN
-        text = "\n".join(f"error: {line}" for line in told(error).splitlines())
+        text = "\n".join(f"error: {line}" for line in format_error(error).splitlines())
         record = logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": text})
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.FileHandler) or not alone:
@@ -93,18 +94,18 @@ class Doorkeeper(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Show what the sweep has found; refuse, by the exit code, if a job has not finished."""
-        atexit.unregister(_show_anyway)
+        atexit.unregister(_show_partial)
         folder = Path(config.hydra.sweep.dir)
         with refusing():
             show_comparison(folder, config.metric)
             jobs = {job.folder: job.status for job in jobs_in(folder)}
             # those of this command; of a search, and where jobs have other names, all
-            places = {folder / name for name in planned(*_question(config))}
+            places = {folder / name for name in job_names(*_sweep_of(config))}
             wanted = [jobs[place] for place in places if place in jobs] or list(jobs.values())
             if missing := [each for each in wanted if each.state != "finished" or each.reason]:
                 raise UsageError(
                     f"{len(missing)} of the sweep's runs have not finished; the same command with"
-                    f" hydra.sweep.dir={typable(folder)} runs them again"
+                    f" hydra.sweep.dir={shell_path(folder)} runs them again"
                 )
 
 
@@ -126,13 +127,13 @@ def _check_hydra(config: DictConfig) -> None:
         raise UsageError("\n".join(lines))
 
 
-def _show_anyway(folder: Path, metric: str) -> None:
+def _show_partial(folder: Path, metric: str) -> None:
     """What a sweep has found that was ended before its end."""
     with suppress(UsageError):  # nothing yet
         show_comparison(folder, metric)
 
 
-def _question(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
+def _sweep_of(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     """What a sweep is over: by its config, and as typed."""
     return config.hydra.sweeper.get("params") or {}, _typed(config)
 
@@ -141,35 +142,7 @@ def _typed(config: DictConfig) -> list[str]:
     return list(config.hydra.overrides.task)
 
 
-def _take_up(config: DictConfig) -> Path:
-    """Put the stored settings of the run to resume in the place of ``config``'s, but for what was typed now."""
-    folder = typed_path(config.resume)
-    if folder.is_file():
-        raise UsageError(f"resume={config.resume}: must be a run folder; ckpt_path takes a checkpoint")
-    find_checkpoint(config.resume, "resume")
-    writable(folder, "resume")
-    check_plain(folder, "resume")
-    stored = stored_settings(folder, "resume")
-    stored.pop("hydra", None)  # never stored by us; its logging could name any class
-    stored.ckpt_path = None  # the run has a checkpoint of its own by now
-    if "${" in str(OmegaConf.to_container(stored, resolve=False).get("output_dir")):  # type: ignore[union-attr]
-        del stored["output_dir"]  # of the machine, not of the run
-    composed: Any = OmegaConf.to_container(config, resolve=False)
-    del composed["hydra"]
-    for override in OverridesParser.create().parse_overrides(_typed(config)):
-        # a typed class comes with what is typed for it alone
-        key, value = override.key_or_group.removesuffix("._target_"), composed
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        OmegaConf.update(stored, key, value, merge=False, force_add=True)
-    check_foreign(stored, OmegaConf.create(composed), f"resume={config.resume}")
-    for name, section in OmegaConf.to_container(stored, resolve=False).items():  # type: ignore[union-attr]
-        OmegaConf.update(config, str(name), section, merge=False, force_add=True)
-    config.resume = str(folder)
-    return folder
-
-
-def _check_same_question(folder: Path, overrides: dict[str, Override]) -> None:
+def _check_same_sweep(folder: Path, overrides: dict[str, Override]) -> None:
     """Refuse a folder whose runs were given other values of what is not swept."""
     swept = {key for key, each in overrides.items() if each.is_sweep_override()}
     now = {key: each.get_value_element_as_str() for key, each in overrides.items() if key not in swept}
@@ -188,12 +161,11 @@ def _folder(config: DictConfig, kind: str) -> Path:
     if any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra):
         if kind == "run" and (folder / SETTINGS).exists():
             if (folder / LAST_CHECKPOINT).exists() or finished_metrics(folder):
-                raise UsageError(f"hydra.run.dir={folder}: holds a run already; resume={folder} goes on with it")
-            with held(folder):
+                raise UsageError(f"hydra.run.dir={folder}: holds a run already; resume={folder} resumes it")
+            with run_lock(folder):
                 pass  # else one that has just begun there would lose its settings
         if kind == "sweep" and ((folder / SETTINGS).exists() or folder.is_file()):
             raise UsageError(f"hydra.sweep.dir={folder}: must be a sweep's folder, or a new one")
         writable(folder, f"hydra.{kind}.dir")
-        check_plain(folder, f"hydra.{kind}.dir")
         return folder
-    return claim(folder)
+    return unique_dir(folder)

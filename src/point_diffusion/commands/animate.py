@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from point_diffusion.common.console import tracked
-from point_diffusion.common.errors import UsageError, memory_for
-from point_diffusion.common.files import output_path, whole_file
+from point_diffusion.common.console import progress
+from point_diffusion.common.errors import UsageError, memory_error_names
+from point_diffusion.common.files import atomic_write, output_path
 from point_diffusion.config.script_schema import Animate
 from point_diffusion.config.validate import check_script, script_problems
-from point_diffusion.runs.run import Run, checked_sampler, open_run
+from point_diffusion.runs.run import Run, open_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ def animate(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
-    from point_diffusion.report.style import checked_style
+    from point_diffusion.report.style import check_style
 
     check_script(config, Animate)
     path = output_path(config.output, tuple(WRITERS), config.overwrite)
@@ -47,30 +47,30 @@ def animate(config: DictConfig) -> Path:
         except ImportError:
             line = f"output={config.output}: .mp4 needs one more package: pip install -e '.[video]'"
             raise UsageError(line) from None
-    checked_style(config.style)
+    check_style(config.style)
     run = open_run(config)
     if run.diffusion.dim != 2:
         raise UsageError(f"run={config.run}: a picture needs points of dimension 2, not {run.diffusion.dim}")
-    sampler = checked_sampler(run, config.sampler)
+    sampler = run.checked_sampler(config.sampler)
 
     from PIL import Image
 
     from point_diffusion.report.figures import Animator
-    from point_diffusion.report.style import look
+    from point_diffusion.report.style import use_style
 
     def pictures() -> "Iterator[Image.Image]":
         size = config.size + (config.size % 2 if path.suffix.lower() == ".mp4" else 0)
-        animator = Animator(run.train_points(), config.num_points, size, config.point_size)
+        animator = Animator(run.source.train, config.num_points, size, config.point_size)
         drawn = config.num_points, config.num_frames, config.seed
         moving = chain(forward_frames(run, *drawn), reverse_frames(run, *drawn, sampler))
-        for t, points in tracked(moving, "Drawing", 2 * config.num_frames):
+        for t, points in progress(moving, "Drawing", 2 * config.num_frames):
             yield Image.fromarray(animator.frame(points, f"t = {round(t)}", t / run.schedule.num_step))
 
     durations = [config.duration] * (2 * config.num_frames)
     for end in (config.num_frames, 2 * config.num_frames):
         durations[end - 1] += config.rest
-    memory = memory_for(f"num_points={config.num_points}")
-    with memory, look(config.style), whole_file(path, "output", config.overwrite) as part:
+    memory = memory_error_names(f"num_points={config.num_points}")
+    with memory, use_style(config.style), atomic_write(path, "output", config.overwrite) as part:
         WRITERS[path.suffix.lower()](part, pictures(), durations)
     print(f"{2 * config.num_frames} frames, {path.stat().st_size / 1e6:.1f} MB: {path}", file=sys.stderr)
     return path
@@ -84,7 +84,7 @@ def animate_problems(config: DictConfig) -> Iterator[str]:
 def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:
     """Training points on their way into noise, each with one noise of its own, so that it moves continuously.
 
-    Between two steps of the schedule the angle atan(sigma / signal) is interpolated.
+    Between two steps of the schedule the angle atan(sigma / alpha) is interpolated.
 
     Yields:
         t, the number of noise steps; the points, shape (num_points, 2), in the data's own units.
@@ -92,11 +92,11 @@ def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Ite
     from point_diffusion.common.seeds import derive_seed
 
     draws = np.random.default_rng(derive_seed(seed, "animation"))
-    train = run.train_points()
+    train = run.source.train
     x_0 = np.resize(train, (num_points, train.shape[1]))  # from the first on, and again if there are too few
     noise = draws.standard_normal(x_0.shape) * run.diffusion.scale
     levels = [run.schedule.level(t) for t in range(run.schedule.num_step)]
-    angles = [0.0, *(math.atan2(level.sigma, level.signal) for level in levels)]
+    angles = [0.0, *(math.atan2(level.sigma, level.alpha) for level in levels)]
     for place in np.linspace(0, run.schedule.num_step, num_frames):
         angle = np.interp(place, np.arange(len(angles)), angles)
         yield place, np.cos(angle) * x_0 + np.sin(angle) * noise

@@ -10,18 +10,18 @@ from typing import Any
 from omegaconf import DictConfig
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.files import whole_file
-from point_diffusion.common.paths import typable, typed_path
-from point_diffusion.common.text import nearest
+from point_diffusion.common.files import atomic_write
+from point_diffusion.common.paths import shell_path, typed_path
+from point_diffusion.common.text import suggest
 from point_diffusion.config.script_schema import Compare
 from point_diffusion.config.validate import schema_problems
-from point_diffusion.runs.folders import SEEDS, claim
+from point_diffusion.runs.folders import SEEDS, unique_dir
 from point_diffusion.runs.settings import SETTINGS
 from point_diffusion.runs.sweeps import (
     ABSENT,
     Job,
     Row,
-    aggregated,
+    aggregate,
     jobs_in,
     metrics_of,
     newest_sweep,
@@ -41,11 +41,11 @@ def compare(config: DictConfig) -> list[Row]:
     Raises:
         UsageError: a value is wrong, there are no such runs, they can't be compared, or none has the metric.
     """
-    from point_diffusion.report.style import checked_style
+    from point_diffusion.report.style import check_style
 
     if wrong := list(compare_problems(config)):
         raise UsageError("\n".join(wrong))
-    checked_style(config.style)
+    check_style(config.style)
     outputs = typed_path(config.output_dir)
     if config.runs is not None:
         jobs = [job for each in config.runs for job in jobs_in(typed_path(each), "runs")]
@@ -65,7 +65,7 @@ def compare(config: DictConfig) -> list[Row]:
             raise UsageError(f"output={config.output}: must be a folder")
     elif place is None:
         now = datetime.now()
-        place = claim(outputs / "comparisons" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+        place = unique_dir(outputs / "comparisons" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
     return _show(jobs, config.metric, place, config.style)
 
 
@@ -88,7 +88,7 @@ def show_comparison(sweep: Path, metric: str) -> None:
 
 
 def _hint(metric: str, known: list[str]) -> str:
-    suggestion = nearest(metric, known)
+    suggestion = suggest(metric, known)
     return suggestion if "did you mean" in suggestion else f"; there are {', '.join(known)}"
 
 
@@ -98,7 +98,7 @@ def _check_kinds(jobs: Sequence[Job]) -> None:
     for job in jobs:
         shapes.setdefault(job.settings.get("data.shape", ABSENT), job.folder)
     if len(shapes) > 1:
-        which = ", ".join(f"{shape} in {typable(folder)}" for shape, folder in shapes.items())
+        which = ", ".join(f"{shape} in {shell_path(folder)}" for shape, folder in shapes.items())
         raise UsageError(f"runs: must be of one data.shape to be compared; there are {which}")
 
 
@@ -107,7 +107,7 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
 
     from point_diffusion.report.tables import comparison_table, jobs_table
 
-    rows = aggregated(jobs, metric)
+    rows = aggregate(jobs, metric)
     keys = list(rows[0].values)
     states = Counter(job.status.state for job in jobs)
     if waiting := not_begun(place):
@@ -126,13 +126,13 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
     if any(row.numbers for row in rows):
         console.print(comparison_table(rows, metric))
     console.print(jobs_table(jobs, metric))
-    console.print(f"written: {', '.join(typable(path) for path in written)}", highlight=False, soft_wrap=True)
+    console.print(f"written: {', '.join(shell_path(path) for path in written)}", highlight=False, soft_wrap=True)
     return rows
 
 
 def _write_rows(path: Path, rows: Sequence[Row], keys: list[str], metric: str) -> None:
     head = [*keys, "runs", "finished", "metric", "median", "at_least", "low", "high", "mean"]
-    with whole_file(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
         for row in rows:
@@ -143,7 +143,7 @@ def _write_rows(path: Path, rows: Sequence[Row], keys: list[str], metric: str) -
 def _write_jobs(path: Path, jobs: Sequence[Job], keys: list[str]) -> None:
     seeds = [seed for seed in SEEDS if len({job.settings.get(seed) for job in jobs}) > 1]
     names = list(dict.fromkeys(name for job in jobs for name in job.status.metrics))
-    with whole_file(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path, "output") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "state", "reason", *keys, *seeds, *names])
         for job in jobs:
@@ -153,13 +153,9 @@ def _write_jobs(path: Path, jobs: Sequence[Job], keys: list[str]) -> None:
 
 
 def _draw(path: Path, rows: Sequence[Row], metric: str, style: str | None) -> None:
-    from PIL import Image
-
     from point_diffusion.report.charts import comparison
-    from point_diffusion.report.style import look, pixels
+    from point_diffusion.report.style import pixels, save_pixels, use_style
 
-    told = [row for row in rows if row.numbers]
-    with look(style):
-        figure = comparison([row.values for row in told], told, metric)
-        with whole_file(path, "output") as part:
-            Image.fromarray(pixels(figure)).save(part)
+    shown = [row for row in rows if row.numbers]
+    with use_style(style):
+        save_pixels(pixels(comparison([row.values for row in shown], shown, metric)), path, "output")

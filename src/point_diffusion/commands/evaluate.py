@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.common.console import tracked
-from point_diffusion.common.errors import UsageError, memory_for
-from point_diffusion.common.files import read_whole, whole_file, write_whole
+from point_diffusion.common.console import progress
+from point_diffusion.common.errors import UsageError, memory_error_names
+from point_diffusion.common.files import write_text
 from point_diffusion.config.containers import plain
 from point_diffusion.config.script_schema import Evaluate
 from point_diffusion.config.validate import check_script, script_problems
-from point_diffusion.runs.run import Run, checked_sampler, open_run
+from point_diffusion.runs.run import Run, open_run
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-
     from point_diffusion.metrics.samples import Estimate
 
 
@@ -42,7 +40,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     check_script(config, Evaluate)
     run = open_run(config)
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
-    with memory_for(f"num_samples={config.num_samples}"):
+    with memory_error_names(f"num_samples={config.num_samples}"):
         rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
 
     files = _keep(config, run, rows)
@@ -69,9 +67,9 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
     """Every figure: of the samples, of the training set, and of fresh truth, which shows each figure's best."""
     from point_diffusion.metrics import samples as metrics
 
-    num, train = config.num_samples, run.train_points()
-    truth, fresh = run.fresh_points(metrics.truth_size(num, len(train))), run.fresh_points(num, "another truth")
-    other = run.fresh_points(len(train) + max(num, 2), "beside the training points")
+    num, train = config.num_samples, run.source.train
+    truth, fresh = run.source.fresh(metrics.truth_size(num, len(train))), run.source.fresh(num, "another truth")
+    other = run.source.fresh(len(train) + max(num, 2), "beside the training points")
     alike = min(num, len(train))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
     rows.append({"what": "fresh truth"})
@@ -80,7 +78,7 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
         (rows[1], lambda: train),
         (rows[2], lambda: fresh),
     ]
-    for row, points_of in tracked(steps, "Evaluating"):
+    for row, points_of in progress(steps, "Evaluating"):
         points = points_of()
         row["num_points"] = len(points)
         row["energy_distance"], size = metrics.quality(points, truth, empirical=points is train)
@@ -100,14 +98,14 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
     """Quality against network calls."""
     from point_diffusion.metrics.samples import quality, truth_size
 
-    truth = run.fresh_points(truth_size(config.num_samples, run.config.data.num_points))
+    truth = run.source.fresh(truth_size(config.num_samples, run.config.data.num_points))
     rows = []
-    for name, sampler in tracked(samplers, "Sampling"):
+    for name, sampler in progress(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
         row["energy_distance"], size = quality(_sample(config, run, name, sampler), truth)
         rows.append(row | _numbers("equivalent_sample_size", size))
     own = {"what": "training set", "num_points": run.config.data.num_points}
-    own["energy_distance"], size = quality(run.train_points(), truth, empirical=True)
+    own["energy_distance"], size = quality(run.source.train, truth, empirical=True)
     own |= _numbers("equivalent_sample_size", size)
     _compare(rows, own)
     return [*rows, own]
@@ -124,7 +122,7 @@ def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
 def _sample(config: DictConfig, run: Run, name: str, sampler: Any) -> np.ndarray:
     points = run.diffusion.sample(config.num_samples, config.seed, sampler)
     if not points.isfinite().all():
-        raise UsageError(f"run={run.path}: its samples by {name} are not finite numbers; has it diverged?")
+        raise UsageError(f"run={run.path}: its samples by {name} are non-finite; has it diverged?")
     return points.numpy()
 
 
@@ -145,7 +143,7 @@ def _described(config: DictConfig, run: Run, name: str, sampler: Any) -> dict[st
 
 def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
     """A figure and its interval for JSON, which knows no infinity."""
-    flat: dict[str, Any] = {name: float(number), f"{name}_low": number.low, f"{name}_high": number.high}
+    flat: dict[str, Any] = {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
     if number.at_least:
         flat |= {f"{name}_high": None}
     return flat | ({f"{name}_at_least": number.at_least} if name == "equivalent_sample_size" else {})
@@ -153,6 +151,8 @@ def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
 
 def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
     """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve."""
+    from point_diffusion.report.style import save_pixels
+
     folder = run.path.parents[1] if run.path.parent.name == "checkpoints" else run.path.parent
     files = [folder / "evaluations.json"]
     asked = OmegaConf.to_container(config, resolve=True)
@@ -163,15 +163,12 @@ def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path
         **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
     }
     try:
-        kept = json.loads(read_whole(files[0])) if files[0].exists() else []
+        kept = json.loads(files[0].read_text(encoding="utf-8")) if files[0].exists() else []
         others = [each for each in kept if {name: each.get(name) for name in question} != question]
-        write_whole(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
+        write_text(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
         if config.curve:
             files.append(folder / "figures" / "quality_curve.png")
-            if files[1].parent.is_symlink():
-                raise UsageError(f"{files[1].parent}: is a link; what is written there could land anywhere")
-            with whole_file(files[1]) as part:
-                _plot(run, rows).save(part)
+            save_pixels(_plot(run, rows), files[1])
     except OSError as error:
         raise UsageError(f"{folder}: can't be written to ({error.strerror})") from None
     except (ValueError, AttributeError, TypeError, RecursionError):
@@ -179,9 +176,7 @@ def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path
     return files
 
 
-def _plot(run: Run, rows: list[dict[str, Any]]) -> "Picture":
-    from PIL import Image
-
+def _plot(run: Run, rows: list[dict[str, Any]]) -> np.ndarray:
     from point_diffusion.report.charts import quality_curve
     from point_diffusion.report.style import pixels
     from point_diffusion.report.tables import tutorial
@@ -194,15 +189,15 @@ def _plot(run: Run, rows: list[dict[str, Any]]) -> "Picture":
     if (size := tutorial(run.config.data)) is not None:
         references["the tutorial's 4,000 epochs"] = size
     figure = quality_curve({name: np.array(points) for name, points in curves.items()}, references)
-    return Image.fromarray(pixels(figure))
+    return pixels(figure)
 
 
 def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
-    from point_diffusion.samplers import SAMPLERS
+    from point_diffusion.registry import SAMPLERS
 
     given = plain(config.sampler)
     if not config.curve:
-        yield given.get("name", run.config.sampler.name), checked_sampler(run, given)
+        yield given.get("name", run.config.sampler.name), run.checked_sampler(given)
         return
     if given.get("num_inference_steps") is not None:
         raise UsageError("sampler.num_inference_steps: not for a curve; use curve_steps=[...]")
@@ -216,6 +211,6 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
             options = {key: options[key] for key in options if key in {field.name for field in fields(kind)}}
             for steps in counts:
                 try:
-                    yield name, checked_sampler(run, {**options, "name": name, "num_inference_steps": steps})
+                    yield name, run.checked_sampler({**options, "name": name, "num_inference_steps": steps})
                 except UsageError as error:
                     print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from point_diffusion.common.console import tracked
-from point_diffusion.common.errors import UsageError, memory_for
-from point_diffusion.common.files import output_path, whole_file
+from point_diffusion.common.console import progress
+from point_diffusion.common.errors import UsageError, memory_error_names
+from point_diffusion.common.files import atomic_write, output_path
 from point_diffusion.config.script_schema import Sample
 from point_diffusion.config.validate import check_script, script_problems
-from point_diffusion.runs.run import checked_sampler, open_run
+from point_diffusion.runs.run import open_run
 
 
 def sample(config: DictConfig) -> Path:
@@ -30,23 +30,23 @@ def sample(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
-    from point_diffusion.report.style import checked_style
+    from point_diffusion.report.style import check_style
 
     check_script(config, Sample)
     path = output_path(config.output, tuple(WRITERS), config.overwrite)
-    checked_style(config.style)
+    check_style(config.style)
     run = open_run(config)
-    sampler = checked_sampler(run, config.sampler)
+    sampler = run.checked_sampler(config.sampler)
     if path.suffix.lower() == ".png" and run.diffusion.dim != 2:
         raise UsageError(f"output={config.output}: a picture needs points of dimension 2, not {run.diffusion.dim}")
-    from point_diffusion.diffusion import SAMPLE_BLOCK
+    from point_diffusion.samplers import SAMPLE_BLOCK
 
     name = config.sampler.get("name", run.config.sampler.name)
     about = {"run": str(run.path), "epochs": run.epochs, "seed": config.seed, "sampler": name, **sampler.__dict__}
     blocks = run.diffusion.sample_blocks(config.num_samples, config.seed, sampler)
     shape = (config.num_samples, run.diffusion.dim)
-    memory = memory_for(f"num_samples={config.num_samples}")
-    with memory, _look(path, config.style), whole_file(path, "output", config.overwrite) as part:
+    memory = memory_error_names(f"num_samples={config.num_samples}")
+    with memory, _look(path, config.style), atomic_write(path, "output", config.overwrite) as part:
         WRITERS[path.suffix.lower()](
             part, shape, _batches(blocks, config.batch_size, -(-config.num_samples // SAMPLE_BLOCK)), about
         )
@@ -62,10 +62,10 @@ def sample_problems(config: DictConfig) -> Iterator[str]:
 def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarray]:
     """The points of ``blocks``, regrouped into batches of at least ``size``."""
     waiting: list[np.ndarray] = []
-    for block in tracked(blocks, "Sampling", total):
+    for block in progress(blocks, "Sampling", total):
         points = block.cpu().numpy()
         if not np.isfinite(points).all():
-            raise UsageError("run: its samples are not finite numbers; has it diverged?")
+            raise UsageError("run: its samples are non-finite; has it diverged?")
         waiting.append(points)
         if sum(map(len, waiting)) >= size:
             yield np.concatenate(waiting)
@@ -77,9 +77,9 @@ def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarra
 def _look(path: Path, style: str | None) -> AbstractContextManager[None]:
     if path.suffix.lower() != ".png":
         return nullcontext()
-    from point_diffusion.report.style import look
+    from point_diffusion.report.style import use_style
 
-    return look(style)
+    return use_style(style)
 
 
 def _csv(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:

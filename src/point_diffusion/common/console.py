@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def tracked(items: Iterable[T], doing: str, total: float | None = None) -> Iterator[T]:
+def progress(items: Iterable[T], doing: str, total: float | None = None) -> Iterator[T]:
     """``items`` one by one, behind a progress bar on a terminal and in silence elsewhere.
 
     Args:

@@ -16,24 +16,24 @@ def first_line(error: BaseException) -> str:
     return re.sub(r"^[\w.]+\(\) ", "", line) if isinstance(error, TypeError) else line
 
 
-def told(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """An error in words for people: what a user did wrong as it is, anything else by its kind and first line."""
     if isinstance(error, UsageError):
         return str(error)
-    if lacks_memory(error):
+    if is_out_of_memory(error):
         return "not enough memory"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def lacks_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was no memory left; torch says so by a RuntimeError."""
     return isinstance(error, MemoryError) or re.search("alloc.* memory|out of memory", str(error)) is not None
 
 
 @contextmanager
-def memory_for(what: str) -> Iterator[None]:
+def memory_error_names(what: str) -> Iterator[None]:
     """Name the key that asks for too much, where the memory does not suffice.
 
     Args:
@@ -45,6 +45,6 @@ def memory_for(what: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not lacks_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise UsageError(f"{what}: not enough memory for so many") from None

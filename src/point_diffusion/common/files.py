@@ -1,7 +1,6 @@
-"""Files that are whole, or not there at all."""
+"""Files that are complete, or not there at all."""
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,8 +8,6 @@ from tempfile import NamedTemporaryFile
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
-
-LARGEST = 10_000_000  # bytes of a text that we read back: 100,000 betas take a quarter
 
 
 def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path:
@@ -38,7 +35,7 @@ def output_path(output: str, suffixes: tuple[str, ...], overwrite: bool) -> Path
 
 
 @contextmanager
-def whole_file(path: Path, key: str = "", overwrite: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path, key: str = "", overwrite: bool = True) -> Iterator[Path]:
     """A place to write to, which takes the name ``path`` when all is on the disk; else nothing is left of it.
 
     Args:
@@ -74,45 +71,14 @@ def whole_file(path: Path, key: str = "", overwrite: bool = True) -> Iterator[Pa
                 part.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all.
+def write_text(path: Path, text: str) -> None:
+    """Write a text file completely or not at all.
 
     Raises:
         UsageError: it can't be written.
     """
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
-
-
-def read_whole(path: Path) -> str:
-    """The text of one of our small files; where a folder is a stranger's, anything may stand under its name.
-
-    Raises:
-        OSError: it is not there, or can't be read.
-        ValueError: it is no file but a pipe or the like, larger than any of ours, or not UTF-8.
-    """
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):
-        raise ValueError("it is not a file")  # to open a pipe would be to wait for ever
-    if about.st_size > LARGEST:
-        raise ValueError("it is larger than any of ours")
-    return path.read_text(encoding="utf-8")
-
-
-def check_plain(folder: Path, key: str) -> None:
-    """Refuse a run's folder with links or pipes in it: what is written there could land elsewhere, or nowhere.
-
-    Args:
-        folder: the run's, or a sweep's.
-        key: the config key that it was given for, to be named in an error.
-
-    Raises:
-        UsageError: there is one.
-    """
-    for path in folder.rglob("*"):
-        if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            kind = "a link" if path.is_symlink() else "no file"
-            raise UsageError(f"{key}={folder}: {path.relative_to(folder)} is {kind}; a run writes to files alone")
 
 
 def writable(folder: Path, key: str) -> Path:

@@ -12,7 +12,7 @@ def typed_path(text: str) -> Path:
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111, Path's own raises for nobody's
 
 
-def typable(path: Path) -> str:
+def shell_path(path: Path) -> str:
     """A path as one can type it here."""
     path = path.absolute()
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

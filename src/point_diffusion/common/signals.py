@@ -25,36 +25,36 @@ class Stopped(SystemExit):
 _came_early: list[int] = []
 
 
-def stop_early(number: int, _: Any) -> None:
+def raise_stopped(number: int, _: Any) -> None:
     """Handle a signal to a sweep between its trainings: some libraries swallow what is raised while they are
-    imported, so it is noted for :func:`check_stopped`, too.
+    imported, so it is noted for :func:`raise_if_stopped`, too.
     """
     _came_early.append(number)
     raise Stopped(128 + number)
 
 
-def check_stopped() -> None:
+def raise_if_stopped() -> None:
     """Raise Stopped if a signal came early."""
     if _came_early:
         raise Stopped(128 + _came_early[0])
 
 
-class Interruption:
+class StopSignals:
     """Catches SIGINT (Ctrl-C) and SIGTERM (a cluster's preemption) in its block.
 
-    While :attr:`patient`, the first of them is only noted, for the training to stop when it can go on exactly from
-    there. All others raise :class:`Stopped` with a shell's code for the signal: 130 or 143.
+    While :attr:`deferring`, the first of them is only noted, for the training to stop where it can be resumed
+    exactly. All others raise :class:`Stopped` with a shell's code for the signal: 130 or 143.
 
     Attributes:
         signal: the one that was noted; None before.
-        patient: whether somebody looks at the note.
+        deferring: whether somebody looks at the note.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self.patient = False
+        self.deferring = False
 
-    def __enter__(self) -> "Interruption":
+    def __enter__(self) -> "StopSignals":
         self._before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
         self.install()
         return self
@@ -78,7 +78,7 @@ class Interruption:
         return 128 + (self.signal or 0)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self.patient or self.signal is not None:
+        if not self.deferring or self.signal is not None:
             raise Stopped(128 + number)
         self.signal = number
         os.write(2, b"\nstopping at the end of this epoch; once more stops at once\n")

@@ -15,14 +15,14 @@ def show(value: Any) -> str:
     return text if text.isprintable() else repr(text)  # a terminal would obey control characters
 
 
-def order(value: Any) -> tuple[int, float, str]:
+def sort_key(value: Any) -> tuple[int, float, str]:
     """Numbers by size, between null and texts."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return 1, value, ""
     return (0, 0, "") if value is None else (2, 0, show(value))
 
 
-def nearest(name: str, names: Iterable[str], section: str = "") -> str:
+def suggest(name: str, names: Iterable[str], section: str = "") -> str:
     """A hint to follow "no such key": the closest of ``names``, else all of them if they are few."""
     names = list(names)
     prefix = f"{section}." if section else ""

@@ -22,7 +22,7 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def own_callbacks(config: DictConfig) -> dict[str, Any]:
+def user_callbacks(config: DictConfig) -> dict[str, Any]:
     """The callbacks that are the user's own, by the full names of their keys."""
     named = {f"callbacks.{name}": node for name, node in config.callbacks.items()}
     return {name: node for name, node in named.items() if name not in SECTIONS and node is not None}

@@ -1,12 +1,15 @@
 """The reference of keys: for each section of a config a dataclass with the type, range and meaning of each key.
 
-The values stand in ``conf/``; :mod:`point_diffusion.checks` checks a config by this, ``--help`` prints it.
+The values stand in ``conf/``; :mod:`point_diffusion.config.validate` checks configs by this, ``--help`` prints it.
 """
 
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
+
+from point_diffusion.registry import BETAS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 OPTIMIZERS = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
@@ -47,12 +50,13 @@ def key(
     above: float | None = None,
     at_most: float | None = None,
     below: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: Collection[str] = (),
     required: bool = True,
 ) -> Any:
     """A key of the schema; the bounds hold for a number and for each number of a list.
 
-    A key that is not required belongs to some of the choices of its section only.
+    Choices may be a registry: what is registered is allowed. A key that is not required belongs to some of the
+    choices of its section only.
     """
     bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
     return field(
@@ -91,7 +95,7 @@ class Run:
 class Data:
     """The point set."""
 
-    shape: str = key("which points", choices=("s_curve",))
+    shape: str = key("which points", choices=SHAPES)
     num_points: int = key("points to train on; as many again are held out", at_least=2, at_most=100_000_000)
     noise: float = key(
         "standard deviation of the noise on each coordinate, in the shape's units", at_least=0, at_most=1000
@@ -109,7 +113,7 @@ class Data:
 class Schedule:
     """The betas (Ho et al. 2020): how much noise each step adds."""
 
-    name: str = key("the family of betas", choices=("sigmoid", "linear", "scaled_linear", "cosine", "betas"))
+    name: str = key("the family of betas", choices=BETAS)
     num_step: int = key("diffusion steps T (num_step, the top-level key, sets it)", at_least=1, at_most=100_000)
     beta_start: float = key("the first beta", above=0, below=1, required=False)
     beta_end: float = key("the last beta", above=0, below=1, required=False)
@@ -126,10 +130,7 @@ class Schedule:
 class Model:
     """The network."""
 
-    name: str = key("which network", choices=("mlp",))
-    num_step: int = key(
-        "rows of its step embeddings (num_step, the top-level key, sets it)", at_least=1, at_most=100_000
-    )
+    name: str = key("which network", choices=NETWORKS)
     num_units: int = key("width of the hidden layers", at_least=1, at_most=16_384)
     embedding_init_scale: float = key(
         "initial size of the step embeddings; 0.1 trains faster", at_least=0, at_most=1000, required=False
@@ -140,7 +141,7 @@ class Model:
 class Module:
     """The training target."""
 
-    prediction_type: str = key("what the network predicts", choices=("epsilon", "sample", "v_prediction"))
+    prediction_type: str = key("what the network predicts", choices=PREDICTION_TYPES)
     stable_target: bool = key(
         "train on the mean over all points of a batch that may lie behind a noised one; train/loss is then far"
         " below val/loss, which stays as it is"
@@ -151,7 +152,7 @@ class Module:
 class Sampler:
     """The way back from noise to points."""
 
-    name: str = key("which sampler", required=False)
+    name: str = key("which sampler", choices=SAMPLERS, required=False)
     num_inference_steps: int | None = key(
         "network calls, up to num_step; null: all steps", at_least=1, required=False
     )
@@ -245,7 +246,7 @@ SECTIONS: dict[str, type] = {
     "trainer": Trainer,
 }
 # sections that hold more than their schema, checked by what they are handed to
-OPEN = {"sampler", "optimizer", "trainer"}
+OPEN = {"optimizer", "trainer"}
 # sections that may be switched off by null
 OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.quality", "callbacks.checkpoint"}
 

@@ -1,5 +1,6 @@
 """What is wrong with a config by itself: each value by the schema, and values that don't go together. No torch."""
 
+import inspect
 import math
 import operator
 import sys
@@ -13,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
-from point_diffusion.common.text import nearest, show
+from point_diffusion.common.text import show, suggest
 from point_diffusion.config.containers import flatten
 from point_diffusion.config.schema import (
     OPEN,
@@ -23,6 +24,7 @@ from point_diffusion.config.schema import (
     allowed,
     known,
 )
+from point_diffusion.registry import Registry
 
 # arguments of Trainer that are given by other means, or would change what a run is
 NOT_FOR_TRAINER = {
@@ -41,8 +43,10 @@ NOT_FOR_TRAINER = {
 }
 
 
+# arguments that are no keys: they follow from others
+COMPUTED = ("dim", "num_step")
 LARGEST = sys.float_info.max  # of an integer: what a float can hold
-LONGEST = 200  # characters of a value in an error
+MAX_SHOWN = 200  # characters of a value in an error
 
 
 def config_problems(config: DictConfig) -> dict[str, str]:
@@ -106,14 +110,26 @@ def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterato
         if section == "":
             names = {each.partition(".")[0] for each in sections} | {"logger", "hydra"}
             others = [name for name in others if name not in names]
-        if section not in OPEN:
+        if others and section not in OPEN:
+            allowed_too = _arguments(node, known(schema))
             for name in others:
-                yield prefix + name, f"{prefix}{name}: no such key{nearest(name, known(schema), section)}"
+                if name not in allowed_too:
+                    hint = suggest(name, [*known(schema), *allowed_too], section)
+                    yield prefix + name, f"{prefix}{name}: no such key{hint}"
+
+
+def _arguments(node: DictConfig, keys: Mapping[str, Field[Any]]) -> list[str]:
+    """The arguments of what a section chooses from a registry by its ``name``: these are keys of it, too."""
+    registry = keys["name"].metadata["choices"] if "name" in keys else None
+    if not isinstance(registry, Registry) or node.get("name") not in registry:
+        return []
+    arguments = inspect.signature(registry[node.name]).parameters
+    return [name for name in arguments if name not in (*keys, *COMPUTED)]
 
 
 def _short(value: Any) -> str:
     text = show(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def check_script(config: DictConfig, keys: type) -> None:
@@ -220,8 +236,5 @@ def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
     start, end = value["schedule.beta_start"], value["schedule.beta_end"]
     if start and end and start > end:
         yield "schedule.beta_start", f"schedule.beta_start={start:g}: must be at most beta_end, {end:g}"
-    rows = value["model.num_step"]
-    if num_step and rows and rows != num_step:
-        yield "model.num_step", f"model.num_step={rows}: must be schedule's, {num_step}; set num_step"
     if value["ckpt_path"] is not None and value["resume"] is not None:
         yield "ckpt_path", "ckpt_path and resume: must not be given together (a new folder, or the old one)"

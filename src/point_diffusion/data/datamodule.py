@@ -1,7 +1,7 @@
 """The data: points drawn once, kept in memory as one tensor, and handed out in batches."""
 
 from collections.abc import Iterator
-from functools import partial
+from typing import NamedTuple
 
 import lightning as L
 import numpy as np
@@ -10,29 +10,48 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from point_diffusion.common.seeds import generator
-from point_diffusion.data.shapes import SHAPES, fresh_points
+from point_diffusion.data.source import Source
 
 VALIDATION_BATCH = 10_000
 
 
-class Points(Dataset[Tensor]):
+class Batch(NamedTuple):
+    """Points as the network sees them, and what they are conditioned on.
+
+    Attributes:
+        points: shape (B, dim).
+        condition: shape (B, ...); None where there is nothing.
+    """
+
+    points: Tensor
+    condition: Tensor | None = None
+
+    def split(self, size: int) -> "list[Batch]":
+        """In parts of ``size`` points; the last one may be smaller."""
+        parts = self.points.split(size)
+        conditions = [None] * len(parts) if self.condition is None else self.condition.split(size)
+        return [Batch(points, condition) for points, condition in zip(parts, conditions, strict=True)]
+
+
+class BatchDataset(Dataset[Batch]):
     """Points as a data set whose index is a whole batch of indices: no per-sample collation.
 
     Args:
-        points: shape (N, dim).
+        points: all of them, as a batch.
     """
 
-    def __init__(self, points: Tensor) -> None:
-        self.points = points
+    def __init__(self, points: Batch) -> None:
+        self.all = points
 
     def __len__(self) -> int:
-        return len(self.points)
+        return len(self.all.points)
 
-    def __getitem__(self, index: Tensor) -> Tensor:
-        return self.points[index]
+    def __getitem__(self, index: Tensor) -> Batch:
+        points, condition = self.all
+        return Batch(points[index], None if condition is None else condition[index])
 
 
-class Batches(Sampler[Tensor]):
+class EpochOrder(Sampler[Tensor]):
     """The indices of each batch of an epoch; every point comes exactly once, the last batch may be smaller.
 
     Args:
@@ -73,57 +92,37 @@ class PointSetDataModule(L.LightningDataModule):
     """A point set, as batches of what the network sees: points divided by ``scale``.
 
     Args:
-        shape: a name in :data:`point_diffusion.data.shapes.SHAPES`.
-        num_points: points to train on; as many again, drawn with another seed, are held out.
-        noise: standard deviation of the noise on each coordinate, in the shape's units.
+        source: where the points come from.
         scale: batches are the points divided by this.
         batch_size: points a batch; the last batch of an epoch holds what is left.
-        seed: draws the points.
         order_seed: shuffles them, each epoch anew.
-        whole_epochs: hand out all points of an epoch as one batch, in the same order.
 
     Attributes:
         train_points, val_points: shape (num_points, dim), float32, in the data's own units.
     """
 
-    def __init__(
-        self,
-        shape: str = "s_curve",
-        num_points: int = 10_000,
-        noise: float = 0.1,
-        scale: float = 10.0,
-        batch_size: int = 512,
-        seed: int = 1234,
-        order_seed: int = 1234,
-        whole_epochs: bool = False,
-    ) -> None:
+    def __init__(self, source: Source, scale: float = 10.0, batch_size: int = 512, order_seed: int = 1234) -> None:
         super().__init__()
+        self.source = source
         self.scale = scale
-        self.batch_size = num_points if whole_epochs else batch_size
+        self.batch_size = batch_size
         self.order_seed = order_seed
-        self._fresh = partial(fresh_points, shape=shape, noise=noise, seed=seed)
-        self.train_points = torch.from_numpy(SHAPES[shape](num_points, noise, seed))
-        self.val_points = torch.from_numpy(self._fresh(num_points=num_points, purpose="held out"))
+        self.train_points = torch.from_numpy(source.train)
+        self.val_points = torch.from_numpy(source.held_out())
 
-    def truth(self, num_points: int) -> np.ndarray:
-        """Fresh points to compare samples with: shape (num_points, dim), in the data's own units."""
-        return self._fresh(num_points=num_points, purpose="truth")
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of at most batch_size points, on the training device, in a fresh order each epoch."""
+        return self._loader(self.train_points, self.source.condition, self.batch_size, self.order_seed)
 
-    @property
-    def dim(self) -> int:
-        """Dimension of the points."""
-        return self.train_points.shape[1]
-
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of shape (batch_size, dim), on the training device, in a fresh order each epoch."""
-        return self._loader(self.train_points, self.batch_size, self.order_seed)
-
-    def val_dataloader(self) -> DataLoader[Tensor]:
+    def val_dataloader(self) -> DataLoader[Batch]:
         """The held-out points in large batches, always in the same order."""
-        return self._loader(self.val_points, VALIDATION_BATCH, None)
+        return self._loader(self.val_points, None, VALIDATION_BATCH, None)
 
-    def _loader(self, points: Tensor, batch_size: int, seed: int | None) -> DataLoader[Tensor]:
+    def _loader(
+        self, points: Tensor, condition: np.ndarray | None, batch_size: int, seed: int | None
+    ) -> DataLoader[Batch]:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        batches = Batches(len(points), batch_size, seed, device)
+        given = None if condition is None else torch.from_numpy(condition).to(device)
+        dataset = BatchDataset(Batch((points / self.scale).to(device), given))
         # batch_size=None: the sampler's items are whole batches already
-        return DataLoader(Points((points / self.scale).to(device)), sampler=batches, batch_size=None)
+        return DataLoader(dataset, sampler=EpochOrder(len(points), batch_size, seed, device), batch_size=None)

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from point_diffusion.common.seeds import derive_seed
-
+# (num_points, noise, seed) to points of shape (num_points, dim), float32
 Shape = Callable[[int, float, int], np.ndarray]
 
 
@@ -23,22 +22,3 @@ def s_curve(num_points: int, noise: float, seed: int) -> np.ndarray:
     from sklearn.datasets import make_s_curve
 
     return make_s_curve(num_points, noise=noise, random_state=seed)[0][:, [0, 2]].astype(np.float32)
-
-
-SHAPES: dict[str, Shape] = {"s_curve": s_curve}
-
-
-def fresh_points(shape: str, num_points: int, noise: float, seed: int, purpose: str) -> np.ndarray:
-    """Points of the law that the training points come from, other ones for each purpose.
-
-    Args:
-        shape: a name in :data:`SHAPES`.
-        num_points: how many.
-        noise: as of the training points.
-        seed: of the training points.
-        purpose: "held out", "truth", ...
-
-    Returns:
-        Array of shape (num_points, dim), float32.
-    """
-    return SHAPES[shape](num_points, noise, derive_seed(seed, purpose) % 2**32)

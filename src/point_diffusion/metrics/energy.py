@@ -10,6 +10,8 @@ of one-dimensional ones: over evenly spaced angles in the plane, over random ort
 """
 
 import math
+from dataclasses import dataclass
+from functools import total_ordering
 from typing import NamedTuple
 
 import numpy as np
@@ -24,30 +26,39 @@ PAIRS = 2**22  # at a time, where all are summed
 Z = 1.959964  # two-sided 95%
 
 
-class Estimate(float):
-    """A number with its 95% interval.
+@total_ordering
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A number with its 95% interval. It compares with numbers; for arithmetic take :attr:`value`.
 
     Attributes:
+        value: the number; where ``at_least`` the lower end of the interval.
         low, high: the ends of the interval.
-        at_least: nothing bounds the number from above; it is then ``low``, and ``high`` is infinite.
-        point: the best single guess; where ``at_least`` it differs from the number, and may be infinite.
+        at_least: nothing bounds the number from above; ``high`` is then infinite.
+        point: the best single guess; where ``at_least`` it differs from the value, and may be infinite.
     """
 
+    value: float
     low: float
     high: float
-    at_least: bool
-    point: float
+    at_least: bool = False
+    point: float = math.nan
 
-    def __new__(
-        cls, value: float, low: float, high: float, at_least: bool = False, point: float | None = None
-    ) -> "Estimate":
-        number = super().__new__(cls, value)
-        number.low, number.high, number.at_least = float(low), float(high), at_least
-        number.point = float(value if point is None else point)
-        return number
+    def __post_init__(self) -> None:
+        if math.isnan(self.point):
+            object.__setattr__(self, "point", self.value)
 
-    def __getnewargs__(self) -> tuple[float, float, float, bool, float]:  # type: ignore[override]
-        return float(self), self.low, self.high, self.at_least, self.point
+    def __float__(self) -> float:
+        return self.value
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == (other.value if isinstance(other, Estimate) else other)
+
+    def __lt__(self, other: "Estimate | float") -> bool:
+        return self.value < float(other)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
 
 class Truth:

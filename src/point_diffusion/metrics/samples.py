@@ -164,7 +164,7 @@ def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float
     for name, number in (("equivalent_sample_size", size), ("train_equivalent_sample_size", own)):
         numbers |= _flat(name, number) | {f"{name}_at_least": number.at_least}
     if not own.at_least:
-        numbers |= {"data_efficiency": size / own, "data_efficiency_at_least": size.at_least}
+        numbers |= {"data_efficiency": size.value / own.value, "data_efficiency_at_least": size.at_least}
     if len(np.asarray(truth)) >= len(np.asarray(train)) + 2:
         numbers |= _flat("memorisation", memorisation(x, train, truth))
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
@@ -176,7 +176,7 @@ def truth_size(num_samples: int, num_train: int) -> int:
 
 
 def _flat(name: str, number: Estimate) -> dict[str, float]:
-    return {name: float(number), f"{name}_low": number.low, f"{name}_high": number.high}
+    return {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
 
 
 def _equally_many(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

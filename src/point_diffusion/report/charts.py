@@ -8,11 +8,11 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from point_diffusion.common.text import order, show
-from point_diffusion.report.style import drawn, new_figure
+from point_diffusion.common.text import show, sort_key
+from point_diffusion.report.style import new_figure, styled
 
 
-@drawn
+@styled
 def schedule(betas: np.ndarray, alphas_cumprod: np.ndarray) -> Figure:
     r"""The noise schedule: beta, alpha-bar and the signal-to-noise ratio by the number of noise steps.
 
@@ -34,7 +34,7 @@ def schedule(betas: np.ndarray, alphas_cumprod: np.ndarray) -> Figure:
     return figure
 
 
-@drawn
+@styled
 def training_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Loss and quality of a run by the optimiser's steps.
 
@@ -59,7 +59,7 @@ def training_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figu
     return figure
 
 
-@drawn
+@styled
 def quality_curve(curves: Mapping[str, np.ndarray], references: Mapping[str, float]) -> Figure:
     """What samples are worth against the network calls for each.
 
@@ -87,7 +87,7 @@ def quality_curve(curves: Mapping[str, np.ndarray], references: Mapping[str, flo
     return figure
 
 
-@drawn
+@styled
 def measurements(panels: Mapping[tuple[str, str], Mapping[str, Sequence[tuple[float, ...]]]]) -> Figure:
     """Lines of what was measured, on logarithmic axes: a row of panels for each second axis.
 
@@ -140,7 +140,7 @@ class Compared(Protocol):
 MOST = 8  # lines in a panel, and panels in a figure
 
 
-@drawn
+@styled
 def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], metric: str) -> Figure:
     """A metric against what differs between runs: medians with their spread, and each run as a dot.
 
@@ -256,7 +256,7 @@ def _scale(numbers: Sequence[float]) -> str:
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
-    return sorted({show(value): value for value in values}.values(), key=order)
+    return sorted({show(value): value for value in values}.values(), key=sort_key)
 
 
 def _numeric(values: Sequence[Any]) -> bool:

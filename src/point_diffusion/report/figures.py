@@ -15,14 +15,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from point_diffusion.report.style import drawn, new_figure, shown
+from point_diffusion.report.style import canvas_pixels, new_figure, styled
 
 FAINT: dict[str, Any] = {"color": "0.5", "alpha": 0.04, "markeredgewidth": 0}  # the truth, behind the points
 PANEL, MARGIN = (2.8, 3.1), 0.06  # inches
 MANY = 20_000  # more points than that have no edges and are transparent
 
 
-@drawn
+@styled
 def data(points: np.ndarray) -> Figure:
     """The points alone."""
     figure, (axes,) = _panels(1, 1, points, size=(4.0, 4.0), width=1.15, titled=False)
@@ -30,7 +30,7 @@ def data(points: np.ndarray) -> Figure:
     return figure
 
 
-@drawn
+@styled
 def forward_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray) -> Figure:
     r"""The noising as rows of ten panels, titled :math:`q(x_t)`.
 
@@ -46,7 +46,7 @@ def forward_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: n
     return figure
 
 
-@drawn
+@styled
 def reverse_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray) -> Figure:
     r"""The denoising as one row of panels, titled :math:`x_t`, with the truth faint behind it; arguments as for
     :func:`forward_process`.
@@ -59,7 +59,7 @@ def reverse_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: n
     return figure
 
 
-@drawn
+@styled
 def vector_field(
     grid: np.ndarray,
     steps: Sequence[int],
@@ -110,7 +110,7 @@ class _Canvas:
         for artist in self._moving:
             assert artist.axes is not None
             artist.axes.draw_artist(artist)
-        return shown(self._canvas)
+        return canvas_pixels(self._canvas)
 
 
 class ReverseProcess:
@@ -122,13 +122,13 @@ class ReverseProcess:
         num_points: of each state.
     """
 
-    @drawn
+    @styled
     def __init__(self, steps: Sequence[int], truth: np.ndarray, num_points: int) -> None:
         figure = reverse_process(steps, [np.zeros((num_points, 2))] * len(steps), truth)
         self._points = [axes.lines[-1] for axes in figure.axes]
         self._canvas = _Canvas(figure, self._points)
 
-    @drawn
+    @styled
     def pixels(self, states: Sequence[np.ndarray]) -> np.ndarray:
         """These states as an image: shape (height, width, 3), uint8."""
         for line, points in zip(self._points, states, strict=True):
@@ -147,7 +147,7 @@ class Animator:
             number.
     """
 
-    @drawn
+    @styled
     def __init__(
         self, truth: np.ndarray, num_points: int, size: int = 480, point_size: float | None = None
     ) -> None:
@@ -161,7 +161,7 @@ class Animator:
         (self._bar,) = axes.plot([], [], solid_capstyle="butt", **bar)
         self._canvas = _Canvas(figure, (self._points, self._label, self._bar))
 
-    @drawn
+    @styled
     def frame(self, points: np.ndarray, label: str, share: float) -> np.ndarray:
         """One frame: shape (size, size, 3), uint8.
 

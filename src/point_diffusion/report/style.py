@@ -1,4 +1,4 @@
-"""The look of all pictures: red points with white edges, changed by a matplotlib style if one is asked for."""
+"""The style of all pictures: red points with white edges, changed by a matplotlib style if one is asked for."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from point_diffusion.common.errors import UsageError
+from point_diffusion.common.files import atomic_write
 
-LOOK = Path(__file__).with_name("default.mplstyle")
+DEFAULT_STYLE = Path(__file__).with_name("default.mplstyle")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,8 +36,8 @@ def _settings(path: str) -> RcParams | None:
 
 
 @contextmanager
-def look(changes: str | None) -> Iterator[None]:
-    """What is drawn within has the project's look, changed by a matplotlib style: a name or a file; or by none.
+def use_style(changes: str | None) -> Iterator[None]:
+    """Draw within this block in the project's style, changed by a matplotlib style: a name or a file; or by none.
 
     Raises:
         ValueError: there is no such style.
@@ -55,34 +56,30 @@ def look(changes: str | None) -> Iterator[None]:
         _changes.reset(token)
 
 
-def drawn(function: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the current look, whatever the caller's own matplotlib settings are."""
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the current style, whatever the caller's own matplotlib settings are."""
 
     @wraps(function)
-    def in_look(*args: P.args, **kwargs: P.kwargs) -> R:
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
         with rc_context():
             rcdefaults()
-            style.use([LOOK] if _changes.get() is None else [LOOK, str(_changes.get())])
+            style.use([DEFAULT_STYLE] if _changes.get() is None else [DEFAULT_STYLE, str(_changes.get())])
             return function(*args, **kwargs)
 
-    return in_look
+    return in_style
 
 
-@drawn
+@styled
 def pixels(figure: Figure, dpi: float = 100) -> np.ndarray:
     """A figure as an image: shape (height, width, 3), uint8."""
     figure.set_dpi(dpi)
-    return _rendered(figure)
-
-
-def _rendered(figure: Figure) -> np.ndarray:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    return shown(canvas)
+    return canvas_pixels(canvas)
 
 
-def shown(canvas: FigureCanvasAgg) -> np.ndarray:
+def canvas_pixels(canvas: FigureCanvasAgg) -> np.ndarray:
     """What is drawn on a canvas: shape (height, width, 3), uint8."""
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -95,7 +92,19 @@ def new_figure(width: float, height: float, layout: str | None = None) -> Figure
     return figure
 
 
-def checked_style(style: str | None, key: str = "style") -> None:
+def save_pixels(image: np.ndarray, path: Path, key: str = "") -> None:
+    """Write an image as a .png; ``key`` is the config key that named the path, to be named in an error.
+
+    Raises:
+        UsageError: the file can't be written.
+    """
+    from PIL import Image
+
+    with atomic_write(path, key) as part:
+        Image.fromarray(image).save(part, "png", compress_level=3)  # quicker than 6, and no larger
+
+
+def check_style(style: str | None, key: str = "style") -> None:
     """Refuse what is not a matplotlib style, before the work begins.
 
     Args:
@@ -105,9 +114,8 @@ def checked_style(style: str | None, key: str = "style") -> None:
     Raises:
         UsageError: it is not.
     """
-    if style is not None:
-        try:
-            with look(style):
-                pass
-        except ValueError as error:
-            raise UsageError(f"{key}={error}") from None
+    try:
+        with use_style(style):
+            pass
+    except ValueError as error:
+        raise UsageError(f"{key}={error}") from None

@@ -1,4 +1,4 @@
-"""Checkpoints: where a user's are, and what is in them."""
+"""Checkpoints: which one a user means, and what is in it."""
 
 import warnings
 from collections.abc import Mapping
@@ -6,25 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
-from omegaconf import OmegaConf
-
 from point_diffusion import __version__
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.paths import typed_path
-from point_diffusion.config.schema import SECTIONS
-from point_diffusion.config.validate import schema_problems
 
 if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
-
-
-FORMAT = 1  # of checkpoints; one more when an older version could not read them
-
-
-# what of a run's settings a checkpoint must tell
-TOLD = ("data", "schedule", "model", "module", "sampler", "optimizer", "lr_scheduler")
+FORMAT = 2  # one more when an older version could not read them
+PARTS = {"state_dict": dict, "epoch": int, "optimizer_states": list, "loops": dict, "callbacks": dict}
 
 
 def find_checkpoint(path: str, key: str) -> Path:
@@ -52,6 +43,10 @@ def find_checkpoint(path: str, key: str) -> Path:
 def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
     """The content of one of our checkpoints, on the CPU; nothing in the file is executed.
 
+    Args:
+        path: the file.
+        key: the config key it was given for, to be named in an error.
+
     Raises:
         UsageError: the file is not one of ours, or is damaged.
     """
@@ -66,8 +61,9 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises a dozen kinds, by where the damage is
         raise UsageError(f"{key}={path}: not a readable checkpoint ({_damage(path)})") from None
-    if (missing := _missing(checkpoint)) is not None:
-        raise UsageError(f"{key}={path}: not a checkpoint of this project ({missing})")
+    if problem := _foreign(checkpoint):
+        raise UsageError(f"{key}={path}: not a checkpoint of this project ({problem})")
+    checkpoint["hyper_parameters"]["config"]["model"].pop("num_step", None)  # format 1 had it there, too
     return checkpoint
 
 
@@ -82,59 +78,24 @@ def _damage(path: Path) -> str:
     return "it is damaged, or holds more than tensors and plain numbers"
 
 
-def _missing(checkpoint: Any) -> str | None:
-    """What a checkpoint of ours has, and this one has not."""
+def _foreign(checkpoint: Any) -> str:
+    """What a checkpoint of ours has, and this one has not; empty for one of ours."""
     if not isinstance(checkpoint, dict):
         return "it is not a dict"
-    maker: Any = checkpoint.get("point_diffusion")
-    known = isinstance(maker, dict) and isinstance(maker.get("format"), int) and maker["format"] > 0
-    if known and maker["format"] > FORMAT:
+    maker = checkpoint.get("point_diffusion")
+    if not isinstance(maker, dict) or not isinstance(maker.get("format"), int):
+        return "it does not say its format"
+    if maker["format"] > FORMAT:
         return (
             f"format {maker['format']}, of version {maker.get('version')}; this is {__version__}, format {FORMAT}"
         )
-    parameters = checkpoint.get("hyper_parameters")
-    config = parameters.get("config") if isinstance(parameters, dict) else None
-    if not isinstance(config, dict):
-        return "it has no config"
-    parts = {"state_dict": dict, "epoch": int, "optimizer_states": list, "loops": dict, "callbacks": dict}
-    for name, kind in parts.items():
+    for name, kind in PARTS.items():  # a part that is left out would be initialised anew, silently
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
-    try:  # a part that is left out would be begun anew, in silence
-        loop = checkpoint["loops"]["fit_loop"]
-        epochs = loop["epoch_progress"]["current"]["ready"]
-        automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
-        manual = loop["epoch_loop.manual_optimization.optim_step_progress"]
-        steps = max(each["total"]["completed"] for each in (automatic, manual))  # counted in one of the two
+    try:
+        return "" if isinstance(checkpoint["hyper_parameters"]["config"]["model"], dict) else "it has no config"
     except (KeyError, TypeError):
-        return "its loops are not whole"
-    if checkpoint["epoch"] < 0 or epochs != checkpoint["epoch"] + 1:
-        return f"epoch {checkpoint['epoch']}, of which its loops know nothing"
-    if checkpoint.get("global_step") != steps:
-        return f"global_step {checkpoint.get('global_step')}, of which its loops know nothing"
-    if "averaging_state" in checkpoint and not (
-        isinstance(checkpoint.get("current_model_state"), dict)
-        and isinstance(checkpoint["averaging_state"], dict)
-        and getattr(checkpoint["averaging_state"].get("n_averaged"), "shape", None) == ()
-    ):
-        return "its averaging_state is not whole"
-    return _wrong_settings(config) if known else "it does not say its format"
-
-
-def _wrong_settings(config: Mapping[str, Any]) -> str | None:
-    """The first of a checkpoint's settings that no run of ours can have."""
-    for section in TOLD:
-        if not isinstance(config.get(section), dict):
-            return f"its config has no {section}"
-    dim = config["data"].get("dim")
-    if not isinstance(dim, int) or dim < 1:
-        return f"data.dim={dim}"
-    told = {section: config[section] for section in TOLD}
-    told["data"] = {name: value for name, value in config["data"].items() if name != "dim"}
-    if "${" in str(told):
-        return "its config looks something up"
-    wrong = schema_problems(OmegaConf.create(told), {section: SECTIONS[section] for section in TOLD})
-    return next((line for _, line in wrong), None)
+        return "it has no config"
 
 
 def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
@@ -152,26 +113,16 @@ def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.network import build_network
 
-    config = checkpoint["hyper_parameters"]["config"]
-    states = [checkpoint["state_dict"]]
-    if checkpoint.get("current_model_state"):  # the raw weights must fit, too
-        states.insert(0, checkpoint["current_model_state"])
+    config, state = checkpoint["hyper_parameters"]["config"], checkpoint["state_dict"]
+    state = {name.removeprefix("diffusion."): each for name, each in state.items()}
     try:
         with torch.device("meta"):  # without memory: the settings may ask for more than the weights do
-            needed = build_network(config["model"], config["data"]["dim"]).state_dict()
-        for state in states:
-            for name, tensor in needed.items():
-                given = state[f"diffusion.network.{name}"]
-                if given.shape != tensor.shape or not (given.is_contiguous() and given.is_floating_point()):
+            needed = build_network(config["model"], config["data"]["dim"], config["schedule"]["num_step"])
+            for name, tensor in needed.state_dict().items():
+                if (given := state[f"network.{name}"]).shape != tensor.shape:
                     raise ValueError(f"{name} has the shape {tuple(given.shape)}, not {tuple(tensor.shape)}")
-                if not given.isfinite().all():
-                    raise ValueError(f"{name} holds what is no number")
         diffusion = Diffusion.from_config(config)
-        for name, tensor in diffusion.schedule.state_dict().items():
-            if not all(torch.allclose(state[f"diffusion.schedule.{name}"].to(tensor), tensor) for state in states):
-                raise ValueError(f"schedule.{name} is not that of its settings")
-        for state in states:
-            diffusion.load_state_dict({name.removeprefix("diffusion."): each for name, each in state.items()})
-    except Exception as error:  # whatever a foreign file holds
+        diffusion.load_state_dict(state)
+    except Exception as error:  # whatever a damaged or untrusted file holds
         raise UsageError(f"{named}: its weights don't fit its settings ({first_line(error)})") from None
     return diffusion

@@ -1,4 +1,4 @@
-"""Where new runs stand: no two in the same folder, and each named by what it is."""
+"""Where runs stand: no two in the same folder, and each named by what it is."""
 
 import os
 import re
@@ -12,11 +12,11 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import CHECKOUT
 
 SEEDS = ("seed", "data.seed")  # runs that differ in these alone are replicates
-LONGEST = 120  # characters of a name
-DEEPEST = 8  # outputs/sweeps/DATE/TIME/JOB takes five
+MAX_NAME_LENGTH = 120  # characters of a name
+MAX_DEPTH = 8  # outputs/sweeps/DATE/TIME/JOB takes five
 
 
-def claim(folder: Path) -> Path:
+def unique_dir(folder: Path) -> Path:
     """Make ``folder``, or FOLDER-2, FOLDER-3, ... where it is taken; two processes never get the same."""
     for number in range(1, 10_000):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
@@ -30,7 +30,7 @@ def claim(folder: Path) -> Path:
     raise UsageError(f"output_dir: {folder} and thousands after it are taken")
 
 
-def runs_below(place: Path, file: Path | str, levels: int = DEEPEST) -> Iterator[Path]:
+def runs_below(place: Path, file: Path | str, levels: int = MAX_DEPTH) -> Iterator[Path]:
     """The folders at and below ``place`` in which a run has left ``file``; links are not followed.
 
     A run holds no others; so nobody looks there, nor more than ``levels`` folders down: a place may be all a disk.
@@ -61,9 +61,9 @@ def job_folder(overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
     if not given:
         return "job"
     name = re.sub(r"[^\w.,=+-]", "_", re.sub(r"[\[\](){}'\"]", "", given), flags=re.ASCII)
-    if name == given and len(name) <= LONGEST:
+    if name == given and len(name) <= MAX_NAME_LENGTH:
         return name
-    return f"{name[:LONGEST]}-{blake2b(given.encode(), digest_size=4).hexdigest()}"
+    return f"{name[:MAX_NAME_LENGTH]}-{blake2b(given.encode(), digest_size=4).hexdigest()}"
 
 
 OmegaConf.register_new_resolver(

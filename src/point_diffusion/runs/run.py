@@ -1,8 +1,8 @@
-"""Past runs: where they are, and what is in their checkpoints."""
+"""A trained run: opened from its folder or a checkpoint, and sampled."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,9 @@ from point_diffusion.runs.folders import runs_below
 from point_diffusion.runs.status import METRICS, finished_metrics
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
+    from point_diffusion.data.source import Source
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.samplers import Sampler
     from point_diffusion.schedule import NoiseSchedule
@@ -44,13 +44,20 @@ class Run:
         """The forward process."""
         return self.diffusion.schedule
 
+    @cached_property
+    def source(self) -> "Source":
+        """Its points: those it was trained on, and fresh ones of the same distribution."""
+        from point_diffusion.data.source import build_source
+
+        return build_source(self.config.data)
+
     def sampler(
         self, sampler: "str | Sampler | None" = None, num_inference_steps: int | None = None, **options: Any
     ) -> "Sampler":
         """A sampler: the run's own, or that one, with these options changed.
 
         Args:
-            sampler: None, a name in :data:`point_diffusion.samplers.SAMPLERS`, or an object.
+            sampler: None, a name in :data:`point_diffusion.registry.SAMPLERS`, or an object.
             num_inference_steps: network calls; None leaves them as they are.
             **options: of that sampler: ``start``, ``eta``, ``variance_type``.
 
@@ -92,19 +99,21 @@ class Run:
         chosen = self.sampler(sampler, num_inference_steps, **sampler_options)
         return self.diffusion.sample(num_samples, seed, chosen)
 
-    def train_points(self) -> "np.ndarray":
-        """The points that it was trained on: shape (num_points, dim), in the data's own units."""
-        from point_diffusion.data.shapes import SHAPES
+    def checked_sampler(self, given: Mapping[str, Any]) -> "Sampler":
+        """The sampler that a config's ``sampler`` section asks for: the run's own, changed as ``given``.
 
-        data = self.config.data
-        return SHAPES[data.shape](data.num_points, data.noise, data.seed)
+        Raises:
+            UsageError: there is no such sampler or option, or it can't sample this run.
+        """
+        from point_diffusion.diffusion import check_sampler
 
-    def fresh_points(self, num_points: int, purpose: str = "truth") -> "np.ndarray":
-        """Other points of the law that the training points come from: shape (num_points, dim)."""
-        from point_diffusion.data.shapes import fresh_points
-
-        data = self.config.data
-        return fresh_points(data.shape, num_points, data.noise, data.seed, purpose)
+        options = dict(given)
+        try:
+            sampler = self.sampler(options.pop("name", None), **options)
+            check_sampler(self.schedule, self.diffusion.prediction, sampler)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"sampler: {first_line(error)}") from None
+        return sampler
 
 
 def load_run(path: str | Path) -> Run:
@@ -139,38 +148,6 @@ def open_run(config: DictConfig) -> Run:
             f"run={config.run}: no such file or run folder; the newest are {', '.join(map(str, newest))}"
         )
     return load_run(config.run)
-
-
-def checked_sampler(run: Run, given: Mapping[str, Any]) -> "Sampler":
-    """The sampler that a script is asked for: the run's own, changed as ``given``.
-
-    Raises:
-        UsageError: there is no such sampler or option, or it can't sample this run.
-    """
-    options = dict(given)
-    try:
-        sampler = run.sampler(options.pop("name", None), **options)
-        run.diffusion.check_sampler(sampler)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"sampler: {first_line(error)}") from None
-    return sampler
-
-
-def logged_curves(folder: Path) -> "dict[str, tuple[np.ndarray, np.ndarray]]":
-    """The losses and the quality that a run has logged for TensorBoard: steps and values by tag; empty without."""
-    if not list(folder.glob("events.out.tfevents.*")):
-        return {}
-    import numpy as np
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it tells of each file
-    log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    curves = {}
-    for tag in ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size"):
-        if tag in log.Tags()["scalars"]:
-            events = log.Scalars(tag)
-            curves[tag] = np.array([e.step for e in events]), np.array([e.value for e in events])
-    return curves
 
 
 def newest_run(outputs: Path) -> Path:

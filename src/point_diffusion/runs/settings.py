@@ -1,39 +1,37 @@
-"""The settings that a run has stored: read back without executing anything, and compared."""
+"""The settings that a run has stored: written, read back without executing anything, and compared."""
 
-import io
-import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
-from point_diffusion.common.files import read_whole
-from point_diffusion.common.paths import CHECKOUT
-from point_diffusion.common.text import show
+from point_diffusion.common.files import write_text
 from point_diffusion.config.containers import flatten
 
-LOGGERS = CHECKOUT / "conf" / "logger"
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
-STYLE = "callbacks.reconstruction.style"
 # keys that say how a run is made, not what it is
 NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "metric", "hydra")
 
 
-def read_yaml(path: Path) -> Any:
-    """The content of one of our YAML files, as an OmegaConf container; nothing in it is executed.
+def store_settings(folder: Path, config: DictConfig, hydra: DictConfig | None = None) -> None:
+    """Write a run's settings into its folder, as Hydra does; but by the process that holds the folder alone.
+
+    Args:
+        folder: the run's.
+        config: its settings.
+        hydra: Hydra's own, where there are any.
 
     Raises:
-        ValueError: it holds more than ours do.
-        OSError, yaml.YAMLError, OmegaConfBaseException: it can't be read.
+        UsageError: they can't be written.
     """
-    text = read_whole(path)
-    if "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-        raise ValueError("it has aliases, and ours have none")  # a few lines of them fill any memory
-    return OmegaConf.load(io.StringIO(text))
+    place = folder / SETTINGS.parent
+    place.mkdir(exist_ok=True)
+    write_text(folder / SETTINGS, OmegaConf.to_yaml(config))
+    if hydra is not None:
+        write_text(place / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
+        write_text(place / "overrides.yaml", OmegaConf.to_yaml(hydra.overrides.task))
 
 
 def stored_settings(folder: Path, key: str) -> DictConfig:
@@ -47,62 +45,24 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
         UsageError: there are none that can be read.
     """
     try:
-        stored = read_yaml(folder / SETTINGS)
+        stored = OmegaConf.load(folder / SETTINGS)
     except Exception as error:  # not there, not YAML, not text
         raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
     if not isinstance(stored, DictConfig):
         raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
+    if isinstance(model := stored.get("model"), DictConfig):
+        model.pop("num_step", None)  # of an earlier version
     return stored
 
 
-def check_foreign(stored: DictConfig, typed: DictConfig, key: str) -> None:
-    """Refuse stored settings that would do more than set values: they may be a stranger's.
-
-    Args:
-        stored: the settings.
-        typed: what the user's own command line is composed to; what stands there in the same place is fine.
-        key: what they were given for, to be named in an error.
-
-    Raises:
-        UsageError: there is a ``_target_``, which can do anything, where neither a logger of ``conf/`` nor the
-            user's own command has the same; something is looked up outside of the settings; or a style is a file.
-    """
-    own = dict(flatten(_plain(typed, key, resolve=False)))
-    style = OmegaConf.select(stored, STYLE)
-    if style is not None and style != own.get(STYLE):
-        from matplotlib.style import available
-
-        if style not in available:  # what a file of this kind may hold is matplotlib's to say
-            raise UsageError(f"{key}: its setting {STYLE}={show(style)} is a file; type it again")
-    for name, value in flatten(_plain(stored, key, resolve=False)):
-        # a reference to another key is fine
-        if re.search(r"\$\{.*:", str(value), re.DOTALL) and value != own.get(name):
-            raise UsageError(f"{key}: its setting {name}={value} looks up more than settings; type it again")
-    shipped = [_plain(read_yaml(path), key) for path in sorted(LOGGERS.glob("*.yaml"))]
-    own = dict(_made(_plain(typed, key)))
-    for name, node in _made(_plain(stored, key)):
-        if node != own.get(name) and node not in shipped:
-            target = f"{name}._target_={node['_target_']}"
-            raise UsageError(
-                f"{key}: its settings have {target}, which may do anything; to allow it, type it again"
-            )
-
-
-def _plain(config: DictConfig, key: str, resolve: bool = True) -> dict[str, Any]:
+def typed_overrides(folder: Path) -> dict[str, str]:
+    """What was typed for a run; nothing where it was called from Python."""
     try:
-        return OmegaConf.to_container(config, resolve=resolve)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise UsageError(f"{key}: its settings can't be resolved ({first_line(error)})") from None
-
-
-def _made(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """The nodes from which objects are made, by the full names of their keys."""
-    if isinstance(node, dict) and "_target_" in node:
-        yield name, node
-        return
-    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for last, each in parts:
-        yield from _made(each, f"{name}.{last}".lstrip("."))
+        lines: Any = OmegaConf.to_container(OmegaConf.load(folder / SETTINGS.parent / "overrides.yaml"))
+        texts = [line.lstrip("+~").partition("=") for line in lines]
+    except Exception:  # not there, not YAML, not a list of texts
+        return {}
+    return {name: value for name, _, value in texts}
 
 
 def typed_settings(config: DictConfig) -> dict[str, Any]:
@@ -118,10 +78,9 @@ def typed_settings(config: DictConfig) -> dict[str, Any]:
     return settings
 
 
-def differences(before: DictConfig, now: DictConfig) -> dict[str, tuple[Any, Any]]:
-    """The values of all keys, by full names, in which two configs of runs differ; None where one has none."""
-    plain: list[Any] = [OmegaConf.to_container(each, resolve=True) for each in (before, now)]
-    values = [dict(flatten(each)) for each in plain]
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The values of all keys, by full names, in which two runs' plain settings differ; None where one has none."""
+    values = [dict(flatten(each)) for each in (before, now)]
     names = dict.fromkeys([*values[0], *values[1]])
     pairs = {name: (values[0].get(name), values[1].get(name)) for name in names if name not in NOT_THE_RUN}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

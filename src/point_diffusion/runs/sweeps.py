@@ -14,13 +14,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.text import order, show
+from point_diffusion.common.text import show, sort_key
 from point_diffusion.runs.folders import SEEDS, job_folder, runs_below
-from point_diffusion.runs.settings import SETTINGS, read_yaml, stored_settings, typed_settings
+from point_diffusion.runs.settings import SETTINGS, stored_settings, typed_overrides, typed_settings
 from point_diffusion.runs.status import Status, status
 
 TYPED_ALONE = ("experiment", "ckpt_path", "num_threads")
-MOST_JOBS = 10_000  # in a sweep
+MAX_JOBS = 10_000  # in a sweep
 ABSENT = "-"  # the value of a key that a run has not
 
 
@@ -105,23 +105,13 @@ def _job(folder: Path, key: str) -> Job:
     return Job(folder, status(folder), settings, list(overrides))
 
 
-def typed_overrides(folder: Path) -> dict[str, str]:
-    """What was typed for a run; nothing where it was called from Python."""
-    try:
-        lines = OmegaConf.to_container(read_yaml(folder / SETTINGS.parent / "overrides.yaml"))
-    except Exception:  # not there, not YAML, not text
-        return {}
-    texts = [line.lstrip("+~").partition("=") for line in lines if isinstance(line, str)] if lines else []
-    return {name: value for name, _, value in texts}
-
-
-def asked(given: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Override]:
-    """What a sweep is asked for, by key; arguments as for :func:`planned`."""
+def sweep_overrides(given: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Override]:
+    """What a sweep is asked for, by key; arguments as for :func:`job_names`."""
     texts = [*(f"{name}={value}" for name, value in given.items()), *typed]
     return {each.key_or_group: each for each in OverridesParser.create().parse_overrides(texts)}
 
 
-def planned(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
+def job_names(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
     """The folders of a sweep's jobs, by name.
 
     Args:
@@ -132,26 +122,26 @@ def planned(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
         UsageError: there are too many.
     """
     choices = [
-        [f"{key}={value}" for value in itertools.islice(each.sweep_string_iterator(), MOST_JOBS + 1)]
-        for key, each in asked(given, typed).items()
+        [f"{key}={value}" for value in itertools.islice(each.sweep_string_iterator(), MAX_JOBS + 1)]
+        for key, each in sweep_overrides(given, typed).items()
         if each.is_sweep_override()
     ]
-    if math.prod(map(len, choices)) > MOST_JOBS:
-        raise UsageError(f"-m: asks for more than {MOST_JOBS:,} jobs")
+    if math.prod(map(len, choices)) > MAX_JOBS:
+        raise UsageError(f"-m: asks for more than {MAX_JOBS:,} jobs")
     return list(dict.fromkeys(job_folder(job) for job in itertools.product(*choices)))
 
 
 def not_begun(sweep: Path) -> int:
     """How many jobs of a sweep, as it was asked for last, have no folder yet; of a search nobody knows."""
     try:
-        plan: Any = OmegaConf.to_container(read_yaml(sweep / "multirun.yaml"))  # nothing in it is looked up
-        names = planned(plan["hydra"]["sweeper"].get("params") or {}, plan["hydra"]["overrides"]["task"])
+        plan: Any = OmegaConf.to_container(OmegaConf.load(sweep / "multirun.yaml"))  # nothing in it is looked up
+        names = job_names(plan["hydra"]["sweeper"].get("params") or {}, plan["hydra"]["overrides"]["task"])
     except Exception:  # not there, not ours, not YAML
         return 0
     return sum(not (sweep / name).exists() for name in names)
 
 
-def differing(jobs: Sequence[Job]) -> list[str]:
+def varied_keys(jobs: Sequence[Job]) -> list[str]:
     """The keys that tell runs apart, seeds aside: those that were typed and differ, then others, unless the ones
     before determine them (as a schedule does its betas).
     """
@@ -169,14 +159,14 @@ def differing(jobs: Sequence[Job]) -> list[str]:
     return kept
 
 
-def aggregated(jobs: Sequence[Job], metric: str) -> list[Row]:
+def aggregate(jobs: Sequence[Job], metric: str) -> list[Row]:
     """The jobs as rows, one for each setting, in the order of its values.
 
     Args:
         jobs: of any kind.
         metric: a figure of ``metrics.json``.
     """
-    keys = differing(jobs)
+    keys = varied_keys(jobs)
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
         groups.setdefault(tuple(_value(job, key) for key in keys), []).append(job)
@@ -184,22 +174,22 @@ def aggregated(jobs: Sequence[Job], metric: str) -> list[Row]:
     for group in groups.values():
         values = {key: group[0].settings.get(key, ABSENT) for key in keys}
         rows.append(_row(values, group, metric))
-    return sorted(rows, key=lambda row: [order(value) for value in row.values.values()])
+    return sorted(rows, key=lambda row: [sort_key(value) for value in row.values.values()])
 
 
 def _row(values: dict[str, Any], jobs: list[Job], metric: str) -> Row:
     # a run that is there twice is no replicate
     distinct = {str(sorted(job.settings.items(), key=str)): job for job in jobs if _has(job, metric)}
-    told = [job.status.metrics for job in distinct.values()]
-    numbers = [each[metric] for each in told]
+    finished = [job.status.metrics for job in distinct.values()]
+    numbers = [each[metric] for each in finished]
     if not numbers:
         return Row(values, jobs, [], None, False, None, None, None)
     middle = median(numbers)
     # a bound at or below the median may really lie above it
-    at_least = any(each.get(f"{metric}_at_least", False) and each[metric] <= middle for each in told)
+    at_least = any(each.get(f"{metric}_at_least", False) and each[metric] <= middle for each in finished)
     low, high = min(numbers), max(numbers)
-    if len(told) == 1:
-        low, high = (told[0].get(f"{metric}_{end}") for end in ("low", "high"))
+    if len(finished) == 1:
+        low, high = (finished[0].get(f"{metric}_{end}") for end in ("low", "high"))
     mean = harmonic_mean if metric.endswith("equivalent_sample_size") and min(numbers) > 0 else fmean
     return Row(values, jobs, numbers, middle, at_least, low, high, mean(numbers))
 

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from point_diffusion.common.signals import Interruption
+from point_diffusion.common.signals import StopSignals
 from point_diffusion.common.text import show
 from point_diffusion.training.validation import SampleQuality
 
@@ -43,19 +43,11 @@ class EMA(WeightAveraging):
                 [p.detach() for p in pl_module.parameters()],
             )
             self._buffers = list(average.module.buffers()), list(pl_module.buffers())
-            if not pl_module.automatic_optimization:
-                after_steps: Any = pl_module.after_steps
-                after_steps.append(self.update)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.global_step > self._latest_update_step:
-            if pl_module.automatic_optimization:
-                self.update()
-            self._latest_update_step = trainer.global_step
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Nothing: the module tells of each step."""
 
-    def update(self) -> None:
+    def on_step(self) -> None:
         """Average, after a step; the base class walks through both models, and has the device answer, at each."""
         average = self._average_model
         if average is None:
@@ -133,23 +125,23 @@ class Stop(Callback):
     """Ends a training with the epoch in which a signal came; before the checkpoint of that epoch is written.
 
     Args:
-        interruption: what notes signals.
+        signals: what notes them.
     """
 
-    def __init__(self, interruption: Interruption) -> None:
-        self.interruption = interruption
+    def __init__(self, signals: StopSignals) -> None:
+        self.signals = signals
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.interruption.install()
-        self.interruption.patient = True
+        self.signals.install()
+        self.signals.deferring = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.interruption.signal is not None:
+        if self.signals.signal is not None:
             trainer.should_stop = True
             trainer.state.status = TrainerStatus.INTERRUPTED  # no final figures, then
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.interruption.patient = False
+        self.signals.deferring = False
 
 
 class HParams(Callback):
@@ -158,22 +150,24 @@ class HParams(Callback):
 
     Args:
         settings: by the full names of their keys.
-        judge: what knows the final figures, if the run asks for them.
+        quality: what knows the final figures, if the run asks for them.
     """
 
-    SHOWN = ("equivalent_sample_size", "energy_distance", "data_efficiency", "memorisation")
+    FINAL = ("equivalent_sample_size", "energy_distance", "data_efficiency", "memorisation")
 
-    def __init__(self, settings: Mapping[str, Any], judge: SampleQuality | None) -> None:
+    def __init__(self, settings: Mapping[str, Any], quality: SampleQuality | None) -> None:
         self.settings = {name: _plain(value) for name, value in settings.items()}
-        self.judge = judge
+        self.quality = quality
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # without torch's summary of the experiment TensorBoard looks at all runs, and shows first what differs
         self._write(trainer, start=True)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.judge is not None:
-            final = {f"final/{name}": self.judge.final[name] for name in self.SHOWN if name in self.judge.final}
+        if self.quality is not None:
+            final = {
+                f"final/{name}": self.quality.final[name] for name in self.FINAL if name in self.quality.final
+            }
             for logger in trainer.loggers:
                 logger.log_metrics(final, trainer.global_step)
         self._write(trainer, start=False)

@@ -11,11 +11,11 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from point_diffusion import __version__
-from point_diffusion.common.files import whole_file
+from point_diffusion.common.files import atomic_write
 from point_diffusion.runs.checkpoint import FORMAT
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are whole or not there, whenever the process is killed, and say what they are.
 
     (Lightning's are torn when they are killed and the folder for temporary files is on another disk.)
@@ -28,7 +28,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         torch.save({**checkpoint, "point_diffusion": {"format": FORMAT, "version": __version__}}, content)
         for left in Path(path).parent.glob(f".{Path(path).stem}.*"):  # by a process that was killed
             left.unlink(missing_ok=True)
-        with whole_file(Path(path)) as part:
+        with atomic_write(Path(path)) as part:
             part.write_bytes(content.getbuffer())
 
 
@@ -105,7 +105,7 @@ class BestCheckpoint(ModelCheckpoint):
         if score is None or self.beside is None or not self.beside.is_file():
             return
         if self.beside != own:
-            with whole_file(own) as part:
+            with atomic_write(own) as part:
                 part.write_bytes(self.beside.read_bytes())
         score = torch.tensor(float(score))
         if not score > -torch.inf:  # it may be infinite, of a run that has diverged

@@ -10,52 +10,55 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from point_diffusion.common.errors import told
+from point_diffusion.common.errors import format_error
+from point_diffusion.data.datamodule import Batch
 
 # these read a learning rate that stands on the device, and keep all of their state there
 RECORDABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 NO_GRAPH = "no CUDA graph (%s): each kernel is launched by itself"
 DEVICE_TYPE = "cuda"
 # a recording holds each operation of each step
-MOST_STEPS = 2_000
+MAX_STEPS = 2_000
 
 log = logging.getLogger(__name__)
 
 Results = tuple[list[Tensor], list[Tensor]]
-# points of an epoch (N, dim), the learning rate of each step, what draws: to each step's loss and gradient norm
-Steps = Callable[[Tensor, Iterable[Tensor | float], torch.Generator], Results]
+# all points of an epoch, the learning rate of each step, the generator: to each step's loss and gradient norm
+StepsFunction = Callable[[Batch, Iterable[Tensor | float], torch.Generator], Results]
 
 
 def recording(
-    steps: Steps, optimizer: torch.optim.Optimizer | None, num_steps: int, device: torch.device
+    steps: StepsFunction, optimizer: torch.optim.Optimizer, num_steps: int, device: torch.device
 ) -> "EpochGraph | None":
     """What records the steps of an epoch, where that can be done; else, on any device but a CPU, a line says why.
 
     Args:
         steps: see :class:`EpochGraph`.
-        optimizer: None where not all steps of an epoch are made at once.
+        optimizer: of the steps.
         num_steps: of an epoch.
         device: of the steps.
     """
-    why_not = _unfit(optimizer, num_steps, device)
-    if not why_not and optimizer is not None:
-        return EpochGraph(steps, optimizer)
+    if why_not := _unrecordable(optimizer, num_steps, device):
+        log_no_graph(why_not, device)
+        return None
+    return EpochGraph(steps, optimizer)
+
+
+def log_no_graph(why_not: str, device: torch.device) -> None:
+    """Say why there is no CUDA graph, on any device but a CPU."""
     if device.type != "cpu":
         log.info(NO_GRAPH, why_not)
-    return None
 
 
-def _unfit(optimizer: torch.optim.Optimizer | None, num_steps: int, device: torch.device) -> str:
+def _unrecordable(optimizer: torch.optim.Optimizer, num_steps: int, device: torch.device) -> str:
     """Why so many steps of this optimiser can't be recorded; empty where they can."""
     if device.type != DEVICE_TYPE:
         return f"the device is {device.type}"
-    if optimizer is None:
-        return "a callback, a precision or an argument of Trainer wants single steps"
     if not isinstance(optimizer, RECORDABLE) or not optimizer.defaults["fused"]:
         names = ", ".join(each.__name__ for each in RECORDABLE)
         return f"optimizer.name={type(optimizer).__name__}: not one of {names}, fused"
-    if num_steps > MOST_STEPS:
-        return f"an epoch has {num_steps:,} steps, more than {MOST_STEPS:,}; a larger data.batch_size has fewer"
+    if num_steps > MAX_STEPS:
+        return f"an epoch has {num_steps:,} steps, more than {MAX_STEPS:,}; a larger data.batch_size has fewer"
     return ""
 
 
@@ -71,48 +74,51 @@ class EpochGraph:
         optimizer: of the steps, one of :data:`RECORDABLE` with ``fused``.
     """
 
-    def __init__(self, steps: Steps, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, steps: StepsFunction, optimizer: torch.optim.Optimizer) -> None:
         self._steps = steps
         self._optimizer = optimizer
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = self._failed = False
 
-    def __call__(self, points: Tensor, rates: list[float], draws: torch.Generator) -> Results:
+    def __call__(self, batch: Batch, learning_rates: list[float], generator: torch.Generator) -> Results:
         """All steps of an epoch.
 
         Args:
-            points: shape (N, dim), the same N each time.
-            rates: the learning rate of each step.
-            draws: a generator on the device that has drawn nothing yet.
+            batch: all points of the epoch, as many each time.
+            learning_rates: of each step.
+            generator: on the device; it has drawn nothing yet.
 
         Returns:
             Each step's loss and gradient norm, scalars; they hold until the next epoch.
         """
         # on the device also where nothing is recorded: the bits must not depend on that
-        on_device = torch.tensor(rates, dtype=torch.float32, device=points.device)
+        rates = torch.tensor(learning_rates, dtype=torch.float32, device=batch.points.device)
         if self._warm and self._graph is None and not self._failed:
-            self._record(points, on_device, draws)
+            self._record(batch, rates, generator)
             # a recording keeps its generator, and one that fails leaves it unusable
-            draws = torch.Generator(points.device).manual_seed(draws.initial_seed())
+            generator = torch.Generator(batch.points.device).manual_seed(generator.initial_seed())
         if self._graph is None:
             self._warm = True
-            return self._steps(points, on_device, draws)
-        self._points.copy_(points)
-        self._rates.copy_(on_device)
-        self._draws.manual_seed(draws.initial_seed())
+            return self._steps(batch, rates, generator)
+        self._rates.copy_(rates)
+        for kept, new in zip(self._batch, batch, strict=True):
+            if kept is not None and new is not None:
+                kept.copy_(new)
+        self._generator.manual_seed(generator.initial_seed())
         self._graph.replay()
         return self._results
 
-    def _record(self, points: Tensor, rates: Tensor, draws: torch.Generator) -> None:
-        self._points, self._rates, self._draws = points.clone(), rates.clone(), draws
+    def _record(self, batch: Batch, rates: Tensor, generator: torch.Generator) -> None:
+        self._batch = Batch(batch.points.clone(), None if batch.condition is None else batch.condition.clone())
+        self._rates, self._generator = rates.clone(), generator
         graph, optimizer = torch.cuda.CUDAGraph(), self._optimizer
-        graph.register_generator_state(draws)
+        graph.register_generator_state(generator)
         try:
             # the outer stream: a recording that fails leaves its own one in place
             with torch.cuda.stream(torch.cuda.current_stream()), _capturable(optimizer), torch.cuda.graph(graph):
-                self._results = self._steps(self._points, self._rates, draws)
+                self._results = self._steps(self._batch, self._rates, generator)
         except RuntimeError as error:
-            log.info(NO_GRAPH, told(error.__context__ or error))
+            log.info(NO_GRAPH, format_error(error.__context__ or error))
             optimizer.zero_grad()
             self._failed = True
         else:

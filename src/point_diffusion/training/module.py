@@ -1,6 +1,6 @@
 """The LightningModule: a Diffusion and its optimiser, what is logged, and nothing else."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -10,27 +10,21 @@ from torch import Tensor
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import derive_seed, generator
+from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.samplers import Sampler
-from point_diffusion.training.cuda_graph import recording
-from point_diffusion.training.optimizers import (
-    build_optimizer,
-    clip_norm,
-    coming_rates,
-    cosine_decay,
-    take_settings,
-)
+from point_diffusion.training.optimizers import build_optimizer, clip_grad_norm, cosine_decay, use_new_settings
+from point_diffusion.training.steps import SingleSteps, StepLog, Steps
 
 
 class DivergenceError(UsageError):
-    """A loss, a gradient or a weight is infinite or not a number."""
+    """A loss, a gradient or a weight is non-finite."""
 
 
 class DiffusionModule(L.LightningModule):
     """Trains a :class:`~point_diffusion.diffusion.Diffusion` by its simple loss.
 
-    Batches are points divided by ``data.scale``, of shape (B, dim), from any loader. The steps and the noise of
-    an epoch come from a generator named by (seed, epoch), so nothing random needs saving.
+    Batches are points divided by ``data.scale`` from any loader. The steps and the noise of an epoch come from a
+    generator named by (seed, epoch), so nothing random needs saving.
 
     Logs ``train/loss`` (the mean over the epoch's points), ``train/grad_norm`` (the mean over its steps, before
     clipping), ``train/clipped`` (the share of its steps that are) and ``lr`` once an epoch, and ``val/loss`` with
@@ -39,98 +33,65 @@ class DiffusionModule(L.LightningModule):
     Args:
         config: the sections ``seed, data, schedule, model, module, sampler, optimizer, lr_scheduler`` of a run's
             config as plain numbers and strings, with the data's dimension as ``data.dim``.
-        whole_epochs: a batch is all points of an epoch, and its steps, of ``data.batch_size`` points each, are
-            made here: to the same bits, without Lightning's hooks in between, which cost half as much as a step.
+        steps: how the steps of an epoch are made.
 
     Attributes:
-        after_steps: what is called after each step of a whole epoch.
+        step_log: what the steps of the current epoch have left.
+        generator: draws the steps and the noise of the current epoch.
     """
 
-    def __init__(self, config: Mapping[str, Any], whole_epochs: bool = False) -> None:
+    def __init__(self, config: Mapping[str, Any], steps: Steps | None = None) -> None:
         super().__init__()
-        self.automatic_optimization = not whole_epochs
-        self.after_steps: list[Callable[[], None]] = []
+        self.steps = steps or SingleSteps()
+        self.automatic_optimization = self.steps.automatic
         self.save_hyperparameters({"config": config}, logger=False)
         self.config = config
         self.diffusion = Diffusion.from_config(config)
+        self.batch_size: int = config["data"]["batch_size"]
+        self.max_grad_norm: float | None = config["trainer"]["gradient_clip_val"]
+        self.step_log = StepLog()
 
-    def sample(self, num_samples: int, seed: int = 0, sampler: Sampler | None = None) -> Tensor:
-        """See :meth:`point_diffusion.diffusion.Diffusion.sample`; from the weights that the module holds now."""
-        return self.diffusion.sample(num_samples, seed, sampler)
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The one optimiser, as torch made it."""
+        return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
 
-    def sample_trajectory(
-        self, num_samples: int, seed: int = 0, sampler: Sampler | None = None
-    ) -> tuple[list[int], Tensor]:
-        """See :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
-        return self.diffusion.sample_trajectory(num_samples, seed, sampler)
+    @property
+    def steps_an_epoch(self) -> int:
+        """Optimiser steps that an epoch has."""
+        return -(-self.config["data"]["num_points"] // self.batch_size)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The loss that is trained: see :meth:`point_diffusion.diffusion.Diffusion.loss`."""
+        t, noise = self.diffusion.draw(batch.points, generator)
+        return self.diffusion.loss(batch.points, t, noise, batch.condition, self.config["module"]["stable_target"])
 
     def on_train_start(self) -> None:
-        optimizer = None if self.automatic_optimization else self._optimizer()
-        self._graph = recording(self._steps, optimizer, self._steps_an_epoch(), self.device)
+        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+        self._step_listeners = [each.on_step for each in callbacks if hasattr(each, "on_step")]
+        self.steps.start(self)
 
     def on_train_end(self) -> None:
-        self._graph = None  # and its memory
+        self.steps.end()
 
     def on_train_epoch_start(self) -> None:
-        self._draws = generator(self.config["seed"], "noise", self.current_epoch, device=self.device)
+        self.generator = generator(self.config["seed"], "noise", self.current_epoch, device=self.device)
         # what a network draws by itself, dropout say, comes from torch's global generator
         torch.manual_seed(derive_seed(self.config["seed"], "network", self.current_epoch))
         self._parameter_list = list(self.parameters())  # walking the module tree costs a tenth of a step
-        # of each step; left on the device, as looking at them would have each step wait for it
-        self._losses: list[Tensor] = []
-        self._norms: list[Tensor] = []
-        self._rates: list[float] = []
-        self._batch_sizes: list[int] = []
+        self.step_log = StepLog()
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor | None:
-        if self.automatic_optimization:
-            loss = self._loss(batch, self._draws)
-            self._losses.append(loss.detach())
-            self._batch_sizes.append(len(batch))
-            return loss
-        optimizer = self._optimizer()
-        scheduler: Any = self.lr_schedulers()
-        self._batch_sizes = [len(part) for part in self._parts(batch)]
-        steps = len(self._batch_sizes)
-        self._rates = coming_rates(optimizer, scheduler, steps)
-        run = self._graph or self._steps
-        self._losses, self._norms = run(batch, self._rates, self._draws)
-        optimizer.param_groups[0]["lr"] = self._rates[-1]
-        for _ in range(steps if scheduler is not None else 0):
-            scheduler.step()
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for count in (progress.total, progress.current):  # what global_step is
-            count.ready += steps
-            count.completed += steps
-        return None
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        return self.steps.run(self, batch)
 
-    def _steps(
-        self, points: Tensor, rates: Iterable[Tensor | float], draws: torch.Generator
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """All steps of an epoch: each one's loss and gradient norm. Nothing here may wait for the device."""
-        optimizer = self._optimizer()
-        losses, norms = [], []
-        for part, rate in zip(self._parts(points), rates, strict=True):
-            loss = self._loss(part, draws)
-            loss.backward()
-            losses.append(loss.detach())
-            norms.append(clip_norm(self._parameter_list, self.config["trainer"]["gradient_clip_val"]))
-            optimizer.param_groups[0]["lr"] = rate
-            optimizer.step()
-            optimizer.zero_grad()
-            for after_step in self.after_steps:
-                after_step()
-        return losses, norms
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.after_step()
 
-    def _parts(self, points: Tensor) -> tuple[Tensor, ...]:
-        return points.split(self.config["data"]["batch_size"])
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        return self.optimizers(use_pl_optimizer=False)  # type: ignore[return-value]
-
-    def _loss(self, batch: Tensor, draws: torch.Generator) -> Tensor:
-        t, noise = self.diffusion.draw(batch, draws)
-        return self.diffusion.loss(batch, t, noise, self.config["module"]["stable_target"])
+    def after_step(self) -> None:
+        """Tell the callbacks that listen (:class:`point_diffusion.training.callbacks.EMA`) of a step."""
+        for on_step in self._step_listeners:
+            on_step()
 
     def configure_gradient_clipping(
         self,
@@ -139,26 +100,27 @@ class DiffusionModule(L.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         by_norm = gradient_clip_algorithm in (None, "norm")
-        self._norms.append(clip_norm(self._parameter_list, gradient_clip_val if by_norm else None))
-        self._rates.append(optimizer.param_groups[0]["lr"])
+        norm = clip_grad_norm(self._parameter_list, gradient_clip_val if by_norm else None)
+        self.step_log.norms.append(norm)
+        self.step_log.learning_rates.append(optimizer.param_groups[0]["lr"])
         if not by_norm:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
         # after all callbacks but those that write checkpoints: nothing that has diverged is kept
-        losses, norms = torch.stack(self._losses), torch.stack(self._norms)
+        losses, norms = torch.stack(self.step_log.losses), torch.stack(self.step_log.norms)
         self._check_finite(losses, norms)
         # logged once: a self.log in each step costs a fifth of a step
-        weights = torch.tensor(self._batch_sizes, device=losses.device)
+        weights = torch.tensor(self.step_log.batch_sizes, device=losses.device)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         loss = (losses * weights).sum() / weights.sum()
         self._log({"train/loss": loss, "train/grad_norm": norms.mean(), "lr": rate})
-        clipping = self.config["trainer"]
-        if clipping["gradient_clip_val"] is not None and clipping.get("gradient_clip_algorithm") in (None, "norm"):
-            self._log({"train/clipped": (norms > clipping["gradient_clip_val"]).float().mean()})
+        by_norm = self.config["trainer"].get("gradient_clip_algorithm") in (None, "norm")
+        if self.max_grad_norm is not None and by_norm:
+            self._log({"train/clipped": (norms > self.max_grad_norm).float().mean()})
 
     def _check_finite(self, losses: Tensor, norms: Tensor) -> None:
-        """Raise DivergenceError if a loss, a gradient or a weight of this epoch is no number."""
+        """Raise DivergenceError if a loss, a gradient or a weight of this epoch is non-finite."""
         each = -(-len(losses) // len(norms))  # batches a step, where gradients are accumulated
         finite = norms.isfinite() & torch.stack([part.isfinite().all() for part in losses.split(each)])
         weights = torch.stack([parameter.isfinite().all() for parameter in self._parameter_list]).all()
@@ -169,11 +131,8 @@ class DiffusionModule(L.LightningModule):
             f"optimizer.lr={self.config['optimizer']['lr']}: the training diverged in step"
             f" {self.global_step - len(norms) + bad + 1:,} (epoch {self.current_epoch + 1}):"
             f" loss {float(losses.split(each)[bad].mean()):.4g}, gradient norm {float(norms[bad]):.4g},"
-            f" learning rate {self._rates[bad]:.3g}"
+            f" learning rate {self.step_log.learning_rates[bad]:.3g}"
         )
-
-    def _steps_an_epoch(self) -> int:
-        return -(-self.config["data"]["num_points"] // self.config["data"]["batch_size"])
 
     def _log(self, values: dict[str, Tensor | float], **options: Any) -> None:
         # Lightning takes a metric of this name as the curves' x axis, which else lags a step behind
@@ -181,19 +140,23 @@ class DiffusionModule(L.LightningModule):
         self.log_dict(values, on_step=False, on_epoch=True, **options)
 
     def on_validation_epoch_start(self) -> None:
-        self._val_draws = generator(self.config["seed"], "validation", device=self.device)
+        self._val_generator = generator(self.config["seed"], "validation", device=self.device)
 
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        loss = self.diffusion.loss(batch, *self.diffusion.draw(batch, self._val_draws))
-        self._log({"val/loss": loss}, batch_size=len(batch))
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        t, noise = self.diffusion.draw(batch.points, self._val_generator)
+        loss = self.diffusion.loss(batch.points, t, noise, batch.condition)
+        self._log({"val/loss": loss}, batch_size=len(batch.points))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The optimiser's state comes from the checkpoint, but its settings from this module's config."""
-        take_settings(checkpoint, self.config["optimizer"])
+        use_new_settings(checkpoint, self.config["optimizer"])
         # Lightning counts steps in one of two places, by who makes them
         loop, steps = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
-        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"] = _counted(steps)
-        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"] = _counted(steps)
+        for count in (
+            loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"],
+            loop["epoch_loop.manual_optimization.optim_step_progress"],
+        ):
+            count["total"] = {"ready": steps, "completed": steps}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.config["optimizer"], self.parameters())
@@ -201,13 +164,9 @@ class DiffusionModule(L.LightningModule):
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         if not self.automatic_optimization:  # these are epochs
-            steps *= self._steps_an_epoch()
+            steps *= self.steps_an_epoch
         # stepped by the step: one stepped by the epoch is saved before its step, and lags after a resume
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": cosine_decay(optimizer, steps), "interval": "step"},
         }
-
-
-def _counted(steps: int) -> dict[str, int]:
-    return {"ready": steps, "completed": steps}

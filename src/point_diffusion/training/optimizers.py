@@ -25,7 +25,9 @@ def cosine_decay(optimizer: torch.optim.Optimizer, num_steps: int) -> LambdaLR:
     return LambdaLR(optimizer, lambda step: 0.5 + 0.5 * math.cos(math.pi * min(step / num_steps, 1)))
 
 
-def coming_rates(optimizer: torch.optim.Optimizer, scheduler: LambdaLR | None, num_steps: int) -> list[float]:
+def next_learning_rates(
+    optimizer: torch.optim.Optimizer, scheduler: LambdaLR | None, num_steps: int
+) -> list[float]:
     """The learning rate of each of the next steps; the scheduler stays where it is."""
     if scheduler is None:
         return [optimizer.param_groups[0]["lr"]] * num_steps
@@ -33,7 +35,7 @@ def coming_rates(optimizer: torch.optim.Optimizer, scheduler: LambdaLR | None, n
     return [float(rate) * factor(step) for step in range(first, first + num_steps)]
 
 
-def clip_norm(parameters: list[nn.Parameter], largest: float | None) -> Tensor:
+def clip_grad_norm(parameters: list[nn.Parameter], largest: float | None) -> Tensor:
     """Scale the gradients such that their norm, all taken together, is at most ``largest``.
 
     Args:
@@ -49,7 +51,7 @@ def clip_norm(parameters: list[nn.Parameter], largest: float | None) -> Tensor:
     return norm
 
 
-def take_settings(checkpoint: dict[str, Any], config: Mapping[str, Any]) -> None:
+def use_new_settings(checkpoint: dict[str, Any], config: Mapping[str, Any]) -> None:
     """Give the optimiser's state in a checkpoint the settings of another config's ``optimizer`` section; it keeps
     its place on the learning rate's schedule.
     """

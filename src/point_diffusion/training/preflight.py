@@ -1,50 +1,45 @@
-"""What must be right before a run gets its folder: the config, the theory, the hardware, the checkpoint."""
+"""What must be right before a run gets its folder: values, theory, hardware, what is handed on to libraries."""
 
-import math
+import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
-from point_diffusion.config.containers import plain
+from point_diffusion.common.text import show, suggest
+from point_diffusion.config.containers import plain, user_callbacks
+from point_diffusion.config.schema import Trainer, known
 from point_diffusion.config.validate import config_problems
-from point_diffusion.runs.checkpoint import find_checkpoint, model_of, read_checkpoint
-from point_diffusion.runs.settings import STYLE
-from point_diffusion.runs.status import finished_metrics
-from point_diffusion.training.arguments import optimizer_problems, part_problems, trainer_problems
+from point_diffusion.runs.resume import checkpoint_of, misfits
 
-if TYPE_CHECKING:
-    from point_diffusion.diffusion import Diffusion
-
-# what must not change when a run goes on: it shapes the tensors, or gives them their meaning
-FIXED = (
-    "schedule",
-    "model",
-    "module.prediction_type",
-    "data.shape",
-    "data.scale",
-    "optimizer.name",
-    "lr_scheduler",
-)
+STYLE = "callbacks.reconstruction.style"
 
 
-def prepare(config: DictConfig) -> None:
+def check(config: DictConfig) -> Path | None:
     """Refuse a config that can't be trained, before anything is made or changed.
+
+    Returns:
+        The checkpoint that it asks to resume from, if it does.
 
     Raises:
         UsageError: with one line for each wrong value.
     """
-    checkpoint = checkpoint_of(config) if not (wrong := list(problems(config))) else None
-    if checkpoint:
-        wrong = list(_misfits(config, checkpoint))
+    wrong = list(problems(config))
+    checkpoint = None if wrong else checkpoint_of(config)
+    if checkpoint is not None:
+        wrong = list(misfits(config, checkpoint))
     if wrong:
         raise UsageError("\n".join(wrong))
+    return checkpoint
 
 
 def problems(config: DictConfig) -> Iterator[str]:
-    """One line for each wrong value of ``config``; a checkpoint to go on from is looked for, not opened."""
+    """One line for each wrong value of ``config``; a checkpoint to resume from is looked for, not opened."""
     wrong = config_problems(config)
     lines = [*wrong.values()]
     if not wrong.keys() & {"ckpt_path", "resume"}:
@@ -52,14 +47,15 @@ def problems(config: DictConfig) -> Iterator[str]:
     if lines:  # said at once: for the rest torch is needed
         yield from lines
         return
-    from point_diffusion.report.style import checked_style
-
     yield from _theory_problems(config)
     yield from _hardware_problems(config)
-    yield from optimizer_problems(config)
-    yield from trainer_problems(config)
-    yield from part_problems(config)
-    yield from _refused(lambda: checked_style(OmegaConf.select(config, STYLE), STYLE))
+    yield from _optimizer_problems(config)
+    yield from _trainer_problems(config)
+    yield from _part_problems(config)
+    if (style := OmegaConf.select(config, STYLE)) is not None:
+        from point_diffusion.report.style import check_style
+
+        yield from _refused(lambda: check_style(style, STYLE))
 
 
 def _refused(check: Callable[[], Any]) -> Iterator[str]:
@@ -69,81 +65,10 @@ def _refused(check: Callable[[], Any]) -> Iterator[str]:
         yield str(error)
 
 
-def checkpoint_of(config: DictConfig) -> Path | None:
-    """The checkpoint that a run goes on from, if it does.
-
-    Raises:
-        UsageError: it is not there.
-    """
-    for key in ("ckpt_path", "resume"):
-        if config[key] is not None:
-            return find_checkpoint(config[key], key)
-    return None
-
-
-def _misfits(config: DictConfig, path: Path) -> Iterator[str]:
-    """How the config and the checkpoint to go on from disagree."""
-    key = "resume" if config.ckpt_path is None else "ckpt_path"
-    checkpoint = read_checkpoint(path, key)
-    _check_optimizer(checkpoint, model_of(checkpoint, f"{key}={path}"), f"{key}={path}")
-    stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
-    for section in FIXED:
-        before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)
-        pairs = {section: (before, now)}
-        if OmegaConf.is_dict(now):
-            pairs = {f"{section}.{name}": (before.get(name), now[name]) for name in now}
-        for name, (old, new) in pairs.items():
-            if old != new:
-                yield f"{name}={new}: must be {old}, as in the checkpoint {path}"
-    if (config.callbacks.get("ema") is None) == ("averaging_state" in checkpoint):
-        yield f"callbacks.ema: must be {'on' if 'averaging_state' in checkpoint else 'null'}, as in {path}"
-    trained = checkpoint["epoch"] + 1
-    # a run that was stopped after its last epoch still has its final figures to come
-    complete = config.resume is None or bool(finished_metrics(path.parents[1]))
-    if trained > config.trainer.max_epochs or (trained == config.trainer.max_epochs and complete):
-        yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
-
-
-def _check_optimizer(checkpoint: Mapping[str, Any], model: "Diffusion", named: str) -> None:
-    """Refuse an optimiser's state that is not one of these weights: torch's fused steps read and write where it
-    says. What belongs there, an optimiser says that has made a step.
-    """
-    import torch
-
-    from point_diffusion.training.optimizers import build_optimizer
-
-    def content(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return type(value)
-        whole = value.layout == torch.strided and value.is_contiguous() and bool(value.isfinite().all())
-        return value.shape, value.is_floating_point(), whole
-
-    try:
-        fresh = build_optimizer(checkpoint["hyper_parameters"]["config"]["optimizer"], model.parameters())
-        for weight in model.parameters():
-            weight.grad = torch.zeros_like(weight)
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        fresh.step()
-        model.load_state_dict(before)
-        model.zero_grad()
-        needed, (given,) = fresh.state_dict(), checkpoint["optimizer_states"]
-        states = [
-            {index: {name: content(each) for name, each in state.items()} for index, state in one["state"].items()}
-            for one in (needed, given)
-        ]
-        rates = [group["lr"] for group in given["param_groups"]]
-        counts = [[group["params"] for group in one["param_groups"]] for one in (needed, given)]
-        same = states[1].items() <= states[0].items() and bool(states[0]) == bool(states[1])
-        fit = same and counts[0] == counts[1] and all(0 <= rate < math.inf for rate in rates)
-    except Exception:  # whatever a foreign file holds
-        fit = False
-    if not fit:
-        raise UsageError(f"{named}: its optimiser's state doesn't fit its weights")
-
-
 def _theory_problems(config: DictConfig) -> Iterator[str]:
     """What only shows when the betas are computed."""
-    from point_diffusion.diffusion import unfit_sampler
+    from point_diffusion.diffusion import check_sampler
+    from point_diffusion.registry import PREDICTION_TYPES
     from point_diffusion.samplers import build_sampler
     from point_diffusion.schedule import build_schedule
 
@@ -155,8 +80,11 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
             yield f"{section}.{error}"
         except TypeError as error:
             yield f"{section}.name={config[section].name}: {first_line(error)}; choose it by {section}=NAME"
-    if len(built) == 2 and (wrong := unfit_sampler(**built, prediction_type=config.module.prediction_type)):
-        yield f"sampler={config.sampler.name}: {wrong}"
+    if len(built) == 2:
+        try:
+            check_sampler(**built, prediction=PREDICTION_TYPES[config.module.prediction_type]())
+        except ValueError as error:
+            yield f"sampler={config.sampler.name}: {error}"
 
 
 def _hardware_problems(config: DictConfig) -> Iterator[str]:
@@ -175,3 +103,95 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
         count = 0 if accelerator == "cpu" else torch.cuda.device_count() or int(have["mps"])
         if not 0 <= devices[0] < count:
             yield f"trainer.devices={devices}: must be 1, or a list with the index of one of {count} GPUs"
+
+
+def _optimizer_problems(config: DictConfig) -> Iterator[str]:
+    import torch
+
+    from point_diffusion.training.optimizers import build_optimizer
+
+    options = plain(config.optimizer)
+    wrong = list(_unknown_arguments("optimizer", options, getattr(torch.optim, options.pop("name"))))
+    if options.get("differentiable"):
+        wrong.append("optimizer.differentiable=true: must be false; nothing looks through its steps")
+    yield from wrong
+    if not wrong:
+        try:
+            build_optimizer(plain(config.optimizer), [torch.nn.Parameter(torch.zeros(1))])
+        except Exception as error:  # torch refuses with many kinds
+            given = " ".join(f"optimizer.{name}={value}" for name, value in options.items())
+            yield f"{given}: {first_line(error)}"
+
+
+def _trainer_problems(config: DictConfig) -> Iterator[str]:
+    """What is wrong with the arguments that are handed on to Trainer: it is built, and says so itself."""
+    try:
+        extra = {str(name): config.trainer[name] for name in config.trainer if name not in known(Trainer)}
+    except OmegaConfBaseException as error:
+        yield f"trainer: {first_line(error)}"
+        return
+    if not extra:
+        return
+    quiet_lightning()
+    import lightning as L
+
+    from point_diffusion.data.datamodule import VALIDATION_BATCH
+    from point_diffusion.training.callbacks import Clock
+
+    unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
+    for name, points in (("limit_train_batches", config.data.batch_size), ("limit_val_batches", VALIDATION_BATCH)):
+        share, batches = extra.get(name), -(-config.data.num_points // points)
+        if not unknown and isinstance(share, float) and int(batches * share) == 0:
+            unknown.append(f"trainer.{name}={share}: is not one batch, there are {batches}")
+    yield from unknown
+    if not unknown:
+        options = plain(OmegaConf.create(extra))
+        try:
+            Clock(options.pop("max_time", None))
+            L.Trainer(accelerator="cpu", **options, logger=False, enable_checkpointing=False)
+        except Exception as error:  # Trainer refuses its arguments with many kinds
+            yield f"{' '.join(f'trainer.{name}={value}' for name, value in extra.items())}: {first_line(error)}"
+
+
+def _part_problems(config: DictConfig) -> Iterator[str]:
+    """What is wrong with the logger and the callbacks of the user's own."""
+    from lightning.pytorch.callbacks import Callback
+    from lightning.pytorch.loggers import Logger
+
+    nodes = user_callbacks(config) | ({"logger": config.logger} if config.logger else {})
+    for name, node in nodes.items():
+        kind: type = Logger if name == "logger" else Callback
+        given = {key: value for key, value in node.items() if not str(key).startswith("_")}
+        line = f"{name}._target_={show(node._target_)}: "
+        try:
+            logging.disable(logging.ERROR)  # Hydra tells of a failure in several lines
+            made = get_object(node._target_)
+        except Exception as error:  # whatever its import raises
+            yield f"{line}can't be imported ({first_line(error.__cause__ or error)})"
+            continue
+        finally:
+            logging.disable(logging.NOTSET)
+        if not (isinstance(made, type) and issubclass(made, kind)):
+            yield f"{line}must be a {kind.__name__} of Lightning's"
+            continue
+        try:
+            inspect.signature(made).bind(**given, **({"save_dir": ""} if name == "logger" else {}))
+        except TypeError as error:
+            yield f"{line}{error}"
+
+
+def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> Iterator[str]:
+    arguments = inspect.signature(target).parameters
+    for name, value in given.items():
+        if name not in arguments:
+            hint = suggest(name, arguments, section)
+            yield f"{section}.{name}={value}: no such argument of {target.__name__}{hint}"
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning to warnings: what it tells of every run is not news."""
+    import lightning  # noqa: F401, its loggers get their levels when it is imported
+
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("lightning"):
+            logging.getLogger(name).setLevel(logging.WARNING)

@@ -93,5 +93,5 @@ class EpochProgress(ProgressBar):
         shown = [f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics]
         if self._quality is not None and (size := self._quality.latest) is not None:
             shown.append(f"energy distance {metrics['val/energy_distance']:.1e}")
-            shown.append(f"worth {'at least ' if size.at_least else ''}{number(size)} points")
+            shown.append(f"worth {'at least ' if size.at_least else ''}{number(size.value)} points")
         return "  ".join(shown)

@@ -1,135 +1,91 @@
-"""The Trainer of a run, from its config: callbacks, loggers, and what is handed through; and its outcome."""
+"""The Trainer of a run, from its plan: callbacks, loggers, and what is handed through; and its outcome."""
 
 import math
-from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig
+from hydra.utils import instantiate
 
-from point_diffusion.common.signals import Interruption
-from point_diffusion.config.containers import own_callbacks
-from point_diffusion.config.schema import Trainer, known
+from point_diffusion.common.signals import StopSignals
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.settings import typed_settings
-from point_diffusion.training.preflight import checkpoint_of
-
-EACH_STEP = (
-    "on_train_batch_start",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_train_batch_end",
-)
-# arguments of Trainer that have nothing to do with single steps
-NOT_OF_STEPS = {"max_time", "enable_progress_bar", "limit_val_batches", "deterministic", "benchmark"}
-LOSSES = ("train/loss", "train/grad_norm", "val/loss")
+from point_diffusion.training.plan import Plan
 
 if TYPE_CHECKING:
     import lightning as L
     from lightning.pytorch.loggers import Logger
 
+    from point_diffusion.training.steps import Steps
 
-def whole_epochs(config: DictConfig) -> bool:
-    """Whether all steps of an epoch can be made at once: nothing that a run asks for may look at single steps.
-
-    A callback of the user's may do anything, unless its class says ``of_whole_epochs = True``.
-    """
-    others = set(map(str, config.trainer)) - known(Trainer).keys() - NOT_OF_STEPS
-    if others or config.trainer.get("precision", "32-true") != "32-true":
-        return False
-    own = own_callbacks(config).values()
-    return all(getattr(get_object(node._target_), "of_whole_epochs", False) for node in own)
+LOSSES = ("train/loss", "train/grad_norm", "val/loss")
 
 
-def build_trainer(
-    config: DictConfig,
-    stored: Mapping[str, Any],
-    folder: Path,
-    interruption: Interruption,
-    started: float,
-    whole: bool,
-    alone: bool = True,
-) -> "L.Trainer":
+def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: float) -> "L.Trainer":
     """Lightning's Trainer with all that a run asks for.
 
     Args:
-        config: the run's.
-        stored: what of it describes the run, as plain numbers.
-        folder: the run's.
-        interruption: what notes the signals that stop it.
+        plan: of the run.
+        steps: how its optimiser steps are made.
+        signals: what notes the signals that stop it.
         started: when, by time.monotonic().
-        whole: whether all steps of an epoch are made at once.
-        alone: whether no other run is shown on the same screen.
     """
     import lightning as L
-    from lightning.pytorch.profilers import PassThroughProfiler
 
     from point_diffusion.training.callbacks import EMA, Clock, HParams, Stop
-    from point_diffusion.training.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
+    from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
     from point_diffusion.training.progress import EpochProgress
-    from point_diffusion.training.validation import Draws, ReconstructionGrid, SampleQuality
+    from point_diffusion.training.validation import ReconstructionGrid, SampleQuality, ValidationSamples
 
-    options, wanted = dict(stored["trainer"]), dict(stored["callbacks"])
-    settings = typed_settings(config)
-    checkpoints = (folder / LAST_CHECKPOINT).parent
-    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None), started), Stop(interruption)]
+    options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
+    settings = typed_settings(plan.config)
+    checkpoints = (plan.folder / LAST_CHECKPOINT).parent
+    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None), started), Stop(signals)]
     if (ema := wanted.pop("ema", None)) is not None:
         callbacks.append(EMA(**ema))
-    draws, judge = Draws(), None
+    samples, quality = ValidationSamples(), None
     if (grid := wanted.pop("reconstruction", None)) is not None:
-        callbacks.append(ReconstructionGrid(**grid, draws=draws))
-    if (quality := wanted.pop("quality", None)) is not None:
-        quality = {**quality, "num_samples": quality["num_samples"] or (grid or {}).get("num_points", 10_000)}
-        callbacks.append(judge := SampleQuality(**quality, draws=draws))
-    callbacks.append(HParams(settings, judge))
+        callbacks.append(ReconstructionGrid(**grid, samples=samples))
+    if (asked := wanted.pop("quality", None)) is not None:
+        asked = {**asked, "num_samples": asked["num_samples"] or (grid or {}).get("num_points", 10_000)}
+        callbacks.append(quality := SampleQuality(**asked, samples=samples))
+    callbacks.append(HParams(settings, quality))
     if options.get("enable_progress_bar", True):
-        callbacks.append(EpochProgress(judge, alone))
-    before = checkpoint_of(config)
+        callbacks.append(EpochProgress(quality, plan.alone))
     if (checkpoint := wanted.pop("checkpoint", None)) is not None:
         monitor = "val/loss" if quality is None else "val/energy_distance"
-        callbacks += [
-            BestCheckpoint(checkpoints, monitor, before and before.with_name("best.ckpt")),
-            LastCheckpoint(checkpoints, **checkpoint),
-        ]
-    for callback in callbacks:
-        for hook in EACH_STEP:
-            if getattr(type(callback), hook) is getattr(L.Callback, hook):
-                setattr(callback, hook, None)  # or Lightning calls it at each step, for nothing
+        best = plan.checkpoint and plan.checkpoint.with_name("best.ckpt")
+        callbacks += [BestCheckpoint(checkpoints, monitor, best), LastCheckpoint(checkpoints, **checkpoint)]
     # any other entry is a callback of the user's, by its _target_
     callbacks += [instantiate(each) for each in wanted.values() if each is not None]
-    profiler, nothing = PassThroughProfiler(), nullcontext()
-    # by itself it makes a generator for each of a hundred hooks in a step, to measure nothing
-    profiler.profile = lambda _: nothing  # type: ignore[method-assign,assignment,return-value]
     defaults = {
-        "default_root_dir": folder,
+        "default_root_dir": plan.folder,
         "enable_checkpointing": checkpoint is not None,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "plugins": [WholeCheckpoints()],
-        "profiler": profiler,
+        "plugins": [AtomicCheckpointIO()],
     }
-    if whole:
+    if not steps.automatic:
         del options["gradient_clip_val"]  # then it is the module's
-    loggers = _loggers(config, folder, settings)
+    loggers = _loggers(plan, settings)
     return L.Trainer(**{**defaults, **options}, callbacks=callbacks, logger=loggers or False)
 
 
-def _loggers(config: DictConfig, folder: Path, settings: dict[str, Any]) -> "list[Logger]":
-    if not config.logger or config.trainer.get("fast_dev_run"):
+def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
+    if not plan.config.logger or plan.config.trainer.get("fast_dev_run"):
         return []
-    (folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
-    curves = folder / "csv" / "metrics.csv"
-    if curves.exists():  # of the run that goes on; Lightning would begin the file anew
-        number = len(list(curves.parent.glob("metrics*.csv")))
-        curves.replace(curves.with_name(f"metrics-{number}.csv"))
-    logger = instantiate(config.logger, save_dir=folder)
+    (plan.folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
+    _keep_csv(plan.folder / "csv" / "metrics.csv")
+    logger = instantiate(plan.config.logger, save_dir=plan.folder)
     logger.log_hyperparams(settings)
     return [logger]
+
+
+def _keep_csv(curves: Path) -> None:
+    """Rename the CSV file of a run that is resumed: Lightning would begin it anew."""
+    if curves.exists():
+        number = len(list(curves.parent.glob("metrics*.csv")))
+        curves.replace(curves.with_name(f"metrics-{number}.csv"))
 
 
 @dataclass(frozen=True)
@@ -140,7 +96,7 @@ class Outcome:
         losses: the last ones, by their names in ``metrics.json``, where finite.
         final: the final figures of the samples; empty where it did not get there.
         epochs: how many are trained, as far as they are kept.
-        seconds: how long it took, by all who went on with it.
+        seconds: how long it took, in all sessions of a run that was resumed.
     """
 
     losses: dict[str, float]
@@ -149,8 +105,8 @@ class Outcome:
     seconds: float
 
 
-def outcome(trainer: "L.Trainer", whole: bool = True) -> Outcome:
-    """What a training has come to; where an error has ended it (not ``whole``), what its last checkpoint holds."""
+def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
+    """What a training has come to; where an error has ended it (``failed``), what its last checkpoint holds."""
     from point_diffusion.training.callbacks import Clock
     from point_diffusion.training.checkpoints import LastCheckpoint
     from point_diffusion.training.validation import SampleQuality
@@ -163,7 +119,7 @@ def outcome(trainer: "L.Trainer", whole: bool = True) -> Outcome:
             final = each.final
         elif isinstance(each, Clock):
             seconds = each.seconds
-    if whole:
+    if not failed:
         values |= {tag: value.item() for tag, value in trainer.callback_metrics.items()}
         epochs = trainer.current_epoch
     losses = {tag.replace("/", "_"): values[tag] for tag in LOSSES if math.isfinite(values.get(tag, math.nan))}

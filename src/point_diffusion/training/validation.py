@@ -10,8 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from point_diffusion.common.errors import memory_for
-from point_diffusion.common.files import whole_file
+from point_diffusion.common.errors import memory_error_names
 from point_diffusion.common.seeds import derive_seed, generator
 
 if TYPE_CHECKING:
@@ -21,38 +20,38 @@ if TYPE_CHECKING:
 
 
 # of a picture in TensorBoard, in pixels: with 20 panels of 10,000 points it is below 500 kB
-SHOWN_WIDTH = 1400
-# points of the truth that are not remembered in the order of each direction
-MANY = 100_000
+TENSORBOARD_WIDTH = 1400
+# points of the truth that are remembered in the order of each direction, at most
+MAX_SORTED = 100_000
 
 
-class Draws:
+class ValidationSamples:
     """The points drawn at a validation, from the weights of that time: once for all who look at as many of them.
 
     Their noise is the same each time, so that what changes from one validation to the next is the model.
     """
 
     def __init__(self) -> None:
-        self._drawn: tuple[int, int] | None = None
+        self._latest: tuple[int, int] | None = None
 
     def trajectory(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> tuple[list[int], Tensor]:
         """``count`` points on their way: see :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
-        t, states = pl_module.sample_trajectory(count, self._seed(pl_module))
-        self._drawn, self._points = (trainer.global_step, count), states[-1]
+        t, states = pl_module.diffusion.sample_trajectory(count, self._seed(pl_module))
+        self._latest, self._points = (trainer.global_step, count), states[-1]
         return t, states
 
     def points(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> Tensor:
         """The last state alone."""
-        if self._drawn != (trainer.global_step, count):
-            self._points = pl_module.sample(count, self._seed(pl_module))
-            self._drawn = (trainer.global_step, count)
+        if self._latest != (trainer.global_step, count):
+            self._points = pl_module.diffusion.sample(count, self._seed(pl_module))
+            self._latest = (trainer.global_step, count)
         return self._points
 
     def _seed(self, pl_module: "DiffusionModule") -> int:
         return derive_seed(pl_module.config["seed"], "reconstruction")
 
 
-class AtValidation(Callback):
+class ValidationCallback(Callback):
     """Looks at the model at each validation."""
 
     def on_validation_batch_end(
@@ -73,7 +72,7 @@ class AtValidation(Callback):
         raise NotImplementedError
 
 
-class ReconstructionGrid(AtValidation):
+class ReconstructionGrid(ValidationCallback):
     """The pictures of a run: before training its schedule and the forward process of the training points; at every
     validation, and so after the last epoch, new points on their way back, from the averaged weights; at the end
     the vector field that was learned.
@@ -84,13 +83,15 @@ class ReconstructionGrid(AtValidation):
     Args:
         num_points: points drawn for each grid.
         style: a matplotlib style, by name or file, that changes the look.
-        draws: where the points come from; shared with others who look at them.
+        samples: where the points come from; shared with others who look at them.
     """
 
-    def __init__(self, num_points: int = 10_000, style: str | None = None, draws: Draws | None = None) -> None:
+    def __init__(
+        self, num_points: int = 10_000, style: str | None = None, samples: ValidationSamples | None = None
+    ) -> None:
         self.num_points = num_points
         self.style = style
-        self.draws = draws or Draws()
+        self.samples = samples or ValidationSamples()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._points = trainer.datamodule.train_points  # type: ignore[attr-defined]
@@ -99,19 +100,19 @@ class ReconstructionGrid(AtValidation):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         from point_diffusion.report import charts, figures
-        from point_diffusion.report.style import look, pixels
+        from point_diffusion.report.style import pixels, use_style
 
         if trainer.global_step > 0:
             return
         diffusion = pl_module.diffusion
-        with look(self.style):
+        with use_style(self.style):
             numbers = _array(diffusion.schedule.betas), _array(diffusion.schedule.alphas_cumprod)
             self._show(trainer, pixels(charts.schedule(*numbers)), "schedule")
             if diffusion.dim == 2:
-                draws = generator(pl_module.config["seed"], "forward", device=pl_module.device)
+                noise = generator(pl_module.config["seed"], "forward", device=pl_module.device)
                 last = diffusion.schedule.num_step
                 steps = [index * last // 20 for index in range(20)] if last >= 20 else list(range(last + 1))
-                states = diffusion.noised(self._points[: self.num_points].to(pl_module.device), steps, draws)
+                states = diffusion.noised(self._points[: self.num_points].to(pl_module.device), steps, noise)
                 figure = figures.forward_process(steps, [_array(x) for x in states], self._truth)
                 self._show(trainer, pixels(figure), "forward")
 
@@ -119,10 +120,10 @@ class ReconstructionGrid(AtValidation):
         if pl_module.diffusion.dim != 2:
             return
         from point_diffusion.report import figures
-        from point_diffusion.report.style import look
+        from point_diffusion.report.style import use_style
 
-        with memory_for(f"callbacks.reconstruction.num_points={self.num_points}"), look(self.style):
-            t, states = self.draws.trajectory(trainer, pl_module, self.num_points)
+        with memory_error_names(f"callbacks.reconstruction.num_points={self.num_points}"), use_style(self.style):
+            t, states = self.samples.trajectory(trainer, pl_module, self.num_points)
             # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
             picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
             if self._grid is None:
@@ -134,35 +135,32 @@ class ReconstructionGrid(AtValidation):
         if _cut_short(trainer) or pl_module.diffusion.dim != 2:
             return
         from point_diffusion.report import figures
-        from point_diffusion.report.style import look, pixels
+        from point_diffusion.report.style import pixels, use_style
+        from point_diffusion.vector_field import vector_field
 
         seed = derive_seed(pl_module.config["seed"], "vector field")
-        steps, grid, fields, paths = pl_module.diffusion.flow(torch.from_numpy(self._truth), seed)
-        if not all(each.isfinite().all() for each in fields):
+        field = vector_field(pl_module.diffusion, torch.from_numpy(self._truth), seed)
+        if not all(each.isfinite().all() for each in field.fields):
             return  # it has diverged
-        with look(self.style):
-            figure = figures.vector_field(
-                _array(grid),
-                steps,
-                [_array(each) for each in fields],
-                [_array(each) for each in paths],
-                self._truth,
-            )
+        with use_style(self.style):
+            arrows, paths = ([_array(each) for each in part] for part in (field.fields, field.paths))
+            figure = figures.vector_field(_array(field.grid), field.steps, arrows, paths, self._truth)
             self._show(trainer, pixels(figure), "vector_field")
 
     def _show(self, trainer: L.Trainer, image: np.ndarray, tag: str, suffix: str = "") -> None:
         from PIL import Image
 
+        from point_diffusion.report.style import save_pixels
+
+        save_pixels(image, Path(trainer.default_root_dir) / "figures" / f"{tag}{suffix}.png")
         picture = Image.fromarray(image)
-        with whole_file(Path(trainer.default_root_dir) / "figures" / f"{tag}{suffix}.png") as part:
-            picture.save(part, compress_level=3)  # quicker than 6, and no larger
-        picture.thumbnail((SHOWN_WIDTH, SHOWN_WIDTH))
+        picture.thumbnail((TENSORBOARD_WIDTH, TENSORBOARD_WIDTH))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(tag, np.asarray(picture), trainer.global_step, dataformats="HWC")
 
 
-class SampleQuality(AtValidation):
+class SampleQuality(ValidationCallback):
     """How good the samples are: at every validation, from the averaged weights, ``val/energy_distance`` and
     ``val/equivalent_sample_size`` (the best guess, up to the number of points drawn); after the last epoch the
     same and more from many points, in :attr:`final`.
@@ -170,7 +168,7 @@ class SampleQuality(AtValidation):
     Args:
         num_samples: points drawn at a validation.
         final_num_samples: points drawn at the end. A run that is interrupted does not get there.
-        draws: where the points of a validation come from.
+        samples: where the points of a validation come from.
 
     Attributes:
         latest: the equivalent sample size of the last validation.
@@ -178,27 +176,27 @@ class SampleQuality(AtValidation):
     """
 
     def __init__(
-        self, num_samples: int = 10_000, final_num_samples: int = 50_000, draws: Draws | None = None
+        self, num_samples: int = 10_000, final_num_samples: int = 50_000, samples: ValidationSamples | None = None
     ) -> None:
         self.num_samples = num_samples
         self.final_num_samples = final_num_samples
-        self.draws = draws or Draws()
+        self.samples = samples or ValidationSamples()
         self.latest: Estimate | None = None
         self.final: dict[str, float] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         from point_diffusion.metrics.samples import Truth
 
-        with memory_for(f"callbacks.quality.num_samples={self.num_samples}"):
-            points = trainer.datamodule.truth(2 * self.num_samples)  # type: ignore[attr-defined]
-            self._truth = Truth(points) if len(points) <= MANY else points
+        with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
+            points = trainer.datamodule.source.fresh(2 * self.num_samples)  # type: ignore[attr-defined]
+            self._truth = Truth(points) if len(points) <= MAX_SORTED else points
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
         from point_diffusion.metrics.samples import quality
 
         distance, self.latest = float("nan"), None  # of a model that has diverged
-        with memory_for(f"callbacks.quality.num_samples={self.num_samples}"):
-            points = self.draws.points(trainer, pl_module, self.num_samples)
+        with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
+            points = self.samples.points(trainer, pl_module, self.num_samples)
             if points.isfinite().all():
                 distance, self.latest = quality(_array(points), self._truth)
         # the best guess, as far as so many points can tell; a bound would jump when the model gets good
@@ -212,11 +210,11 @@ class SampleQuality(AtValidation):
         from point_diffusion.metrics.samples import summary, truth_size
 
         seed = derive_seed(pl_module.config["seed"], "final quality")
-        with memory_for(f"callbacks.quality.final_num_samples={self.final_num_samples}"):
-            points = pl_module.sample(self.final_num_samples, seed)
+        with memory_error_names(f"callbacks.quality.final_num_samples={self.final_num_samples}"):
+            points = pl_module.diffusion.sample(self.final_num_samples, seed)
             if points.isfinite().all():
                 data = trainer.datamodule  # type: ignore[attr-defined]
-                truth = data.truth(truth_size(self.final_num_samples, len(data.train_points)))
+                truth = data.source.fresh(truth_size(self.final_num_samples, len(data.train_points)))
                 self.final = summary(_array(points), truth, _array(data.train_points))
 
 

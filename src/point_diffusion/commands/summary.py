@@ -1,0 +1,94 @@
+"""What a training says in words: of its schedule at the start, of its samples at the end, how to resume it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from point_diffusion.common.paths import CHECKOUT, shell_path, typed_path
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
+from point_diffusion.training.plan import Plan
+
+if TYPE_CHECKING:
+    from point_diffusion.diffusion import Diffusion
+
+MAX_PRIOR_KL = 0.01  # nats between q(x_T) and N(0, I) that do no harm
+SCRIPT = CHECKOUT / "scripts" / "train.py"
+
+
+def prior_line(diffusion: "Diffusion") -> str:
+    """One line on what x_T really is and, where sampling starts from something else, which setting cures it."""
+    alpha, mismatch = diffusion.schedule.last_level.alpha, diffusion.prior_kl()
+    line = f"x_T holds {alpha:.3g} of the signal; q(x_T) is {mismatch:.2g} nats from N(0, I)"
+    if mismatch > MAX_PRIOR_KL and diffusion.sampler.start == "normal":
+        line += f": sampling starts where the network was never trained; {_remedy(diffusion)}"
+    if alpha < diffusion.prediction.smallest_alpha:
+        line += f": too little for {diffusion.prediction_type} to say x_0; module.prediction_type=v_prediction can"
+    return line
+
+
+def _remedy(diffusion: "Diffusion") -> str:
+    from point_diffusion.schedule import NoiseLevel
+
+    variance, mean = diffusion.data_covariance.trace() / diffusion.dim, diffusion.data_mean
+    spread = (variance + mean.square().mean()).sqrt().item()
+    ends, scales = "schedule.alphas_cumprod_end=1e-4", f"data.scale={diffusion.scale * spread:.2g}"
+    now, end = diffusion.schedule.last_level, NoiseLevel(1e-2, (1 - 1e-4) ** 0.5)
+    for level, rescale, remedy in (
+        (end, 1.0, f"{ends} cures it (sampler.start=matched keeps the schedule)"),
+        (now, spread, f"{scales} cures it"),
+        (end, spread, f"{scales} with {ends} cures it"),
+    ):
+        if diffusion.prior_kl(level, rescale) <= MAX_PRIOR_KL:
+            return remedy
+    return "sampler.start=matched cures it"
+
+
+def summary(plan: Plan, metrics: Mapping[str, float]) -> str:
+    """What a finished training has come to, and what to do with it."""
+    from point_diffusion.report.tables import efficiency, tutorial, worth
+
+    losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
+    lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}"]
+    config, folder = plan.config, plan.folder
+    if "equivalent_sample_size" in metrics:
+        own = worth(metrics, "train_equivalent_sample_size")
+        lines.append(f"  samples   worth {worth(metrics)} real points; data efficiency {efficiency(metrics)}")
+        lines.append(f"  beside    the {config.data.num_points:,} trained on are worth {own}")
+        if (size := tutorial(config.data)) is not None:
+            lines.append(f"            the tutorial's 4,000 epochs reach {size:,}")
+    elif config.callbacks.get("quality") is not None and not config.trainer.get("fast_dev_run"):
+        lines.append("  samples   are non-finite, and have no figures: the training has diverged")
+    if plan.in_sweep:
+        return "\n".join(lines)  # the rest would be said once for each job
+    lines.append(f"  run       {shell_path(folder)}")
+    if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
+        lines.append(f"  picture   {shell_path(grids[-1])}")
+    if config.logger:
+        outputs = typed_path(config.output_dir)
+        logdir = outputs if folder.is_relative_to(outputs) else folder
+        lines.append(f"  curves    tensorboard --logdir {shell_path(logdir)} --samples_per_plugin images=1000")
+    if (folder / LAST_CHECKPOINT).exists():
+        resume = f"python {shell_path(SCRIPT)} resume={shell_path(folder)}"
+        lines.append(f"  resume    {resume} trainer.max_epochs={2 * int(metrics['epochs'])}")
+    return "\n".join(lines)
+
+
+def what_is_kept(plan: Plan, epochs: int, error: BaseException) -> str:
+    """What an error has left of a run, and how to resume it, where that would help."""
+    from point_diffusion.training.module import DivergenceError
+
+    parts = []
+    if (plan.folder / LAST_CHECKPOINT).exists():
+        parts.append(f"epoch {epochs} is kept in {shell_path(plan.folder)}")
+    if not isinstance(error, DivergenceError):
+        parts.append(how_to_resume(plan.folder, plan.in_sweep))
+    return ", ".join(parts) or "no checkpoint was written before"
+
+
+def how_to_resume(folder: Path, in_sweep: bool) -> str:
+    """How to resume a run that was stopped."""
+    if in_sweep:
+        return f"the same command with hydra.sweep.dir={shell_path(folder.parent)} resumes it"
+    if not (folder / LAST_CHECKPOINT).exists():
+        return "it has no checkpoint yet, the same command begins anew"
+    return f"resume it: python {shell_path(SCRIPT)} resume={shell_path(folder)}"

@@ -1,0 +1,65 @@
+"""Where points come from: those to train on, those held out, and fresh ones to compare samples with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from point_diffusion.common.seeds import derive_seed
+from point_diffusion.registry import SHAPES
+
+
+@dataclass(frozen=True)
+class Source:
+    """The points of a run, in the data's own units: the one place where they are made.
+
+    Args:
+        shape: a name in :data:`point_diffusion.registry.SHAPES`.
+        num_points: points to train on; as many again are held out.
+        noise: standard deviation of the noise on each coordinate, in the shape's units.
+        seed: draws the points.
+    """
+
+    shape: str
+    num_points: int
+    noise: float
+    seed: int
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """The points to train on: shape (num_points, dim), float32."""
+        return SHAPES[self.shape](self.num_points, self.noise, self.seed)
+
+    @property
+    def condition(self) -> np.ndarray | None:
+        """What each training point is conditioned on, shape (num_points, ...); None where there is nothing."""
+        return None
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the points."""
+        return self.train.shape[1]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A name for each coordinate."""
+        return ("x", "y", "z")[: self.dim] if self.dim <= 3 else tuple(f"x{n + 1}" for n in range(self.dim))
+
+    def held_out(self) -> np.ndarray:
+        """As many points as there are to train on, which training never sees."""
+        return self.fresh(self.num_points, "held out")
+
+    def fresh(self, num_points: int, purpose: str = "truth") -> np.ndarray:
+        """Points of the distribution that the training points come from, other ones for each purpose.
+
+        Returns:
+            Array of shape (num_points, dim), float32.
+        """
+        return SHAPES[self.shape](num_points, self.noise, derive_seed(self.seed, purpose) % 2**32)
+
+
+def build_source(config: Mapping[str, Any]) -> Source:
+    """The source that a config's ``data`` section describes."""
+    return Source(config["shape"], config["num_points"], config["noise"], config["seed"])

@@ -1,0 +1,76 @@
+r"""Denoisers: from x_t to the (x_0, epsilon) that it is made of.
+
+.. math::
+    x_t = \alpha_t x_0 + \sigma_t \epsilon, \qquad \hat x_0 = E[x_0 \mid x_t]
+
+A denoiser owns a noise schedule. Samplers, figures and whatever else asks what lies behind a noised point take a
+denoiser and know nothing of networks and prediction types.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from point_diffusion.prediction import PredictionType
+from point_diffusion.schedule import NoiseSchedule
+
+
+class Denoised(NamedTuple):
+    """What a denoiser says of x_t = alpha x_0 + sigma epsilon; both of the shape of x_t."""
+
+    x_0: Tensor
+    epsilon: Tensor
+
+
+class Denoiser(ABC):
+    """Estimates x_0 and epsilon from noised points, as the network sees them (divided by ``data.scale``).
+
+    Args:
+        schedule: the noise levels of the steps.
+    """
+
+    def __init__(self, schedule: NoiseSchedule) -> None:
+        self.schedule = schedule
+
+    @abstractmethod
+    def __call__(self, x: Tensor, t: int, condition: Tensor | None = None) -> Denoised:
+        """Denoise points that are all at one step.
+
+        Args:
+            x: shape (B, dim), points x_t.
+            t: their step, in [0, num_step).
+            condition: shape (B, ...), what the points are conditioned on; None where they are not.
+
+        Returns:
+            x_0 and epsilon, each of shape (B, dim), with x = alpha x_0 + sigma epsilon.
+        """
+
+    def velocity(self, x: Tensor, t: int, condition: Tensor | None = None) -> Tensor:
+        """The direction back to the data: -v = sigma x_0 - alpha epsilon, minus the velocity of the probability
+        flow by its angle (Salimans & Ho 2022, app. D); arguments as for a call, shape (B, dim).
+        """
+        alpha, sigma = self.schedule.level(t)
+        x_0, epsilon = self(x, t, condition)
+        return sigma * x_0 - alpha * epsilon
+
+
+class NetworkDenoiser(Denoiser):
+    """A trained network.
+
+    Args:
+        schedule: the noise levels that it was trained with.
+        network: (x_t of shape (B, dim), t of shape (1,)) to shape (B, dim); with a condition it takes that, too.
+        prediction: what its output means.
+    """
+
+    def __init__(self, schedule: NoiseSchedule, network: nn.Module, prediction: PredictionType) -> None:
+        super().__init__(schedule)
+        self.network = network
+        self.prediction = prediction
+
+    def __call__(self, x: Tensor, t: int, condition: Tensor | None = None) -> Denoised:
+        given = () if condition is None else (condition,)
+        output = self.network(x, torch.full((1,), t, device=x.device), *given)
+        return Denoised(*self.prediction.x_0_and_epsilon(output, x, *self.schedule.level(t)))

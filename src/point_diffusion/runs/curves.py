@@ -1,0 +1,22 @@
+"""The curves that a run has logged for TensorBoard, read back from its event files."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+
+def logged_curves(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The losses and the quality that a run has logged for TensorBoard: steps and values by tag; empty without."""
+    if not list(folder.glob("events.out.tfevents.*")):
+        return {}
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it tells of each file
+    log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    curves = {}
+    for tag in ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size"):
+        if tag in log.Tags()["scalars"]:
+            events = log.Scalars(tag)
+            curves[tag] = np.array([e.step for e in events]), np.array([e.value for e in events])
+    return curves

@@ -1,0 +1,173 @@
+"""What resumes a run: in its own folder with its stored settings, as a sweep's job, or in a new folder."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from point_diffusion.common.errors import UsageError, first_line
+from point_diffusion.common.files import writable
+from point_diffusion.common.paths import CHECKOUT, typed_path
+from point_diffusion.common.text import show
+from point_diffusion.config.containers import flatten
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, model_of, read_checkpoint
+from point_diffusion.runs.settings import differences, stored_settings
+from point_diffusion.runs.status import finished_metrics
+
+LOGGERS = CHECKOUT / "conf" / "logger"
+# what must not change when a run is resumed: it shapes the tensors, or gives them their meaning
+FIXED = (
+    "schedule",
+    "model",
+    "module.prediction_type",
+    "data.shape",
+    "data.scale",
+    "optimizer.name",
+    "lr_scheduler",
+)
+
+
+def resume_settings(config: DictConfig, typed: Sequence[str]) -> Path:
+    """Put the stored settings of the run ``config.resume`` in the place of ``config``'s, but for what was typed.
+
+    Args:
+        config: as composed from what was typed; changed.
+        typed: the overrides.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UsageError: it is not a run that can be resumed.
+    """
+    folder = typed_path(config.resume)
+    if folder.is_file():
+        raise UsageError(f"resume={config.resume}: must be a run folder; ckpt_path takes a checkpoint")
+    find_checkpoint(config.resume, "resume")
+    writable(folder, "resume")
+    stored = stored_settings(folder, "resume")
+    stored.pop("hydra", None)  # never stored by us; its logging could name any class
+    stored.ckpt_path = None  # the run has a checkpoint of its own by now
+    stored.pop("output_dir", None)  # of the machine, not of the run
+    composed: Any = OmegaConf.to_container(config, resolve=False)
+    del composed["hydra"]
+    for override in OverridesParser.create().parse_overrides(list(typed)):
+        # a typed class comes with what is typed for it alone
+        key, value = override.key_or_group.removesuffix("._target_"), composed
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        OmegaConf.update(stored, key, value, merge=False, force_add=True)
+    _check_untrusted(stored, OmegaConf.create(composed), f"resume={config.resume}")
+    for name, section in OmegaConf.to_container(stored, resolve=False).items():  # type: ignore[union-attr]
+        OmegaConf.update(config, str(name), section, merge=False, force_add=True)
+    config.resume = str(folder)
+    return folder
+
+
+def earlier_try(config: DictConfig, folder: Path) -> tuple[dict[str, Any], Path | None]:
+    """What an earlier try of a sweep's job has left in its folder.
+
+    Returns:
+        Its metrics, empty unless it has finished; and the checkpoint to resume from, if it has not.
+
+    Raises:
+        UsageError: it had other settings.
+    """
+    metrics, checkpoint = finished_metrics(folder), folder / LAST_CHECKPOINT
+    if not metrics and not checkpoint.exists():
+        return {}, None
+    stored = stored_settings(folder, "hydra.sweep.dir")
+    stored.pop("output_dir", None)  # of the machine, not of the run
+    _check_untrusted(stored, config, f"hydra.sweep.dir={folder.parent}")
+    plain: list[Any] = [OmegaConf.to_container(each, resolve=True) for each in (stored, config)]
+    if changed := differences(*plain):
+        what = "; ".join(f"{key}={show(pair[0])}, now {show(pair[1])}" for key, pair in changed.items())
+        raise UsageError(f"{folder}: holds a run with other settings ({what}); use another sweep folder")
+    return metrics, None if metrics else checkpoint
+
+
+def checkpoint_of(config: DictConfig) -> Path | None:
+    """The checkpoint that a config names: of the run in ``resume``, or ``ckpt_path``.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    for key in ("ckpt_path", "resume"):
+        if config[key] is not None:
+            return find_checkpoint(config[key], key)
+    return None
+
+
+def misfits(config: DictConfig, path: Path) -> Iterator[str]:
+    """How a config and the checkpoint to resume from disagree, a line each.
+
+    Raises:
+        UsageError: the checkpoint can't be used at all.
+    """
+    key = "resume" if config.ckpt_path is None else "ckpt_path"
+    checkpoint = read_checkpoint(path, key)
+    model_of(checkpoint, f"{key}={path}")
+    stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
+    for section in FIXED:
+        before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)
+        pairs = {section: (before, now)}
+        if isinstance(now, DictConfig):
+            pairs = {f"{section}.{name!s}": (before.get(name), now[name]) for name in now}
+        for name, (old, new) in pairs.items():
+            if old != new:
+                yield f"{name}={new}: must be {old}, as in the checkpoint {path}"
+    if (config.callbacks.get("ema") is None) == ("averaging_state" in checkpoint):
+        yield f"callbacks.ema: must be {'on' if 'averaging_state' in checkpoint else 'null'}, as in {path}"
+    trained = checkpoint["epoch"] + 1
+    # a run that was stopped after its last epoch still has its final figures to come
+    complete = config.resume is None or bool(finished_metrics(path.parents[1]))
+    if trained > config.trainer.max_epochs or (trained == config.trainer.max_epochs and complete):
+        yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
+
+
+def _check_untrusted(stored: DictConfig, typed: DictConfig, key: str) -> None:
+    """Refuse stored settings that would do more than set values, as they may be an untrusted run's.
+
+    Args:
+        stored: the settings.
+        typed: what the user's own command line is composed to; what stands there in the same place is fine.
+        key: what they were given for, to be named in an error.
+
+    Raises:
+        UsageError: there is a ``_target_``, which can do anything, where neither a logger of ``conf/`` nor the
+            user's own command has the same; or something is looked up outside of the settings.
+    """
+    own = dict(flatten(_plain(typed, key, resolve=False)))
+    for name, value in flatten(_plain(stored, key, resolve=False)):
+        # a reference to another key is fine
+        if re.search(r"\$\{.*:", str(value), re.DOTALL) and value != own.get(name):
+            raise UsageError(f"{key}: its setting {name}={value} looks up more than settings; type it again")
+    shipped = [_plain(OmegaConf.load(path), key) for path in sorted(LOGGERS.glob("*.yaml"))]
+    own = dict(_targets(_plain(typed, key)))
+    for name, node in _targets(_plain(stored, key)):
+        if node != own.get(name) and node not in shipped:
+            target = f"{name}._target_={node['_target_']}"
+            raise UsageError(
+                f"{key}: its settings have {target}, which may do anything; to allow it, type it again"
+            )
+
+
+def _plain(config: Any, key: str, resolve: bool = True) -> dict[str, Any]:
+    try:
+        return OmegaConf.to_container(config, resolve=resolve)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UsageError(f"{key}: its settings can't be resolved ({first_line(error)})") from None
+
+
+def _targets(node: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The nodes from which objects are made, by the full names of their keys."""
+    if isinstance(node, dict) and "_target_" in node:
+        yield name, node
+        return
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for last, each in parts:
+        yield from _targets(each, f"{name}.{last}".lstrip("."))

@@ -1,0 +1,146 @@
+"""The optimiser steps of an epoch: one by one by Lightning's loop, or all in one go.
+
+In one go they make the same bits, without Lightning's hooks in between, which cost half as much as a step.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig
+from torch import Tensor
+
+from point_diffusion.config.containers import user_callbacks
+from point_diffusion.config.schema import Trainer, known
+from point_diffusion.data.datamodule import Batch
+from point_diffusion.training.cuda_graph import EpochGraph, log_no_graph, recording
+from point_diffusion.training.optimizers import clip_grad_norm, next_learning_rates
+
+if TYPE_CHECKING:
+    from point_diffusion.training.module import DiffusionModule
+
+# arguments of Trainer that have nothing to do with single steps
+NOT_OF_STEPS = {"max_time", "enable_progress_bar", "limit_val_batches", "deterministic", "benchmark"}
+
+
+@dataclass
+class StepLog:
+    """What the steps of an epoch leave: on the device, as to look at a value would be to wait for it.
+
+    Attributes:
+        losses: of each batch, scalars.
+        norms: of each step's gradient before clipping, scalars.
+        learning_rates: of each step.
+        batch_sizes: points in each batch.
+    """
+
+    losses: list[Tensor] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    batch_sizes: list[int] = field(default_factory=list)
+
+
+class Steps(ABC):
+    """How a module makes its optimiser steps. After each one it tells the module: ``module.after_step()``."""
+
+    automatic: ClassVar[bool]  # Lightning's automatic optimisation
+
+    @abstractmethod
+    def points_a_batch(self, num_points: int, batch_size: int) -> int:
+        """How many points the loader must hand out at once."""
+
+    @abstractmethod
+    def start(self, module: "DiffusionModule") -> None:
+        """Before the first step."""
+
+    def end(self) -> None:  # noqa: B027, most have nothing to do
+        """After the last step."""
+
+    @abstractmethod
+    def run(self, module: "DiffusionModule", batch: Batch) -> Tensor | None:
+        """What ``training_step`` does with a batch: note in ``module.step_log``, return what Lightning wants."""
+
+
+class SingleSteps(Steps):
+    """Lightning's own loop, for whatever may look at single steps."""
+
+    automatic = True
+
+    def points_a_batch(self, num_points: int, batch_size: int) -> int:
+        return batch_size
+
+    def start(self, module: "DiffusionModule") -> None:
+        log_no_graph("a callback, a precision or an argument of Trainer wants single steps", module.device)
+
+    def run(self, module: "DiffusionModule", batch: Batch) -> Tensor:
+        loss = module.loss(batch, module.generator)
+        module.step_log.losses.append(loss.detach())
+        module.step_log.batch_sizes.append(len(batch.points))
+        return loss
+
+
+class EpochSteps(Steps):
+    """All steps of an epoch in one call; on a GPU as one CUDA graph, where that can be."""
+
+    automatic = False
+
+    def __init__(self) -> None:
+        self._graph: EpochGraph | None = None
+
+    def points_a_batch(self, num_points: int, batch_size: int) -> int:
+        return num_points
+
+    def start(self, module: "DiffusionModule") -> None:
+        self._module, self._optimizer = module, module.optimizer
+        self._parameters = list(module.parameters())
+        self._graph = recording(self.steps, module.optimizer, module.steps_an_epoch, module.device)
+
+    def end(self) -> None:
+        self._graph = None  # and its memory
+
+    def run(self, module: "DiffusionModule", batch: Batch) -> None:
+        scheduler: Any = module.lr_schedulers()
+        log = module.step_log
+        log.batch_sizes = [len(part.points) for part in batch.split(module.batch_size)]
+        log.learning_rates = next_learning_rates(module.optimizer, scheduler, len(log.batch_sizes))
+        run = self._graph or self.steps
+        log.losses, log.norms = run(batch, log.learning_rates, module.generator)
+        module.optimizer.param_groups[0]["lr"] = log.learning_rates[-1]
+        for _ in log.batch_sizes if scheduler is not None else ():
+            scheduler.step()
+        progress = module.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for count in (progress.total, progress.current):  # what global_step is
+            count.ready += len(log.batch_sizes)
+            count.completed += len(log.batch_sizes)
+
+    def steps(
+        self, batch: Batch, learning_rates: Iterable[Tensor | float], generator: torch.Generator
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Each step's loss and gradient norm. Nothing here may wait for the device."""
+        module, optimizer = self._module, self._optimizer
+        losses, norms = [], []
+        for part, rate in zip(batch.split(module.batch_size), learning_rates, strict=True):
+            loss = module.loss(part, generator)
+            loss.backward()
+            losses.append(loss.detach())
+            norms.append(clip_grad_norm(self._parameters, module.max_grad_norm))
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad()
+            module.after_step()
+        return losses, norms
+
+
+def choose_steps(config: DictConfig) -> Steps:
+    """All steps of an epoch in one go, unless something that a run asks for may look at single steps.
+
+    A callback of the user's may do anything, unless its class says ``of_whole_epochs = True``.
+    """
+    others = set(map(str, config.trainer)) - known(Trainer).keys() - NOT_OF_STEPS
+    whole = not others and config.trainer.get("precision", "32-true") == "32-true"
+    callbacks = (get_object(node._target_) for node in user_callbacks(config).values())
+    whole = whole and all(getattr(each, "of_whole_epochs", False) for each in callbacks)
+    return EpochSteps() if whole else SingleSteps()
