@@ -7,64 +7,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from point_diffusion.commands.train import train
-    from point_diffusion.diffusion import Diffusion
-    from point_diffusion.metrics import (
-        classifier_accuracy,
-        energy_distance,
-        equivalent_sample_size,
-        memorisation,
-        precision_recall,
-        sliced_wasserstein,
-    )
-    from point_diffusion.network import MLPDiffusion
-    from point_diffusion.runs import load_run
-    from point_diffusion.samplers import DDIM, DDPM, DPMSolver
-    from point_diffusion.schedule import NoiseSchedule
+    from point_diffusion.commands.train import train as train
+    from point_diffusion.diffusion import Diffusion as Diffusion
+    from point_diffusion.metrics.energy import energy_distance as energy_distance
+    from point_diffusion.metrics.energy import equivalent_sample_size as equivalent_sample_size
+    from point_diffusion.metrics.samples import classifier_accuracy as classifier_accuracy
+    from point_diffusion.metrics.samples import memorisation as memorisation
+    from point_diffusion.metrics.samples import precision_recall as precision_recall
+    from point_diffusion.metrics.samples import sliced_wasserstein as sliced_wasserstein
+    from point_diffusion.network import MLPDiffusion as MLPDiffusion
+    from point_diffusion.runs.run import load_run as load_run
+    from point_diffusion.samplers import DDIM as DDIM
+    from point_diffusion.samplers import DDPM as DDPM
+    from point_diffusion.samplers import DPMSolver as DPMSolver
+    from point_diffusion.schedule import NoiseSchedule as NoiseSchedule
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "commands.train": ("train",),
     "diffusion": ("Diffusion",),
-    "metrics": (
-        "classifier_accuracy",
-        "energy_distance",
-        "equivalent_sample_size",
-        "memorisation",
-        "precision_recall",
-        "sliced_wasserstein",
-    ),
+    "metrics.energy": ("energy_distance", "equivalent_sample_size"),
+    "metrics.samples": ("classifier_accuracy", "memorisation", "precision_recall", "sliced_wasserstein"),
     "network": ("MLPDiffusion",),
-    "runs": ("load_run",),
+    "runs.run": ("load_run",),
     "samplers": ("DDIM", "DDPM", "DPMSolver"),
     "schedule": ("NoiseSchedule",),
 }
-_MODULES = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "DDIM",
-    "DDPM",
-    "DPMSolver",
-    "Diffusion",
-    "MLPDiffusion",
-    "NoiseSchedule",
-    "classifier_accuracy",
-    "energy_distance",
-    "equivalent_sample_size",
-    "load_run",
-    "memorisation",
-    "precision_recall",
-    "sliced_wasserstein",
-    "train",
-]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'point_diffusion' has no attribute '{name}'")
-    return getattr(import_module(f"point_diffusion.{_MODULES[name]}"), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"point_diffusion.{module}"), name)
+    raise AttributeError(f"module 'point_diffusion' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *(name for names in _MODULES.values() for name in names)]

@@ -102,7 +102,7 @@ class Watch(Callback):
                 "tightest": Tightest(points, schedule).epoch,
             }
         self.begun, self.inside = 0.0, 0.0
-        steps = pl_module._steps
+        steps = pl_module.steps.steps
 
         def timed(*arguments: Any) -> Any:
             begun = time.perf_counter()
@@ -110,7 +110,7 @@ class Watch(Callback):
             self.inside += time.perf_counter() - begun
             return results
 
-        pl_module._steps = timed
+        pl_module.steps.steps = timed
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch % self.block == 0:

@@ -6,46 +6,50 @@ from point_diffusion.config.schema import key
 
 
 @dataclass
-class Evaluate:
-    """The keys of evaluate.py."""
-
-    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
-    num_samples: int = key("points drawn for each row", at_least=2, at_most=10_000_000)
-    seed: int = key("of the samples", at_least=0, below=2**63)
-    curve: bool = key("all samplers at several numbers of network calls")
-    curve_steps: list[int] = key("these numbers", at_least=1, at_most=100_000)
-    num_threads: int = key(
-        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
-    )
-    output_dir: str = key("where the newest run is looked for")
+class _Script:
+    output_dir: str = key("where the newest run or sweep is looked for")
 
 
 @dataclass
-class Sample:
+class _OfRun(_Script):
+    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
+    seed: int = key("of the noise: the same points for the same seed", at_least=0, below=2**63)
+    num_threads: int = key(
+        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
+    )
+
+
+@dataclass
+class Evaluate(_OfRun):
+    """The keys of evaluate.py."""
+
+    num_samples: int = key("points drawn for each row", at_least=2, at_most=10_000_000)
+    curve: bool = key("all samplers at several numbers of network calls")
+    curve_steps: list[int] = key("these numbers", at_least=1, at_most=100_000)
+
+
+@dataclass
+class _OfFile(_OfRun):
+    overwrite: bool = key("replace the file if it is there")
+    style: str | None = key("of pictures: a matplotlib style, by name or file")
+
+
+@dataclass
+class Sample(_OfFile):
     """The keys of sample.py."""
 
-    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
     num_samples: int = key("points to draw", at_least=1, at_most=1_000_000_000)
-    seed: int = key("the same points for the same seed", at_least=0, below=2**63)
+    output: str = key("a file: .csv, .npy, .npz or .png")
     batch_size: int = key(
         "points handed on at a time; the points don't depend on it", at_least=1, at_most=1_000_000_000
     )
-    output: str = key("a file: .csv, .npy, .npz or .png")
-    overwrite: bool = key("replace the file if it is there")
-    style: str | None = key("of the .png: a matplotlib style, by name or file")
-    num_threads: int = key(
-        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
-    )
-    output_dir: str = key("where the newest run is looked for")
 
 
 @dataclass
-class Animate:
+class Animate(_OfFile):
     """The keys of animate.py."""
 
-    run: str | None = key("a run's folder or a checkpoint; null: the newest finished run")
     output: str = key("a file: .gif, .webp or .mp4")
-    overwrite: bool = key("replace the file if it is there")
     num_points: int = key("points that move", at_least=1, at_most=1_000_000)
     num_frames: int = key("frames forward, and as many back", at_least=2, at_most=10_000)
     duration: int = key("milliseconds a frame; a .gif counts in tens", at_least=20, at_most=10_000)
@@ -54,16 +58,10 @@ class Animate:
     point_size: float | None = key(
         "area of a point, as matplotlib's scatter takes it; null: by their number", above=0, at_most=1_000_000
     )
-    seed: int = key("of the noise", at_least=0, below=2**63)
-    style: str | None = key("a matplotlib style, by name or file")
-    num_threads: int = key(
-        "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
-    )
-    output_dir: str = key("where the newest run is looked for")
 
 
 @dataclass
-class Compare:
+class Compare(_Script):
     """The keys of compare.py."""
 
     sweep: str | None = key("a sweep's folder; null: the newest")
@@ -71,4 +69,3 @@ class Compare:
     metric: str = key("a figure of metrics.json")
     output: str | None = key("a folder for the files; null: the sweep's, for runs a new one in output_dir")
     style: str | None = key("of the chart: a matplotlib style, by name or file")
-    output_dir: str = key("where the newest sweep is looked for")

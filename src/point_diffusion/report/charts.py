@@ -1,7 +1,7 @@
 """Charts: numbers in, matplotlib figures out, in the look of :mod:`point_diffusion.report.style`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from point_diffusion.common.text import show, sort_key
 from point_diffusion.report.style import new_figure, styled
+from point_diffusion.runs.sweeps import Row
 
 
 @styled
@@ -113,35 +114,11 @@ def measurements(panels: Mapping[tuple[str, str], Mapping[str, Sequence[tuple[fl
     return figure
 
 
-class Compared(Protocol):
-    """What :func:`comparison` shows of runs that differ in their seeds alone."""
-
-    @property
-    def numbers(self) -> Sequence[float]:
-        """One for each run."""
-
-    @property
-    def median(self) -> float | None:
-        """Of these."""
-
-    @property
-    def at_least(self) -> bool:
-        """Whether it is a lower bound."""
-
-    @property
-    def low(self) -> float | None:
-        """The lower end of the spread."""
-
-    @property
-    def high(self) -> float | None:
-        """The upper end."""
-
-
-MOST = 8  # lines in a panel, and panels in a figure
+MAX_LINES = 8  # lines in a panel, and panels in a figure
 
 
 @styled
-def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], metric: str) -> Figure:
+def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Row], metric: str) -> Figure:
     """A metric against what differs between runs: medians with their spread, and each run as a dot.
 
     One key is the x axis, a second one has a line for each of its values (a heat map if those are many), further
@@ -155,13 +132,13 @@ def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], 
     values = {key: _distinct(each[key] for each in settings) for key in settings[0]}
     # the x axis is the key that shows most there: numbers before names, many values before few
     x, series, *rest = [*sorted(values, key=lambda key: (not _numeric(values[key]), -len(values[key]))), "", ""]
-    panels: dict[str, dict[str, list[tuple[Any, Compared]]]] = {}
+    panels: dict[str, dict[str, list[tuple[Any, Row]]]] = {}
     for each, row in zip(settings, rows, strict=True):
         title = "\n".join(f"{key}={show(each[key])}" for key in rest if key)
         name = f"{series}={show(each[series])}" if series else ""
         panels.setdefault(title, {}).setdefault(name, []).append((each.get(x), row))
     lines = [line for panel in panels.values() for line in panel.values()]
-    crowded = max(map(len, panels.values())) > MOST or len(panels) > MOST
+    crowded = max(map(len, panels.values())) > MAX_LINES or len(panels) > MAX_LINES
     if len(values) == 2 and crowded and 2 * len(rows) > len(values[x]) * len(values[series]):
         return _heat_map({key: values[key] for key in (x, series)}, settings, rows, metric)
     if len(values) > 1 and (crowded or len(rows) < 2 * len(lines)):
@@ -189,7 +166,7 @@ def comparison(settings: Sequence[Mapping[str, Any]], rows: Sequence[Compared], 
     return figure
 
 
-def _line(axes: Axes, line: Sequence[tuple[float, Compared]], color: str, name: str, joined: str) -> None:
+def _line(axes: Axes, line: Sequence[tuple[float, Row]], color: str, name: str, joined: str) -> None:
     places = np.array([place for place, _ in line])
     medians = np.array([row.median for _, row in line], dtype=float)
     low = np.array([row.median if row.low is None else row.low for _, row in line], dtype=float)
@@ -215,7 +192,7 @@ def _axis(axes: Axes, key: str, values: Sequence[Any]) -> dict[str, float]:
         return {name: float(index) for index, name in enumerate(shown)}
     if min(values) > 0 and max(values) >= 8 * min(values):
         axes.set_xscale("log")
-    if len(values) <= MOST and max(map(len, shown)) <= 7:
+    if len(values) <= MAX_LINES and max(map(len, shown)) <= 7:
         axes.set_xticks(values, shown)
         axes.minorticks_off()
     return dict(zip(shown, map(float, values), strict=True))
@@ -224,7 +201,7 @@ def _axis(axes: Axes, key: str, values: Sequence[Any]) -> dict[str, float]:
 def _heat_map(
     values: Mapping[str, Sequence[Any]],
     settings: Sequence[Mapping[str, Any]],
-    rows: Sequence[Compared],
+    rows: Sequence[Row],
     metric: str,
 ) -> Figure:
     (x, across), (y, up) = values.items()

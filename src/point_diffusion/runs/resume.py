@@ -14,7 +14,7 @@ from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show
 from point_diffusion.config.containers import flatten
-from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, model_of, read_checkpoint
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint
 from point_diffusion.runs.settings import differences, stored_settings
 from point_diffusion.runs.status import finished_metrics
 
@@ -110,7 +110,6 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
     """
     key = "resume" if config.ckpt_path is None else "ckpt_path"
     checkpoint = read_checkpoint(path, key)
-    model_of(checkpoint, f"{key}={path}")
     stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
     for section in FIXED:
         before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)
