@@ -73,7 +73,7 @@ class Diffusion(nn.Module):
             :data:`point_diffusion.registry.PREDICTION_TYPES`.
         dim: dimension of the points.
         scale: the network sees points divided by this; samples are multiplied by it.
-        sampler: how to sample unless told otherwise.
+        sampler: how to sample by default.
 
     Attributes:
         data_mean, data_covariance: shapes (dim,) and (dim, dim), of the data as the network sees it; 0 and I

@@ -1,4 +1,4 @@
-"""The denoising network: a small perceptron that is told the step."""
+"""The denoising network: a small perceptron that is given the step."""
 
 from collections.abc import Mapping
 from typing import Any

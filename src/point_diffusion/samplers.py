@@ -134,12 +134,12 @@ class Sampler(ABC):
         root = torch.linalg.cholesky(covariance) if self.start == "matched" else None
         for block, begin in enumerate(range(0, num_samples, SAMPLE_BLOCK)):
             rows = slice(begin, min(begin + SAMPLE_BLOCK, num_samples))
-            draws = generator("sample", seed, block, device=like.device)
+            noise = generator("sample", seed, block, device=like.device)
             shape = (rows.stop - rows.start, len(like))
-            x = torch.randn(shape, generator=draws, device=like.device, dtype=like.dtype)
+            x = torch.randn(shape, generator=noise, device=like.device, dtype=like.dtype)
             if root is not None:
                 x = x @ root.T.to(x) + mean.to(x)
-            yield self.trajectory(denoiser, x, draws, None if condition is None else condition[rows])
+            yield self.trajectory(denoiser, x, noise, None if condition is None else condition[rows])
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def race() -> Iterator[Figure]:
 
 
 def _worth(points: torch.Tensor, truth: Truth) -> float:
-    return min(worth_of(points.numpy(), truth)[1].point, RACING_POINTS)  # more can't be told by so many
+    return min(worth_of(points.numpy(), truth)[1].point, RACING_POINTS)  # so many points resolve no more
 
 
 def _point(what: str, seconds: list[float], worths: list[float]) -> Figure:
@@ -86,9 +86,9 @@ def growth() -> Iterator[Figure]:
             spent = [1000 * one for one in Watch.seconds["ours"]]
             yield figure("growth", "an epoch", spent, "ms", at=(key, size))
     for dim in DIMENSIONS:
-        model, points, draws = _of_dimension(dim), torch.randn(512, dim), torch.Generator()
+        model, points, noise = _of_dimension(dim), torch.randn(512, dim), torch.Generator()
         functions: dict[str, Callable[[], Any]] = {
-            "512 points' loss and gradient": partial(_backward, model, points, draws),
+            "512 points' loss and gradient": partial(_backward, model, points, noise),
             "10,000 points, 20 steps": partial(model.sample, 10_000, 0, DPMSolver(num_inference_steps=20)),
         }
         for name, each_round in in_turn(functions, 5).items():
@@ -117,5 +117,5 @@ def sample_of_dimension(dim: int) -> None:
     _of_dimension(dim).sample(10_000, 0, DPMSolver(num_inference_steps=20))
 
 
-def _backward(model: Diffusion, points: torch.Tensor, draws: torch.Generator) -> None:
-    model.loss(points, *model.draw(points, draws)).backward()
+def _backward(model: Diffusion, points: torch.Tensor, generator: torch.Generator) -> None:
+    model.loss(points, *model.draw(points, generator)).backward()

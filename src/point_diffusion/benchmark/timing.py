@@ -143,7 +143,7 @@ class FirstStep(Callback):
 
 
 def run_here(*overrides: str) -> dict[str, float]:
-    """A real run in this process, with its bar on a terminal that nobody looks at; its folder is thrown away."""
+    """A real run in this process, with its bar on a terminal that is not shown; its folder is deleted."""
     with tempfile.TemporaryDirectory() as folder, _terminal():
         with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
             config = compose("train", [*overrides, f"output_dir={folder}"])
@@ -179,7 +179,9 @@ def command(*arguments: str) -> tuple[float, float]:
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0.0
     while process.poll() is None:
-        with suppress(OSError, IndexError):  # its last word may be a moment old; what wait4 tells is ours, too
+        with suppress(
+            OSError, IndexError
+        ):  # the last reading may be a moment old; wait4 would count this process, too
             peak = float(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1000
         time.sleep(0.005)
     return time.perf_counter() - begun, peak

@@ -37,7 +37,7 @@ python scripts/train.py trainer.max_epochs=200            a first look, in secon
 python scripts/train.py model.num_units=256 accelerator=cpu
 python scripts/train.py -m num_step=20,50,100             a sweep: one run for each value
 python scripts/compare.py                                 what the newest sweep has found, as a table and a chart
-python scripts/train.py resume=RUN trainer.max_epochs=6000    go on with a run, in its own folder
+python scripts/train.py resume=RUN trainer.max_epochs=6000    resume a run, in its own folder
 tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and pictures of all runs"""
 
 
@@ -53,7 +53,7 @@ def help_page(*, _root_: DictConfig) -> str:
         "\nParts to choose from\n" + "\n".join(choices),
         reference(_root_),
         "\n-m, --multirun sweeps over KEY=VALUE,VALUE,...; --cfg job prints the settings without running;",
-        "--hydra-help tells of Hydra's own flags. RUN is a run's folder.",
+        "--hydra-help lists Hydra's own flags. RUN is a run's folder.",
     ]
     return "\n".join(page)
 

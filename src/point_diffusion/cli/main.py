@@ -49,7 +49,7 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
         if any(unicodedata.category(letter) in CONTROLS for letter in argument):
             refuse(f"{argument!r}: must not hold line breaks or other control characters")
         if argument.startswith("--e"):
-            refuse(f"{argument}: not here, it would execute what is in the file; resume=RUN goes on with a run")
+            refuse(f"{argument}: not here, it would execute what is in the file; resume=RUN resumes a run")
     # -m first: argparse takes no flag between the overrides
     arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     if not trains:
@@ -102,7 +102,7 @@ def _stop(number: int, _: Any) -> None:
 
 
 def _wrong_flag(_: argparse.ArgumentParser, message: str) -> NoReturn:
-    refuse(f"{message}; KEY=VALUE changes a setting, --help tells of all")
+    refuse(f"{message}; KEY=VALUE changes a setting, --help lists all")
 
 
 def _bug(error: Exception) -> str:
@@ -120,7 +120,7 @@ def refuse(text: str, code: int = 2) -> NoReturn:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Refuse at once, by SystemExit: Hydra turns an Exception of its callbacks into a warning, and goes on."""
+    """Refuse at once, by SystemExit: Hydra turns an Exception of its callbacks into a warning."""
     try:
         yield
     except UsageError as error:

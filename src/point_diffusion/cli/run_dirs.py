@@ -77,7 +77,7 @@ class RunDirs(Callback):
             )
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Leave a job's error in its own log; a single run ends with it, a sweep goes on to its other jobs."""
+        """Leave a job's error in its own log; a single run ends with it, a sweep continues with its other jobs."""
         if job_return.status is not JobStatus.FAILED:
             return
         error, alone = job_return._return_value, config.hydra.mode is RunMode.RUN

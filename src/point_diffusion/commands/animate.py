@@ -26,7 +26,7 @@ COLORS = 64  # of a GIF; red on white and what lies between
 
 
 def animate(config: DictConfig) -> Path:
-    """Draw a run's forward process and its way back, as one endless animation.
+    """Draw a run's forward process and its reverse process, as one endless animation.
 
     Args:
         config: composed from ``conf/animate.yaml``.
@@ -91,10 +91,10 @@ def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Ite
     """
     from point_diffusion.common.seeds import derive_seed
 
-    draws = np.random.default_rng(derive_seed(seed, "animation"))
+    random = np.random.default_rng(derive_seed(seed, "animation"))
     train = run.source.train
     x_0 = np.resize(train, (num_points, train.shape[1]))  # from the first on, and again if there are too few
-    noise = draws.standard_normal(x_0.shape) * run.diffusion.scale
+    noise = random.standard_normal(x_0.shape) * run.diffusion.scale
     levels = [run.schedule.level(t) for t in range(run.schedule.num_step)]
     angles = [0.0, *(math.atan2(level.sigma, level.alpha) for level in levels)]
     for place in np.linspace(0, run.schedule.num_step, num_frames):
@@ -105,7 +105,7 @@ def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Ite
 def reverse_frames(
     run: Run, num_points: int, num_frames: int, seed: int, sampler: Any = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """New points on their way out of noise, by the run's sampler or another; between its states they move evenly.
+    """The reverse trajectories of new points, by the run's sampler or another; linear between its states.
 
     Yields:
         As :func:`forward_frames`; the last ones are the samples.

@@ -8,8 +8,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def typed_path(text: str) -> Path:
-    """The place that a user means, absolute; ``~`` is a home, but nobody's is a name, as in a shell."""
-    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111, Path's own raises for nobody's
+    """The path that a user means, absolute; ``~`` is the home folder, as in a shell."""
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111, Path's own raises for an unknown user's
 
 
 def shell_path(path: Path) -> str:

@@ -47,7 +47,7 @@ class StopSignals:
 
     Attributes:
         signal: the one that was noted; None before.
-        deferring: whether somebody looks at the note.
+        deferring: whether the training checks :attr:`signal`.
     """
 
     def __init__(self) -> None:

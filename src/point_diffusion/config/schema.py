@@ -25,7 +25,7 @@ NOUNS: dict[Any, str] = {
     list[str]: "texts",
     Any: "a value",
 }
-# what a run's metrics.json may tell; a comparison shows any one of them
+# the figures of a run's metrics.json; a comparison shows any one of them
 METRICS = (
     "equivalent_sample_size",
     "energy_distance",
@@ -85,8 +85,8 @@ class Run:
         "of matrix products in float32, on GPUs that can do with less",
         choices=("highest", "high", "medium"),
     )
-    ckpt_path: str | None = key("go on from this checkpoint, in a new folder, with the same settings")
-    resume: str | None = key("go on with this run in its own folder, with its stored settings")
+    ckpt_path: str | None = key("resume from this checkpoint, in a new folder, with the same settings")
+    resume: str | None = key("resume this run in its own folder, with its stored settings")
     output_dir: str = key("where runs/ and sweeps/ stand")
     metric: str = key("what a sweep's comparison shows, and a search makes large", choices=METRICS)
 
@@ -150,7 +150,7 @@ class Module:
 
 @dataclass
 class Sampler:
-    """The way back from noise to points."""
+    """The reverse process, from noise to points."""
 
     name: str = key("which sampler", choices=SAMPLERS, required=False)
     num_inference_steps: int | None = key(

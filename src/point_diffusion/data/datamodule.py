@@ -83,8 +83,8 @@ class EpochOrder(Sampler[Tensor]):
         if self.seed is None:
             order = torch.arange(self.num_points, device=self.device)
         else:
-            draws = generator(self.seed, "order", self.epoch, device=self.device)
-            order = torch.randperm(self.num_points, generator=draws, device=self.device)
+            shuffle = generator(self.seed, "order", self.epoch, device=self.device)
+            order = torch.randperm(self.num_points, generator=shuffle, device=self.device)
         yield from order.split(self.batch_size)
 
 

@@ -252,9 +252,9 @@ def directions_of(dim: int, count: int) -> np.ndarray:
         # this offset cancels the leading error for vectors that lie between two angles, as an axis does
         angles = np.pi * (np.arange(count) + 0.5 - 1 / math.sqrt(12)) / count
         return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    draws = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     # frames: their mean is exact for a shift in any direction
-    return np.concatenate([np.linalg.qr(draws.normal(size=(dim, dim)))[0] for _ in range(-(-count // dim))])
+    return np.concatenate([np.linalg.qr(random.normal(size=(dim, dim)))[0] for _ in range(-(-count // dim))])
 
 
 def _line(numbers: np.ndarray) -> Line:

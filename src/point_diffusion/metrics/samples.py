@@ -64,7 +64,7 @@ def sliced_wasserstein(x: ArrayLike, y: ArrayLike) -> float:
 
 def classifier_accuracy(x: ArrayLike, y: ArrayLike) -> Estimate:
     """Classifier two-sample test (Lopez-Paz & Oquab 2017): how often gradient-boosted trees, fitted to one half of
-    both sets, tell on the other half which set a point is from. 0.5 is perfect, 1 is telling always.
+    both sets, tell on the other half which set a point is from. 0.5 is perfect, 1 is always right.
 
     Args:
         x: shape (n, dim).
@@ -180,9 +180,9 @@ def _flat(name: str, number: Estimate) -> dict[str, float]:
 
 
 def _equally_many(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    draws = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     count = min(len(x), len(y))
-    return draws.permutation(x)[:count], draws.permutation(y)[:count]
+    return random.permutation(x)[:count], random.permutation(y)[:count]
 
 
 def _share(count: int, total: int) -> Estimate:

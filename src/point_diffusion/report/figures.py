@@ -185,7 +185,7 @@ def _panels(
     titled: bool = True,
 ) -> tuple[Figure, list[Axes]]:
     """Panels without axes, all seen through one window: so many widths of the truth, and what is outside is cut
-    off. So a cloud of noise, or a model gone wild, does not shrink the shape to a dot.
+    off. So a cloud of noise, or a diverged model, does not shrink the shape to a dot.
     """
     columns = min(columns, count)
     rows = -(-count // columns)

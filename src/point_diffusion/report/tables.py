@@ -57,7 +57,7 @@ def evaluation_table(rows: Rows) -> Table:
     table.add_row("data efficiency", efficiency(rows[0]))
     table.add_row("sliced Wasserstein", *(f"{row['sliced_wasserstein']:.4f}" for row in rows))
     for key, title in (
-        ("classifier_accuracy", "told from truth"),
+        ("classifier_accuracy", "C2ST accuracy"),
         ("precision", "precision"),
         ("recall", "recall"),
         ("memorisation", "memorisation"),
@@ -120,11 +120,11 @@ def jobs_table(jobs: Sequence[Job], metric: str) -> Table:
         table.add_column(title, overflow="fold")
     for job in jobs:
         metrics, reason = job.status.metrics, job.status.reason
-        told = reason
+        shown = reason
         if isinstance(metrics.get(metric), (int, float)):
-            told = ("≥ " if metrics.get(f"{metric}_at_least") else "") + figure(metrics[metric])
-            told += f" ({reason})" if reason else ""
-        table.add_row(escape(job.folder.name), job.status.state, escape(told))
+            shown = ("≥ " if metrics.get(f"{metric}_at_least") else "") + figure(metrics[metric])
+            shown += f" ({reason})" if reason else ""
+        table.add_row(escape(job.folder.name), job.status.state, escape(shown))
     return table
 
 

@@ -61,7 +61,7 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises a dozen kinds, by where the damage is
         raise UsageError(f"{key}={path}: not a readable checkpoint ({_damage(path)})") from None
-    if problem := _foreign(checkpoint):
+    if problem := _not_ours(checkpoint):
         raise UsageError(f"{key}={path}: not a checkpoint of this project ({problem})")
     checkpoint["hyper_parameters"]["config"]["model"].pop("num_step", None)  # format 1 had it there, too
     return checkpoint
@@ -78,7 +78,7 @@ def _damage(path: Path) -> str:
     return "it is damaged, or holds more than tensors and plain numbers"
 
 
-def _foreign(checkpoint: Any) -> str:
+def _not_ours(checkpoint: Any) -> str:
     """What a checkpoint of ours has, and this one has not; empty for one of ours."""
     if not isinstance(checkpoint, dict):
         return "it is not a dict"

@@ -33,7 +33,7 @@ def unique_dir(folder: Path) -> Path:
 def runs_below(place: Path, file: Path | str, levels: int = MAX_DEPTH) -> Iterator[Path]:
     """The folders at and below ``place`` in which a run has left ``file``; links are not followed.
 
-    A run holds no others; so nobody looks there, nor more than ``levels`` folders down: a place may be all a disk.
+    Runs are not searched for others, nor folders more than ``levels`` down: a place may be a whole disk.
     """
     try:
         if (place / file).is_file():

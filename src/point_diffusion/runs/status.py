@@ -115,7 +115,7 @@ def _is_locked(folder: Path) -> bool:
 
 
 def _progress(folder: Path) -> str:
-    """How many epochs the log tells of."""
+    """How far the run has come, by its log."""
     try:
         found = re.findall(r"epoch (\d+)/(\d+)", (folder / "train.log").read_text(encoding="utf-8"))
     except (OSError, ValueError):

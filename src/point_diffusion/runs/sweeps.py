@@ -100,7 +100,7 @@ def jobs_in(folder: Path, key: str = "sweep") -> list[Job]:
 def _job(folder: Path, key: str) -> Job:
     settings = typed_settings(stored_settings(folder, key))
     overrides = typed_overrides(folder)
-    # what the settings alone don't tell
+    # what does not follow from the settings alone
     settings = {**{name: overrides[name] for name in TYPED_ALONE if name in overrides}, **settings}
     return Job(folder, status(folder), settings, list(overrides))
 
@@ -132,7 +132,7 @@ def job_names(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
 
 
 def not_begun(sweep: Path) -> int:
-    """How many jobs of a sweep, as it was asked for last, have no folder yet; of a search nobody knows."""
+    """How many jobs of a sweep, as last asked for, have no folder yet; 0 for a search, where it is unknown."""
     try:
         plan: Any = OmegaConf.to_container(OmegaConf.load(sweep / "multirun.yaml"))  # nothing in it is looked up
         names = job_names(plan["hydra"]["sweeper"].get("params") or {}, plan["hydra"]["overrides"]["task"])
@@ -142,7 +142,7 @@ def not_begun(sweep: Path) -> int:
 
 
 def varied_keys(jobs: Sequence[Job]) -> list[str]:
-    """The keys that tell runs apart, seeds aside: those that were typed and differ, then others, unless the ones
+    """The keys in which runs differ, seeds aside: those that were typed and differ, then others, unless the ones
     before determine them (as a schedule does its betas).
     """
     typed = dict.fromkeys(name for job in jobs for name in job.typed)
@@ -151,7 +151,7 @@ def varied_keys(jobs: Sequence[Job]) -> list[str]:
     for name in (name for name in {**typed, **stored} if name in stored and name not in SEEDS):
         seen: dict[tuple[str, ...], set[str]] = {}
         for job in jobs:
-            # what was typed tells something also where, as in a search, no two runs share a value
+            # what was typed counts also where, as in a search, no two runs share a value
             place = () if name in typed else tuple(_value(job, each) for each in kept)
             seen.setdefault(place, set()).add(_value(job, name))
         if any(len(values) > 1 for values in seen.values()):

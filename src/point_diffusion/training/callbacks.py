@@ -45,7 +45,7 @@ class EMA(WeightAveraging):
             self._buffers = list(average.module.buffers()), list(pl_module.buffers())
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Nothing: the module tells of each step."""
+        """Nothing: the module calls :meth:`on_step` after each step."""
 
     def on_step(self) -> None:
         """Average, after a step; the base class walks through both models, and has the device answer, at each."""
@@ -86,7 +86,7 @@ class Clock(Callback):
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken, and those that it goes on from, up to their checkpoints."""
+        """How long the run has taken, with those that it resumes, up to their checkpoints."""
         return time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:

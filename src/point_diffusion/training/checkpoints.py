@@ -24,7 +24,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        content = io.BytesIO()  # torch reports a full disk by a riddle
+        content = io.BytesIO()  # what torch reports of a full disk does not name it
         torch.save({**checkpoint, "point_diffusion": {"format": FORMAT, "version": __version__}}, content)
         for left in Path(path).parent.glob(f".{Path(path).stem}.*"):  # by a process that was killed
             left.unlink(missing_ok=True)
@@ -73,12 +73,12 @@ class LastCheckpoint(Checkpoint):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """``best.ckpt``, the lowest of a metric so far; a run that goes on in a new folder takes it along.
+    """``best.ckpt``, the lowest of a metric so far; a run that is resumed in a new folder copies it there.
 
     Args:
         folder: of the checkpoints.
         monitor: the metric's tag.
-        beside: the best.ckpt beside the checkpoint that the run goes on from.
+        beside: the best.ckpt beside the checkpoint that the run resumes from.
     """
 
     def __init__(self, folder: Path, monitor: str, beside: Path | None = None) -> None:
@@ -86,7 +86,7 @@ class BestCheckpoint(ModelCheckpoint):
             folder,
             filename="best",
             monitor=monitor,
-            save_on_train_epoch_end=True,  # one written amid an epoch could not be gone on from
+            save_on_train_epoch_end=True,  # one written within an epoch could not be resumed from
             enable_version_counter=False,
         )
         self.beside = beside
@@ -110,7 +110,7 @@ class BestCheckpoint(ModelCheckpoint):
         score = torch.tensor(float(score))
         if not score > -torch.inf:  # it may be infinite, of a run that has diverged
             raise ValueError(f"its best score is {score.item()}")
-        # the score alone: a foreign file's paths could name what is to be copied, or deleted as no longer the best
+        # the score alone: an untrusted file's paths could name files to be copied, or deleted as outdone
         paths = {"best_model_path": str(own), "kth_best_model_path": str(own), "last_model_path": ""}
         scores = {"best_k_models": {str(own): score}, "kth_value": score, "best_model_score": score}
         super().load_state_dict({**paths, **scores, "dirpath": self.dirpath})

@@ -164,7 +164,7 @@ def _part_problems(config: DictConfig) -> Iterator[str]:
         given = {key: value for key, value in node.items() if not str(key).startswith("_")}
         line = f"{name}._target_={show(node._target_)}: "
         try:
-            logging.disable(logging.ERROR)  # Hydra tells of a failure in several lines
+            logging.disable(logging.ERROR)  # Hydra logs a failure in several lines
             made = get_object(node._target_)
         except Exception as error:  # whatever its import raises
             yield f"{line}can't be imported ({first_line(error.__cause__ or error)})"
@@ -189,7 +189,7 @@ def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> 
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning to warnings: what it tells of every run is not news."""
+    """Keep Lightning to warnings: what it logs of every run is not news."""
     import lightning  # noqa: F401, its loggers get their levels when it is imported
 
     for name in list(logging.root.manager.loggerDict):

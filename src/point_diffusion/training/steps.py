@@ -44,7 +44,7 @@ class StepLog:
 
 
 class Steps(ABC):
-    """How a module makes its optimiser steps. After each one it tells the module: ``module.after_step()``."""
+    """How a module makes its optimiser steps. After each one they call ``module.after_step()``."""
 
     automatic: ClassVar[bool]  # Lightning's automatic optimisation
 

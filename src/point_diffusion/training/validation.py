@@ -1,4 +1,4 @@
-"""At each validation new points are drawn, shown and judged. The callbacks call, they don't compute."""
+"""At each validation new points are drawn, shown and judged. The callbacks call, they do not compute."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ MAX_SORTED = 100_000
 
 
 class ValidationSamples:
-    """The points drawn at a validation, from the weights of that time: once for all who look at as many of them.
+    """The points drawn at a validation, from the weights of that time: once for all callbacks that use as many.
 
     Their noise is the same each time, so that what changes from one validation to the next is the model.
     """
@@ -74,8 +74,8 @@ class ValidationCallback(Callback):
 
 class ReconstructionGrid(ValidationCallback):
     """The pictures of a run: before training its schedule and the forward process of the training points; at every
-    validation, and so after the last epoch, new points on their way back, from the averaged weights; at the end
-    the vector field that was learned.
+    validation, and so after the last epoch, the reverse trajectory of new points, from the averaged weights; at the
+    end the vector field that was learned.
 
     They go to ``figures/`` in the run folder, and to TensorBoard as ``schedule``, ``forward``, ``reconstruction``
     and ``vector_field``. Points that are not in the plane have no pictures but the schedule.
@@ -83,7 +83,7 @@ class ReconstructionGrid(ValidationCallback):
     Args:
         num_points: points drawn for each grid.
         style: a matplotlib style, by name or file, that changes the look.
-        samples: where the points come from; shared with others who look at them.
+        samples: where the points come from; shared with other callbacks.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class SampleQuality(ValidationCallback):
             points = self.samples.points(trainer, pl_module, self.num_samples)
             if points.isfinite().all():
                 distance, self.latest = quality(_array(points), self._truth)
-        # the best guess, as far as so many points can tell; a bound would jump when the model gets good
+        # the best guess, as far as so many points resolve it; a bound would jump when the model gets good
         size = float("nan") if self.latest is None else min(self.latest.point, self.num_samples)
         for name, value in (("energy_distance", distance), ("equivalent_sample_size", size)):
             pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
