@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.commands.summary import how_to_resume, prior_line, summary, what_is_kept
 from point_diffusion.common.errors import UsageError, format_error, memory_error_names
-from point_diffusion.common.paths import shell_path, typed_path
+from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
-from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
-from point_diffusion.runs.folders import unique_dir
-from point_diffusion.runs.resume import earlier_try
-from point_diffusion.runs.settings import store_settings
-from point_diffusion.runs.status import run_lock, void_metrics, write_metrics
-from point_diffusion.training.plan import Plan, handed_on, in_sweep
-from point_diffusion.training.preflight import check, quiet_lightning
+from point_diffusion.runs.status import write_metrics
+from point_diffusion.training.plan import Plan, prepared
+from point_diffusion.training.preflight import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -52,54 +47,18 @@ def train(config: DictConfig) -> dict[str, float]:
         UsageError: a value is wrong, the folder holds another run already, or the training diverged.
         SystemExit: a signal stopped it; with 130 (SIGINT) or 143 (SIGTERM).
     """
-    if in_sweep():
-        return _train_job(config, Path(HydraConfig.get().runtime.output_dir))
-    plan = handed_on(config) or _new_plan(config)
-    with run_lock(plan.folder), _log_file(plan.folder):
-        if not plan.in_place:
-            if (plan.folder / LAST_CHECKPOINT).exists():
-                raise UsageError(f"{plan.folder}: holds a run already; resume={plan.folder} resumes it")
-            _store(plan.folder, plan.config)
-        return _run(plan)
-
-
-def _new_plan(config: DictConfig) -> Plan:
-    """The plan of a run that is called from Python."""
-    checkpoint, in_place = check(config), config.resume is not None
-    if checkpoint is not None and in_place:
-        return Plan(config, checkpoint.parents[1], checkpoint, in_place)
-    folder = typed_path(config.output_dir) / "runs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S}"
-    return Plan(config, unique_dir(folder), checkpoint)
-
-
-def _train_job(config: DictConfig, folder: Path) -> dict[str, float]:
-    """A sweep's job: the folder is locked first, for what is wrong with it to be found there."""
-    with run_lock(folder), _log_file(folder):
-        metrics, checkpoint = earlier_try(config, folder)
-        if metrics:
-            log.info("finished before: %s", shell_path(folder))
-            return metrics
-        in_place = checkpoint is not None
-        if in_place:
-            config.resume, config.ckpt_path = str(folder), None
-        else:
-            _store(folder, config)
-        return _run(Plan(config, folder, check(config), in_place))
-
-
-def _store(folder: Path, config: DictConfig) -> None:
-    hydra: Any = HydraConfig.get() if HydraConfig.initialized() and config.resume is None else None
-    store_settings(folder, config, hydra)
-
-
-def _run(plan: Plan) -> dict[str, float]:
-    try:
-        return _fit(plan)
-    except Stopped as end:
-        log.info("%s; %s", end.text, how_to_resume(plan.folder, plan.in_sweep))
-        raise
-    except SystemExit as end:  # a callback's: it would end a sweep silently
-        raise RuntimeError(f"something called for an exit ({end.code})") from end
+    with prepared(config) as plan:
+        if not isinstance(plan, Plan):
+            log.info("finished before: %s", shell_path(Path(HydraConfig.get().runtime.output_dir)))
+            return plan
+        with _log_file(plan.folder):
+            try:
+                return _fit(plan)
+            except Stopped as end:
+                log.info("%s; %s", end.text, how_to_resume(plan.folder, plan.in_sweep))
+                raise
+            except SystemExit as end:  # a callback's: it would end a sweep silently
+                raise RuntimeError(f"something called for an exit ({end.code})") from end
 
 
 def _fit(plan: Plan) -> dict[str, float]:
@@ -128,8 +87,10 @@ def _fit(plan: Plan) -> dict[str, float]:
         wanted["dim"] = data.source.dim
         trainer = build_trainer(plan, steps, signals, started)
         begun = threading.Event()
-        hooks = LambdaCallback(on_fit_start=lambda *_: _begin(plan), on_train_start=lambda *_: begun.set())
-        trainer.callbacks.append(hooks)  # type: ignore[attr-defined]
+        hooks: dict[str, Any] = {"on_train_start": lambda *_: begun.set()}
+        if plan.in_place:  # only now: settings that can't be trained with must not become the stored ones
+            hooks["on_fit_start"] = lambda *_: plan.store()
+        trainer.callbacks.append(LambdaCallback(**hooks))  # type: ignore[attr-defined]
         log.info("run folder: %s", shell_path(plan.folder))
         ended: BaseException | None = None
         with torch.random.fork_rng():  # the caller's random state stays as it was
@@ -175,13 +136,6 @@ def _fit(plan: Plan) -> dict[str, float]:
         raise Stopped(signals.code, f"stopped after epoch {kept.epochs} of {trainer.max_epochs}")
     log.info("%s", summary(plan, metrics))
     return metrics
-
-
-def _begin(plan: Plan) -> None:
-    """Store what a resumed run is now: only when all is set up, as settings that fail must not be stored."""
-    if plan.in_place:
-        _store(plan.folder, plan.config)
-        void_metrics(plan.folder)
 
 
 def _before_training(error: BaseException, plan: Plan) -> BaseException:

@@ -73,9 +73,9 @@ class ValidationCallback(Callback):
 
 
 class ReconstructionGrid(ValidationCallback):
-    """The pictures of a run: before training its schedule and the forward process of the training points; at every
-    validation, and so after the last epoch, the reverse trajectory of new points, from the averaged weights; at the
-    end the vector field that was learned.
+    """The pictures of a run: before training the schedule and the forward process of the training points; at each
+    validation, and so after the last epoch, the reverse trajectory of new points, from the averaged weights; at
+    the end the vector field that was learned.
 
     They go to ``figures/`` in the run folder, and to TensorBoard as ``schedule``, ``forward``, ``reconstruction``
     and ``vector_field``. Points that are not in the plane have no pictures but the schedule.
