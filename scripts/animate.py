@@ -9,7 +9,9 @@ import hydra
 from omegaconf import DictConfig
 
 from point_diffusion.cli.main import refusing, run
-from point_diffusion.commands.animate import animate, animate_problems
+from point_diffusion.commands.animate import animate
+from point_diffusion.config.script_schema import Animate
+from point_diffusion.config.validate import script_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="animate")
@@ -20,4 +22,4 @@ def main(config: DictConfig) -> Path:
 
 
 if __name__ == "__main__":
-    run(main, animate_problems)
+    run(main, lambda config: script_problems(config, Animate))

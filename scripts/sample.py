@@ -9,7 +9,9 @@ import hydra
 from omegaconf import DictConfig
 
 from point_diffusion.cli.main import refusing, run
-from point_diffusion.commands.sample import sample, sample_problems
+from point_diffusion.commands.sample import sample
+from point_diffusion.config.script_schema import Sample
+from point_diffusion.config.validate import script_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="sample")
@@ -20,4 +22,4 @@ def main(config: DictConfig) -> Path:
 
 
 if __name__ == "__main__":
-    run(main, sample_problems)
+    run(main, lambda config: script_problems(config, Sample))

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
+from point_diffusion.commands.output import open_for_output
 from point_diffusion.common.console import progress
 from point_diffusion.common.errors import UsageError, memory_error_names
-from point_diffusion.common.files import atomic_write, output_path
+from point_diffusion.common.files import atomic_write
 from point_diffusion.config.script_schema import Animate
-from point_diffusion.config.validate import check_script, script_problems
-from point_diffusion.runs.run import Run, open_run
+from point_diffusion.runs.run import Run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,21 +37,13 @@ def animate(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
-    from point_diffusion.report.style import check_style
-
-    check_script(config, Animate)
-    path = output_path(config.output, tuple(WRITERS), config.overwrite)
+    path, run, sampler = open_for_output(config, Animate, WRITERS)
     if path.suffix.lower() == ".mp4":
         try:
             import imageio_ffmpeg  # noqa: F401
         except ImportError:
             line = f"output={config.output}: .mp4 needs one more package: pip install -e '.[video]'"
             raise UsageError(line) from None
-    check_style(config.style)
-    run = open_run(config)
-    if run.diffusion.dim != 2:
-        raise UsageError(f"run={config.run}: a picture needs points of dimension 2, not {run.diffusion.dim}")
-    sampler = run.checked_sampler(config.sampler)
 
     from PIL import Image
 
@@ -74,11 +66,6 @@ def animate(config: DictConfig) -> Path:
         WRITERS[path.suffix.lower()](part, pictures(), durations)
     print(f"{2 * config.num_frames} frames, {path.stat().st_size / 1e6:.1f} MB: {path}", file=sys.stderr)
     return path
-
-
-def animate_problems(config: DictConfig) -> Iterator[str]:
-    """One line for each value that is wrong in itself."""
-    return script_problems(config, Animate)
 
 
 def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:

@@ -16,7 +16,7 @@ from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import write_text
 from point_diffusion.config.containers import plain
 from point_diffusion.config.script_schema import Evaluate
-from point_diffusion.config.validate import check_script, script_problems
+from point_diffusion.config.validate import check_script
 from point_diffusion.runs.run import Run, open_run
 
 if TYPE_CHECKING:
@@ -56,11 +56,6 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
         console.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
     print("written: " + "  ".join(map(str, files)), file=sys.stderr)
     return rows
-
-
-def evaluate_problems(config: DictConfig) -> Iterator[str]:
-    """One line for each value that is wrong in itself."""
-    return script_problems(config, Evaluate)
 
 
 def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from point_diffusion.commands.output import open_for_output
 from point_diffusion.common.console import progress
 from point_diffusion.common.errors import UsageError, memory_error_names
-from point_diffusion.common.files import atomic_write, output_path
+from point_diffusion.common.files import atomic_write
 from point_diffusion.config.script_schema import Sample
-from point_diffusion.config.validate import check_script, script_problems
-from point_diffusion.runs.run import open_run
+from point_diffusion.data.source import column_names
 
 
 def sample(config: DictConfig) -> Path:
@@ -30,15 +30,7 @@ def sample(config: DictConfig) -> Path:
     Raises:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
-    from point_diffusion.report.style import check_style
-
-    check_script(config, Sample)
-    path = output_path(config.output, tuple(WRITERS), config.overwrite)
-    check_style(config.style)
-    run = open_run(config)
-    sampler = run.checked_sampler(config.sampler)
-    if path.suffix.lower() == ".png" and run.diffusion.dim != 2:
-        raise UsageError(f"output={config.output}: a picture needs points of dimension 2, not {run.diffusion.dim}")
+    path, run, sampler = open_for_output(config, Sample, WRITERS)
     from point_diffusion.samplers import SAMPLE_BLOCK
 
     name = config.sampler.get("name", run.config.sampler.name)
@@ -52,11 +44,6 @@ def sample(config: DictConfig) -> Path:
         )
     print(f"{config.num_samples:,} points: {path}", file=sys.stderr)
     return path
-
-
-def sample_problems(config: DictConfig) -> Iterator[str]:
-    """One line for each value that is wrong in itself."""
-    return script_problems(config, Sample)
 
 
 def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarray]:
@@ -83,9 +70,8 @@ def _look(path: Path, style: str | None) -> AbstractContextManager[None]:
 
 
 def _csv(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
-    names = "xyz"[: shape[1]] if shape[1] <= 3 else [f"x{index + 1}" for index in range(shape[1])]
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(",".join(names) + "\n")
+        file.write(",".join(column_names(shape[1])) + "\n")
         for batch in batches:
             np.savetxt(file, batch, "%.9g", ",")  # nine digits: a float32 comes back the same
 

@@ -45,7 +45,7 @@ class Source:
     @property
     def columns(self) -> tuple[str, ...]:
         """A name for each coordinate."""
-        return ("x", "y", "z")[: self.dim] if self.dim <= 3 else tuple(f"x{n + 1}" for n in range(self.dim))
+        return column_names(self.dim)
 
     def held_out(self) -> np.ndarray:
         """As many points as there are to train on, which training never sees."""
@@ -58,6 +58,11 @@ class Source:
             Array of shape (num_points, dim), float32.
         """
         return SHAPES[self.shape](num_points, self.noise, derive_seed(self.seed, purpose) % 2**32)
+
+
+def column_names(dim: int) -> tuple[str, ...]:
+    """Names for coordinates that have none of their own."""
+    return ("x", "y", "z")[:dim] if dim <= 3 else tuple(f"x{n + 1}" for n in range(dim))
 
 
 def build_source(config: Mapping[str, Any]) -> Source:

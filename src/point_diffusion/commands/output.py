@@ -1,0 +1,43 @@
+"""What the scripts that write a file of a run have in common."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from point_diffusion.common.errors import UsageError
+from point_diffusion.common.files import output_path
+from point_diffusion.config.validate import check_script
+from point_diffusion.runs.run import Run, open_run
+
+if TYPE_CHECKING:
+    from point_diffusion.samplers import Sampler
+
+PICTURES = (".png", ".gif", ".webp", ".mp4")
+
+
+def open_for_output(config: DictConfig, keys: type, suffixes: Collection[str]) -> "tuple[Path, Run, Sampler]":
+    """Check a script's config; nothing is made yet.
+
+    Args:
+        config: composed; with ``run``, ``sampler``, ``output``, ``overwrite`` and ``style``.
+        keys: the script's schema.
+        suffixes: the kinds of file there are.
+
+    Returns:
+        The file to write, the run and the sampler.
+
+    Raises:
+        UsageError: a value is wrong, there is no such run, or it can't be drawn.
+    """
+    check_script(config, keys)
+    path = output_path(config.output, tuple(suffixes), config.overwrite)
+    if config.style is not None:
+        from point_diffusion.report.style import check_style
+
+        check_style(config.style)
+    run = open_run(config)
+    if path.suffix.lower() in PICTURES and run.diffusion.dim != 2:
+        raise UsageError(f"output={config.output}: a picture needs points of dimension 2, not {run.diffusion.dim}")
+    return path, run, run.checked_sampler(config.sampler)
