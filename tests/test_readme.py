@@ -1,4 +1,7 @@
-"""What the README says: its commands compose, its quotes are what the code says."""
+"""What the README files say: commands compose, links and paths exist, quotes are what the code says.
+
+The front page is README.md; the others stand beside what they are about.
+"""
 
 import inspect
 import re
@@ -9,15 +12,16 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from conftest import CHECKOUT
 from point_diffusion.cli.explain import _choices
 from point_diffusion.cli.quoting import as_typed
 from point_diffusion.commands.animate import animate_problems
 from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.evaluate import evaluate_problems
 from point_diffusion.commands.sample import sample_problems
+from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.metrics import energy_distance
 from point_diffusion.samplers import DDIM
 from point_diffusion.training.preflight import problems
 
@@ -28,14 +32,36 @@ PROBLEMS = {
     "animate": animate_problems,
     "compare": compare_problems,
 }
-README = (CHECKOUT / "README.md").read_text()
-COMMANDS = re.findall(r"^python scripts/(\w+)\.py ?(.*)$", README, re.MULTILINE)
+LONGEST_FRONT_PAGE = 170
+PACKAGE = "src/point_diffusion"
+FOLDERS = ("conf", "src", "tests")
+FOUND = [path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("README.md")]
+NAMES = ["README.md", *sorted(str(path.relative_to(CHECKOUT)) for path in FOUND)]
+TEXTS = {name: (CHECKOUT / name).read_text() for name in NAMES}
+ALL = "\n".join(TEXTS.values())
+FRONT_PAGE = TEXTS["README.md"]
+# in blocks and within a line: `python scripts/train.py num_step=20`
+COMMANDS = sorted(set(re.findall(r"python scripts/(\w+)\.py ?([^`\n]*)", ALL)))
+
+
+def without_blocks(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text):
+    """The names by which GitHub links to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", without_blocks(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_it_opens_with_two_commands_that_do_all_the_set_up():
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```bash\n(.*?)```", FRONT_PAGE, re.DOTALL)
     assert blocks[0] == "pip install -e . && python scripts/train.py experiment=recommended\n"
     assert blocks[1] == 'pip install -e ".[test]" && pytest\n'
+
+
+def test_the_front_page_is_short():
+    assert len(FRONT_PAGE.splitlines()) <= LONGEST_FRONT_PAGE
 
 
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS)
@@ -56,15 +82,61 @@ def test_there_are_commands_for_each_script():
     assert {name for name, _ in COMMANDS} == {path.stem for path in (CHECKOUT / "scripts").glob("*.py")}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_links_and_pictures_are_there(name):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(TEXTS[name])):
+        if re.match(r"\w+:", target):  # of the web
+            continue
+        path, _, anchor = target.partition("#")
+        file = (CHECKOUT / name).parent / path if path else CHECKOUT / name
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text()), target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_and_folders_that_are_named_are_there(name):
+    """Files of code, folders and paths of tests: from the page's folder, the package, the root or scripts/."""
+    places = [(CHECKOUT / name).parent, CHECKOUT / PACKAGE, CHECKOUT, CHECKOUT / "scripts"]
+    named = re.findall(r"`([\w.\-/]+(?:\.py|\.yaml|/))`", without_blocks(TEXTS[name]))
+    named += re.findall(r"^pytest (\S+\.py)", TEXTS[name], re.MULTILINE)
+    missing = [each for each in named if not any((place / each).exists() for place in places)]
+    assert set(missing) - {"sweeps/", "figures/"} == set()  # these are in outputs/
+
+
+def test_each_page_is_linked_from_the_front_page():
+    assert {name for name in NAMES if f"]({name})" not in FRONT_PAGE} == {"README.md"}
+
+
+def test_the_program_of_the_front_page_runs(capsys):
+    (program,) = re.findall(r"```python\n(import torch\n.*?)```", FRONT_PAGE, re.DOTALL)
+    names = {}
+    torch.manual_seed(0)
+    shorter = program.replace("range(2_000)", "range(400)")  # enough to be closer than a Gaussian
+    assert shorter != program
+    exec(compile(shorter, "README.md", "exec"), names)
+    assert names["samples"].shape == (10_000, 2)
+    assert capsys.readouterr().out
+    # a Gaussian with the curve's mean and covariance is at about 0.03
+    assert energy_distance(names["samples"][:1_000], s_curve(1_000, noise=0.1, seed=1)) < 0.015
+
+
+def test_the_names_that_the_pages_import_are_there():
+    lines = set(re.findall(r"^from point_diffusion\S* import .*$", ALL, re.MULTILINE))
+    assert len(lines) > 3
+    for line in sorted(lines):
+        exec(line, {})
+
+
 def test_the_health_line_is_the_one_that_is_printed(config):
     plain = {**config(), "data": {**config().data, "dim": 2}}
     model = Diffusion.from_config(plain)
     model.describe_data(torch.from_numpy(s_curve(10_000, 0.1, 1234)))
-    assert model.health()[1] in README.replace("\n", " ")
+    assert model.health()[1] in ALL.replace("\n", " ")
 
 
 def test_the_example_of_a_sampler_is_the_real_one():
-    (shown,) = re.findall(r"```python\n(@dataclass.*?class DDIM.*?)```", README, re.DOTALL)
+    (shown,) = re.findall(r"```python\n(@dataclass.*?class DDIM.*?)```", ALL, re.DOTALL)
     source = inspect.getsource(DDIM)
 
     def squeezed(code):
@@ -73,5 +145,11 @@ def test_the_example_of_a_sampler_is_the_real_one():
     head, body = shown.split("def step(self, now, to, previous, draw_noise):")
     for part in (*head.splitlines(), body):
         assert squeezed(part) in squeezed(source)
-    (options,) = re.findall(r"```yaml\n(name: ddim.*?)```", README, re.DOTALL)
+    (options,) = re.findall(r"```yaml\n(name: ddim.*?)```", ALL, re.DOTALL)
     assert yaml.safe_load(options) == yaml.safe_load((CHECKOUT / "conf/sampler/ddim.yaml").read_text())
+
+
+def test_the_line_that_names_the_samplers_is_the_real_one():
+    (shown,) = re.findall(r"^SAMPLERS = Registry\(.*\)$", ALL, re.MULTILINE)
+    source = "".join((CHECKOUT / PACKAGE / "registry.py").read_text().split()).replace(",)", ")")
+    assert "".join(shown.split()) in source
