@@ -26,6 +26,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def config():
     """Compose conf/train.yaml with overrides."""
+    import point_diffusion.runs.folders  # noqa: F401, what conf/ refers to by ${checkout:...}
 
     def _config(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
@@ -46,6 +47,17 @@ def small_train(config, tmp_path):
         return metrics, folder
 
     return _train
+
+
+@pytest.fixture(scope="session")
+def small_run(config, tmp_path_factory):
+    """The metrics and the folder of a small run; tests only read it."""
+    from point_diffusion.commands.train import train
+
+    outputs = tmp_path_factory.mktemp("small")
+    metrics = train(config(*SMALL, f"output_dir={outputs}"))
+    (folder,) = outputs.glob("runs/*/*")
+    return metrics, folder
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import json
 import re
 import sys
 
+import pytest
+
 from point_diffusion.benchmark import __main__ as benchmark
 from point_diffusion.benchmark.timing import (
     Watch,
@@ -23,6 +25,7 @@ def test_ratios_are_taken_round_by_round():
     assert [len(each) for each in seconds.values()] == [2, 2]
 
 
+@pytest.mark.slow
 def test_real_epochs_are_timed_in_turn_with_the_others():
     few = ["data.num_points=600", "model.num_units=16", "num_step=10", "callbacks.quality.final_num_samples=2"]
     watch = ["+callbacks.watch._target_=point_diffusion.benchmark.timing.Watch", "+callbacks.watch.block=2"]

@@ -13,8 +13,8 @@ from helpers.small_runs import SMALL
 from point_diffusion.commands.train import train
 
 
-def test_a_run_leaves_what_it_promises(small_train):
-    metrics, folder = small_train()
+def test_a_run_leaves_what_it_promises(small_run):
+    metrics, folder = small_run
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert metrics["finished"] is True
     assert metrics["epochs"] == 4
@@ -36,8 +36,8 @@ def test_a_run_leaves_what_it_promises(small_train):
     assert not [name for name in names if name.endswith(".tmp")]
 
 
-def test_tensorboard_has_the_curves_at_their_optimiser_steps(small_train):
-    metrics, folder = small_train()
+def test_tensorboard_has_the_curves_at_their_optimiser_steps(small_run):
+    metrics, folder = small_run
     log = events(folder)
     curve = {tag: {e.step: e.value for e in log.Scalars(tag)} for tag in log.Tags()["scalars"]}
     for tag in ("train/loss", "train/grad_norm", "lr"):
@@ -79,12 +79,14 @@ def test_a_run_stopped_by_an_exception_has_no_final_figures(small_train, tmp_pat
     assert json.loads((folder / "metrics.json").read_text())["finished"] is False
 
 
+@pytest.mark.slow
 def test_two_runs_never_share_a_folder(config, tmp_path):
     for _ in range(3):
         train(config(*SMALL, f"output_dir={tmp_path}", "trainer.max_epochs=1"))
     assert len(list(tmp_path.glob("runs/*/*/metrics.json"))) == 3
 
 
+@pytest.mark.slow
 def test_the_health_check_is_logged_and_in_the_metrics(small_train, caplog):
     caplog.set_level("INFO")
     metrics, _ = small_train()
@@ -96,6 +98,7 @@ def test_the_health_check_is_logged_and_in_the_metrics(small_train, caplog):
     assert cured["sqrt_alphas_cumprod_T"] == pytest.approx(0.01)
 
 
+@pytest.mark.slow
 def test_a_run_called_from_python_leaves_the_same_files(small_train, tmp_path, config):
     _, folder = small_train()
     assert "epoch 4/4" in (folder / "train.log").read_text()

@@ -9,6 +9,7 @@ from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import SAMPLERS, Sampler
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["recommended", "quick"])
 def test_experiments_run(small_train, config, experiment):
     whole = config(f"experiment={experiment}")
@@ -21,6 +22,7 @@ def test_experiments_run(small_train, config, experiment):
     assert load_run(folder).config.module.stable_target is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -65,6 +67,7 @@ def test_a_new_sampler_is_one_class_with_one_step(small_train):
         del SAMPLERS["jump"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
 @pytest.mark.parametrize(
     "parts",

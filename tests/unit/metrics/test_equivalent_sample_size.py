@@ -34,7 +34,7 @@ def true_size(dim, shift, width):
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5])
-@pytest.mark.parametrize(("n", "m"), [(100, 800), (1000, 4000)])
+@pytest.mark.parametrize(("n", "m"), [(100, 800), pytest.param(1000, 4000, marks=pytest.mark.slow)])
 def test_n_real_points_are_worth_n(dim, n, m):
     inverse = [
         1 / equivalent_sample_size(draw(dim, n, seed), draw(dim, m, seed + 10_000), empirical=True)
@@ -45,9 +45,17 @@ def test_n_real_points_are_worth_n(dim, n, m):
     assert np.std(inverse) * n < 1.5
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize("dim", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("shift", "width"), [(0.0, 1.0), (0.06, 1.0), (0.12, 1.0), (0.3, 1.0), (0.0, 1.1), (0.0, 0.8)]
+    ("shift", "width"),
+    [
+        (0.0, 1.0),
+        (0.12, 1.0),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [(0.06, 1.0), (0.3, 1.0), (0.0, 1.1), (0.0, 0.8)]
+        ),
+    ],
 )
 def test_the_interval_covers_the_true_value(dim, shift, width):
     n, m, covered, bounds = 700, 1400, 0, 0
@@ -77,7 +85,9 @@ def mean_length_of_gaussian(variances):
 
 
 @pytest.mark.parametrize("widths", [(0, 1, 1, 1, 1), (1, 1, 1, 1, 0.5), (1.5, 1, 1, 1, 1)])
-@pytest.mark.parametrize("n", [700, 2000])
+@pytest.mark.parametrize(
+    "n", [pytest.param(700, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.slow)]
+)
 def test_the_interval_covers_where_one_direction_differs(widths, n):
     squares = np.square(widths)
     spread = mean_length_of_gaussian(2 * np.ones(5))

@@ -42,6 +42,10 @@ def test_a_classifier_tells_the_different_from_the_same():
     assert same.high - same.low < 0.03
     assert classifier_accuracy(s_curve(10_000, 0.2, 2), truth).low > 0.55
     assert classifier_accuracy(truth[:200] + 100, truth) > 0.99
+
+
+@pytest.mark.slow
+def test_a_classifier_finds_no_difference_in_95_of_100_where_there_is_none():
     misses = [
         not (a.low <= 0.5 <= a.high)
         for a in (classifier_accuracy(draw(2, 400, s), draw(2, 400, s + 1000)) for s in range(60))
@@ -91,6 +95,7 @@ def test_memorisation_flags_copies_and_passes_fresh_truth():
         assert abs(memorisation(s_curve(20_000, noise, 5), train, truth)) < 0.04
 
 
+@pytest.mark.slow
 def test_memorisation_of_fresh_truth_is_zero_in_95_of_100():
     missed = 0
     for seed in range(60):

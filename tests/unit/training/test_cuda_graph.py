@@ -66,16 +66,22 @@ def fails(_):
 @pytest.mark.parametrize(
     "overrides",
     [
-        [],
+        pytest.param([], marks=pytest.mark.slow),
         COSINE,
-        SGD,
-        [
-            "optimizer.name=AdamW",
-            "+optimizer.amsgrad=true",
-            "trainer.gradient_clip_val=null",
-            "callbacks.ema=null",
-        ],
-        ["data.num_points=257", "data.batch_size=64", "module.prediction_type=v_prediction"],
+        pytest.param(SGD, marks=pytest.mark.slow),
+        pytest.param(
+            [
+                "optimizer.name=AdamW",
+                "+optimizer.amsgrad=true",
+                "trainer.gradient_clip_val=null",
+                "callbacks.ema=null",
+            ],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["data.num_points=257", "data.batch_size=64", "module.prediction_type=v_prediction"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["tutorial", "recommended", "sgd", "plain", "a last batch of another size"],
 )
@@ -92,7 +98,9 @@ def test_recorded_epochs_are_those_that_are_made_as_they_come(run, monkeypatch, 
     assert_same(recorded, plain, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("overrides", [[], COSINE], ids=["tutorial", "recommended"])
+@pytest.mark.parametrize(
+    "overrides", [[], pytest.param(COSINE, marks=pytest.mark.slow)], ids=["tutorial", "recommended"]
+)
 def test_a_recorded_run_goes_on_to_the_same_bits(run, monkeypatch, tmp_path, overrides):
     stand_in.install(monkeypatch)
     whole = run("whole", *overrides)
@@ -115,6 +123,7 @@ def crash_after_three(hook):
     return crashing
 
 
+@pytest.mark.slow
 def test_a_run_on_a_cpu_says_nothing(run, caplog):
     caplog.set_level(logging.INFO)
     run("whole epochs", "trainer.max_epochs=1")

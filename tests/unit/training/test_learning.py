@@ -17,6 +17,7 @@ from point_diffusion.training.module import DiffusionModule
 RECORDED = "+callbacks.recorder._target_=helpers.planted_callbacks.Recorder"
 
 
+@pytest.mark.slow
 def test_training_learns(small_train):
     metrics, _ = small_train("trainer.max_epochs=60", "optimizer.lr=0.01", "model.embedding_init_scale=0.1")
     assert metrics["val_loss"] < 0.75  # predicting nothing costs 1
@@ -69,6 +70,7 @@ def test_cosine_schedule_ends_at_zero(small_train):
     assert curve == pytest.approx([5e-4 * (1 + math.cos(math.pi * epoch / 4)) for epoch in (1, 2, 3, 4)], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_another_seed_not(small_train):
     runs = [small_train(*overrides)[1] for overrides in ([], [], ["seed=5"], ["data.seed=5"])]
     first, again, other, redrawn = (load(run / "checkpoints/last.ckpt") for run in runs)
@@ -81,8 +83,8 @@ def test_same_seed_same_bits_another_seed_not(small_train):
         )
 
 
-def test_module_is_rebuilt_from_its_checkpoint_alone(small_train):
-    _, folder = small_train()
+def test_module_is_rebuilt_from_its_checkpoint_alone(small_run):
+    _, folder = small_run
     module = DiffusionModule.load_from_checkpoint(folder / "checkpoints/last.ckpt", weights_only=True)
     again = Diffusion.from_config(load(folder / "checkpoints/last.ckpt")["hyper_parameters"]["config"])
     again.load_state_dict(module.diffusion.state_dict())
@@ -104,6 +106,7 @@ def test_a_diverged_run_says_so_and_does_not_count_as_finished(small_train, tmp_
     assert json.loads(file.read_text())["finished"] is False
 
 
+@pytest.mark.slow
 def test_the_precision_of_matrix_products_is_torchs_setting(small_train):
     usual, usually = small_train("trainer.max_epochs=1")
     assert torch.get_float32_matmul_precision() == "highest"

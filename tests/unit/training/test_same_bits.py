@@ -6,6 +6,7 @@ from helpers.run_files import assert_same_run, assert_same_tensors, load
 from helpers.small_runs import FEW, SMALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [(1, 4), (2, 3, 4), (1, 2, 3, 4)])
 def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
     from point_diffusion.commands.train import train
@@ -37,6 +38,7 @@ def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
     assert best[0]["epoch"] == best[1]["epoch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option", ["trainer.precision=64-true", "trainer.precision=bf16-mixed", "optimizer.lr=30"]
 )
@@ -52,6 +54,7 @@ def test_other_arithmetic_and_wild_runs_go_on_to_the_same_bits(config, tmp_path,
     assert_same_run(half, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_whole_epochs_and_single_steps_give_the_same_bits_and_go_on_with_each_other(config, tmp_path, scheduler):
     from point_diffusion.commands.train import train

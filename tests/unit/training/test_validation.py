@@ -14,8 +14,8 @@ from point_diffusion.report.style import pixels
 from point_diffusion.runs.run import load_run
 
 
-def test_validation_loss_and_grid_come_from_the_averaged_weights(small_train):
-    metrics, folder = small_train()
+def test_validation_loss_and_grid_come_from_the_averaged_weights(small_run):
+    metrics, folder = small_run
     checkpoint = load(folder / "checkpoints/last.ckpt")
     config = checkpoint["hyper_parameters"]["config"]
     data = PointSetDataModule(num_points=300)
@@ -36,8 +36,8 @@ def test_validation_loss_and_grid_come_from_the_averaged_weights(small_train):
     assert matches == {"state_dict": (True, True), "current_model_state": (False, False)}
 
 
-def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_train):
-    _, folder = small_train()
+def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_run):
+    _, folder = small_run
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
     _, states = model.sample_trajectory(100, derive_seed(1234, "reconstruction"))
     distance, size = quality(states[-1], PointSetDataModule(num_points=300).truth(200))
@@ -47,6 +47,7 @@ def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_train):
     assert log.Scalars("val/equivalent_sample_size")[-1].value == pytest.approx(size.point, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
     calls, draw = [], Diffusion._blocks
     monkeypatch.setattr(Diffusion, "_blocks", lambda self, n, *rest: calls.append(n) or draw(self, n, *rest))
@@ -60,6 +61,7 @@ def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
     assert calls == [50, 50, 200]
 
 
+@pytest.mark.slow
 def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(small_train):
     metrics, folder = small_train("callbacks.quality.final_num_samples=5000", "trainer.max_epochs=40")
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
@@ -101,6 +103,7 @@ def test_short_runs_of_few_steps_still_draw_their_grid(small_train):
     assert (folder / "figures/reconstruction_epoch_0001.png").exists()
 
 
+@pytest.mark.slow
 def test_time_limit_stops_at_the_end_of_an_epoch(small_train):
     metrics, folder = small_train("trainer.max_epochs=1000000", "+trainer.max_time='00:00:00:01'")
     assert 1 <= metrics["epochs"] < 1_000_000
