@@ -13,10 +13,7 @@ from point_diffusion.common.errors import UsageError, first_line, lacks_memory, 
     [
         (ValueError("wrong.\nand more"), "wrong"),
         (ValueError("  "), "ValueError"),
-        (
-            TypeError("Thing.make() got an unexpected keyword argument 'x'"),
-            "got an unexpected keyword argument 'x'",
-        ),
+        (TypeError("Thing.make() missing an argument"), "missing an argument"),
         (ValueError("f() is no type error"), "f() is no type error"),
     ],
 )
@@ -30,12 +27,12 @@ def test_the_first_line_of_an_error(error, line):
         (UsageError("a=1: must be 2\nb=3: must be 4"), "a=1: must be 2\nb=3: must be 4"),
         (MemoryError(), "not enough memory"),
         (
-            FileNotFoundError(errno.ENOENT, "No such file or directory", "x.csv"),
-            "x.csv: No such file or directory",
+            FileNotFoundError(errno.ENOENT, "No such file", "x.csv"),
+            "x.csv: No such file",
         ),
         (
-            FileNotFoundError(errno.ENOENT, "No such file or directory", b"x.csv"),
-            "x.csv: No such file or directory",
+            FileNotFoundError(errno.ENOENT, "No such file", b"x.csv"),
+            "x.csv: No such file",
         ),
         (KeyError("k"), "KeyError: 'k'"),
     ],
@@ -52,7 +49,7 @@ def test_torch_lacks_memory_by_a_runtime_error():
 
 
 def test_the_key_that_asks_for_too_much_is_named():
-    with pytest.raises(UsageError, match="^n=9: not enough memory for so many$"), memory_for("n=9"):
+    with pytest.raises(UsageError, match=r"^n=9: not enough memory for so many$"), memory_for("n=9"):
         raise MemoryError
     with pytest.raises(RuntimeError, match="another"), memory_for("n=9"):
         raise RuntimeError("another")

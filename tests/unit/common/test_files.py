@@ -30,18 +30,28 @@ def test_it_has_the_rights_of_any_new_file(tmp_path):
 def test_of_a_writing_that_fails_nothing_is_left(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before")
-    with pytest.raises(error), whole_file(path) as part:
-        part.write_text("half")
-        raise error
+
+    def fail():
+        with whole_file(path) as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert path.read_text() == "before"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_what_came_into_being_meanwhile_is_spared(tmp_path):
     path = tmp_path / "a.txt"
-    with pytest.raises(UsageError, match="exists by now"), whole_file(path, "output", overwrite=False) as part:
-        part.write_text("mine")
-        path.write_text("theirs")
+
+    def write():
+        with whole_file(path, "output", overwrite=False) as part:
+            part.write_text("mine")
+            path.write_text("theirs")
+
+    with pytest.raises(UsageError, match="exists by now"):
+        write()
     assert path.read_text() == "theirs"
     assert len(list(tmp_path.iterdir())) == 1
 

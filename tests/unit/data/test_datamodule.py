@@ -2,9 +2,11 @@
 
 import numpy as np
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import make_s_curve
 
-from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.datamodule import Batches, PointSetDataModule
 
 
 def batches(data, epoch):
@@ -56,3 +58,20 @@ def test_the_data_seed_alone_draws_the_points():
     assert torch.equal(data.val_points, reordered.val_points)
     assert not torch.equal(data.train_points, redrawn.train_points)
     assert not torch.equal(data.val_points, redrawn.val_points)
+
+
+def test_whole_epochs_are_the_same_points_in_the_same_order():
+    whole, single = (PointSetDataModule(num_points=70, batch_size=30, whole_epochs=each) for each in (True, False))
+    (points,) = batches(whole, 3)
+    assert torch.equal(points, torch.cat(batches(single, 3)))
+
+
+@given(st.integers(1, 200), st.integers(1, 250), st.integers(0, 5))
+def test_every_point_comes_once_an_epoch(num_points, batch_size, epoch):
+    sampler = Batches(num_points, batch_size, seed=1)
+    sampler.set_epoch(epoch)
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler)
+    assert all(len(each) == batch_size for each in drawn[:-1])
+    assert sorted(torch.cat(drawn).tolist()) == list(range(num_points))
+    assert torch.equal(torch.cat(list(Batches(num_points, batch_size))), torch.arange(num_points))

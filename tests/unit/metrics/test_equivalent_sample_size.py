@@ -51,10 +51,10 @@ def test_n_real_points_are_worth_n(dim, n, m):
     [
         (0.0, 1.0),
         (0.12, 1.0),
-        *(
-            pytest.param(*each, marks=pytest.mark.slow)
-            for each in [(0.06, 1.0), (0.3, 1.0), (0.0, 1.1), (0.0, 0.8)]
-        ),
+        pytest.param(0.06, 1.0, marks=pytest.mark.slow),
+        pytest.param(0.3, 1.0, marks=pytest.mark.slow),
+        pytest.param(0.0, 1.1, marks=pytest.mark.slow),
+        pytest.param(0.0, 0.8, marks=pytest.mark.slow),
     ],
 )
 def test_the_interval_covers_the_true_value(dim, shift, width):
@@ -85,9 +85,8 @@ def mean_length_of_gaussian(variances):
 
 
 @pytest.mark.parametrize("widths", [(0, 1, 1, 1, 1), (1, 1, 1, 1, 0.5), (1.5, 1, 1, 1, 1)])
-@pytest.mark.parametrize(
-    "n", [pytest.param(700, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [700, 2000])
 def test_the_interval_covers_where_one_direction_differs(widths, n):
     squares = np.square(widths)
     spread = mean_length_of_gaussian(2 * np.ones(5))

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point_diffusion.runs.folders import LONGEST, claim, job_folder
+from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.folders import LONGEST, claim, job_folder, runs_below
 
 
 def test_claimed_folders_are_never_the_same(tmp_path):
@@ -47,3 +48,22 @@ def test_different_values_never_share_a_folder(values):
     assert first != second
     assert len(first) <= 255
     assert "/" not in first
+
+
+def test_a_folder_that_can_not_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="^output_dir: .*/file/a can't be made: Not a directory"):
+        claim(tmp_path / "file/a")
+
+
+def test_runs_are_found_below_a_place_and_links_lead_nowhere(tmp_path):
+    for name in ("a/b/c", "a/d", "e"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "metrics.json").touch()
+    (tmp_path / "a/d/inner").mkdir()
+    (tmp_path / "a/d/inner/metrics.json").touch()  # within a run nobody looks
+    (tmp_path / "link").symlink_to(tmp_path / "e")
+    found = {str(path.relative_to(tmp_path)) for path in runs_below(tmp_path, "metrics.json")}
+    assert found == {"a/b/c", "a/d", "e"}
+    assert {path.name for path in runs_below(tmp_path, "metrics.json", levels=1)} == {"e"}
+    assert list(runs_below(tmp_path / "nowhere", "metrics.json")) == []
