@@ -97,5 +97,5 @@ def test_weights_must_fit_their_settings(small_run):
     for section, name, value in (("model", "num_units", 17), ("data", "dim", 3), ("schedule", "beta_end", 0.1)):
         other = copy.deepcopy(checkpoint)
         other["hyper_parameters"]["config"][section][name] = value
-        with pytest.raises(UsageError, match="^run=x: its weights don't fit its settings"):
+        with pytest.raises(UsageError, match=r"^run=x: its weights don't fit its settings"):
             model_of(other, "run=x")

@@ -52,7 +52,7 @@ def test_different_values_never_share_a_folder(values):
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="^output_dir: .*/file/a can't be made: Not a directory"):
+    with pytest.raises(UsageError, match=r"^output_dir: .*/file/a can't be made: Not a directory"):
         claim(tmp_path / "file/a")
 
 

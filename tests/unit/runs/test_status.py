@@ -38,8 +38,11 @@ def test_how_a_run_stands(runs, tmp_path):
         '{"finished": false, "a": 1}',
         '{"finished": true, "a": "x"}',
         '{"finished": true, "a": NaN}',
-    ]
-    + ['{"finished": true, "a": 1e999}', '{"a": 1}', '{"finished": 1, "a": 2}', "[" * 100_000],
+        '{"finished": true, "a": 1e999}',
+        '{"a": 1}',
+        '{"finished": 1, "a": 2}',
+        pytest.param("[" * 100_000, id="deep"),
+    ],
 )
 def test_what_is_not_the_metrics_of_a_finished_run_is_none(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
@@ -61,8 +64,9 @@ def test_nothing_at_all_is_a_run_that_has_stopped(tmp_path):
     assert status(tmp_path / "nowhere").state == "stopped"
 
 
-def test_who_works_there_hears_of_a_folder_that_is_gone(tmp_path):
-    with pytest.raises(UsageError, match="can't be written"), held(tmp_path / "file"):
+def test_a_folder_that_can_not_be_held_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="can't be written"), held(tmp_path / "file/folder"):
         pass
 
 

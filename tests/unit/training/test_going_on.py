@@ -42,6 +42,7 @@ def test_the_best_checkpoint_comes_along(small_train):
     assert load(second / "checkpoints/best.ckpt")["global_step"] == min(curve, key=lambda step: curve[step])
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_when_what_follows_is_worse(small_train):
     _, first = small_train("trainer.max_epochs=2")
     checkpoint = load(first / "checkpoints/last.ckpt")
@@ -56,7 +57,8 @@ def test_the_best_checkpoint_is_kept_when_what_follows_is_worse(small_train):
     assert (second / "checkpoints/best.ckpt").read_bytes() == (first / "checkpoints/best.ckpt").read_bytes()
 
 
-@pytest.mark.parametrize("scheduler", [pytest.param("constant", marks=pytest.mark.slow), "cosine"])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_going_on_with_another_learning_rate_takes_it(small_train, scheduler):
     base = [f"lr_scheduler={scheduler}", "trainer.max_epochs=8"]
     _, first = small_train(*base, "+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1")
