@@ -1,28 +1,15 @@
-"""What the tests share: real configs, real script runs, and a small training run that several tests look at."""
+"""What all tests share: the options of long checks, a composed config, and a small training in this process."""
 
-import itertools
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from forks import Fork
+pytest.register_assert_rewrite("helpers.run_files")
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-SMALL = ["data.num_points=300", "data.batch_size=64", "num_step=10", "model.num_units=16", "accelerator=cpu"]
-SMALL += [
-    "callbacks.reconstruction.num_points=100",
-    "callbacks.quality.final_num_samples=200",
-    "trainer.max_epochs=4",
-    "trainer.check_val_every_n_epoch=2",
-]
+from helpers.small_runs import CHECKOUT, SMALL  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -39,6 +26,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def config():
     """Compose conf/train.yaml with overrides."""
+    import point_diffusion.runs.folders  # noqa: F401, what conf/ refers to by ${checkout:...}
 
     def _config(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
@@ -47,60 +35,55 @@ def config():
     return _config
 
 
+@pytest.fixture
+def small_train(config, tmp_path):
+    """Train a small run in this process; returns its metrics and its folder."""
+    from point_diffusion.commands.train import train
+
+    def _train(*overrides):
+        known = set(tmp_path.glob("outputs/runs/*/*"))
+        metrics = train(config(*SMALL, f"output_dir={tmp_path}/outputs", *overrides))
+        (folder,) = set(tmp_path.glob("outputs/runs/*/*")) - known
+        return metrics, folder
+
+    return _train
+
+
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory):
-    """Start a script's command line in a process of its own that need not import anything: see forks.py."""
-    server = subprocess.Popen(
-        [sys.executable, str(CHECKOUT / "tests/forks.py")],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    scratch, numbers = tmp_path_factory.mktemp("forks"), itertools.count()
+def small_run(config, tmp_path_factory):
+    """The metrics and the folder of a small run; tests only read it."""
+    from point_diffusion.commands.train import train
 
-    def ask(question):
-        server.stdin.write(json.dumps(question) + "\n")
-        server.stdin.flush()
-        return json.loads(server.stdout.readline())
-
-    def _forks(script: str, arguments: Iterable[str], folder: Path | str, limits: Iterable = ()) -> Fork:
-        return Fork(ask, script, arguments, folder, scratch / str(next(numbers)), limits)
-
-    yield _forks
-    server.stdin.close()
-    server.wait()
+    outputs = tmp_path_factory.mktemp("small")
+    metrics = train(config(*SMALL, f"output_dir={outputs}"))
+    (folder,) = outputs.glob("runs/*/*")
+    return metrics, folder
 
 
 @pytest.fixture
-def script(tmp_path, forks):
-    """Run a script as a user does, from a folder of its own; outputs go to tmp_path/outputs."""
+def runs(config, tmp_path):
+    """Folders as runs leave them: real settings, given metrics."""
+    from point_diffusion.runs.sweeps import jobs_in
 
-    def _script(name: str, *arguments: str, check: bool = True, env: dict[str, str] | None = None):
-        typed = [*arguments, f"output_dir={tmp_path}/outputs"]
-        # a launcher's workers want a parent that ends as processes do
-        if env is None and not any(each.startswith("hydra/launcher") for each in arguments):
-            process = forks(name, typed, tmp_path)
-            said = process.communicate(timeout=300)
-            done = subprocess.CompletedProcess(typed, process.returncode, *said)
-        else:
-            command = [sys.executable, str(CHECKOUT / "scripts" / f"{name}.py"), *typed]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-            done = subprocess.run(
-                command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-            )
-        if check:
-            assert done.returncode == 0, done.stderr
-        return done
+    def _runs(*runs):
+        for number, (typed, metrics) in enumerate(runs):
+            folder = tmp_path / f"run{number}"
+            (folder / ".hydra").mkdir(parents=True)
+            (folder / ".hydra/config.yaml").write_text(OmegaConf.to_yaml(config(*typed)))
+            (folder / ".hydra/overrides.yaml").write_text(OmegaConf.to_yaml(list(typed)))
+            if metrics is not None:
+                (folder / "metrics.json").write_text(json.dumps({"finished": True, **metrics}))
+        return jobs_in(tmp_path)
 
-    return _script
+    return _runs
 
 
-def load(path: Path) -> dict:
-    return torch.load(path, weights_only=True)
+@pytest.fixture(scope="session")
+def trained(config, tmp_path_factory):
+    """A small run, within a folder of outputs of its own; tests only read it."""
+    from point_diffusion.commands.train import train
 
-
-def assert_same_tensors(a: dict, b: dict) -> None:
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
+    outputs = tmp_path_factory.mktemp("trained")
+    train(config(*SMALL, "data.scale=1", "module.prediction_type=v_prediction", f"output_dir={outputs}"))
+    (run,) = outputs.glob("runs/*/*")
+    return run

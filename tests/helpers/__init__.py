@@ -1,0 +1,1 @@
+"""What the tests share; tests/ is on the path of pytest, and of the processes that it starts."""

@@ -1,0 +1,69 @@
+"""What a run leaves, read back and compared."""
+
+import csv
+import json
+import time
+from pathlib import Path
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from point_diffusion.training.module import DiffusionModule
+
+
+def load(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def metrics_of(run: Path) -> dict:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def rows_of(path: Path) -> list[dict]:
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def bytes_of(folder: Path) -> dict[Path, bytes]:
+    """All files of a folder but its log."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "train.log"}
+
+
+def events(folder: Path) -> EventAccumulator:
+    """What a run has logged for TensorBoard."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def module_of(checkpoint: dict, weights: str = "state_dict") -> DiffusionModule:
+    module = DiffusionModule(checkpoint["hyper_parameters"]["config"])
+    module.load_state_dict(checkpoint[weights])
+    return module
+
+
+def assert_same_tensors(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Two runs have the same weights, averages, optimiser's state, schedule and metrics, to the bit."""
+    states = [load(run / "checkpoints/last.ckpt") for run in (one, other)]
+    for name in ("state_dict", "current_model_state", "averaging_state"):
+        assert_same_tensors(*(state[name] for state in states))
+    first, second = (state["optimizer_states"][0] for state in states)
+    assert first["param_groups"] == second["param_groups"]
+    for index in first["state"]:
+        assert_same_tensors(first["state"][index], second["state"][index])
+    assert states[0]["lr_schedulers"] == states[1]["lr_schedulers"]
+    assert {**metrics_of(one), "seconds": 0} == {**metrics_of(other), "seconds": 0}
+
+
+def wait_for(path: Path, process) -> None:
+    """Wait until a process has made a file; it must not end before."""
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)

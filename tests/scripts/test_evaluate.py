@@ -1,0 +1,94 @@
+"""evaluate.py on a real run."""
+
+import json
+import re
+import subprocess
+
+from PIL import Image
+
+from helpers.small_runs import SMALL
+
+
+def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_path):
+    script("train", *SMALL, "module.prediction_type=v_prediction")
+    (run,) = tmp_path.glob("outputs/runs/*/*")
+    before = set(tmp_path.rglob("*"))
+    own = script("evaluate", "num_samples=200")
+    assert re.search(r"ddpm, 10 calls +┃ +training set +┃ +fresh truth", own.stdout)
+    for figure in ("worth points", "95% interval", "data efficiency", "sliced", "told from truth", "recall"):
+        assert figure in own.stdout
+    (first,) = json.loads((run / "evaluations.json").read_text())
+    rows = first["rows"]
+    assert [row["what"] for row in rows] == ["samples", "training set", "fresh truth"]
+    assert [row["num_points"] for row in rows] == [200, 300, 200]
+    assert rows[0]["epochs"] == 4
+    assert rows[0]["equivalent_sample_size"] < 20  # hardly trained
+    assert rows[0]["memorisation"] < 0.5 < rows[1]["memorisation"]  # the training set is its own copy
+    chosen = ["num_samples=200", "sampler=dpm_solver", "sampler.num_inference_steps=4"]
+    other = script("evaluate", f"run={run.relative_to(tmp_path)}", *chosen)
+    assert "dpm_solver, 4 calls" in other.stdout
+    large = script(
+        "evaluate", f"run={run}/checkpoints/best.ckpt", "num_samples=200", "sampler.variance_type=fixed_large"
+    )
+    assert "ddpm, 10 calls" in large.stdout
+    curve = script("evaluate", "num_samples=200", "curve=true", "curve_steps=[2,5,50]")
+    rows = re.findall(r"(ddpm|ddim|dpm_solver) +│ +(\d+) ", curve.stdout)
+    assert rows == [(name, n) for name in ("ddpm", "ddim", "dpm_solver") for n in ("2", "5")]
+    assert "training set" in curve.stdout
+    assert Image.open(run / "figures/quality_curve.png").size > (500, 300)
+    # all answers are kept, one for each question
+    script("evaluate", "num_samples=200", *chosen)
+    answers = json.loads((run / "evaluations.json").read_text())
+    first_rows = [each["rows"][0] for each in answers]
+    assert [row["sampler"] for row in first_rows] == ["ddpm", "ddpm", "ddpm", "dpm_solver"]
+    assert [(row["checkpoint"], row.get("variance_type")) for row in first_rows[:2]] == [
+        ("last.ckpt", "fixed_small"),
+        ("best.ckpt", "fixed_large"),
+    ]
+    assert [len(each["rows"]) for each in answers] == [3, 3, 7, 3]
+    new = {path.name for path in set(tmp_path.rglob("*")) - before}
+    assert new == {"evaluations.json", "quality_curve.png"}
+    (run / "evaluations.json").write_text("mine")
+    done = script("evaluate", "num_samples=200", check=False)
+    assert done.returncode == 2
+    assert "holds something else than evaluations" in done.stderr
+    assert (run / "evaluations.json").read_text() == "mine"
+    (run / "evaluations.json").unlink()
+    for wrong, message in [
+        (
+            ["sampler=ddim", "sampler.variance_type=fixed_large"],
+            "got an unexpected keyword argument 'variance_type'",
+        ),
+        (["curve=true", "sampler.num_inference_steps=5"], "not for a curve; use curve_steps=[...]"),
+        (["curve=true", "curve_steps=[50]"], "curve_steps=[50]: none is at most num_step, 10"),
+        (["sampler.num_inference_steps=11"], "num_inference_steps=11: must be from 1 to num_step, 10"),
+    ]:
+        done = script("evaluate", "num_samples=200", *wrong, check=False)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    one = script("evaluate", "num_samples=200", "curve=true", "curve_steps=[5]", "sampler=ddim", "sampler.eta=1.0")
+    assert re.findall(r"(ddpm|ddim|dpm_solver) +│ +(\d+) ", one.stdout) == [("ddim", "5")]
+    few = script("evaluate", "num_samples=2")  # no certainty, but an answer
+    assert "at least" in few.stdout or "95%" in few.stdout
+    page = script("evaluate", "--help").stdout
+    assert "python scripts/evaluate.py run=RUN curve=true" in page
+    assert re.search(r"num_samples=50000 +points drawn for each row \[an integer of at least 2", page)
+    assert "sampler.eta" in page
+
+
+def test_a_curve_takes_up_the_runs_own_options(script, tmp_path):
+    script("train", *SMALL, "module.prediction_type=v_prediction", "sampler.start=matched")
+    (run,) = tmp_path.glob("outputs/runs/*/*")
+    script("evaluate", "num_samples=100", "curve=true", "curve_steps=[5]")
+    script("evaluate", "num_samples=100", "curve=true", "curve_steps=[5]", "sampler.start=normal")
+    matched, normal = (each["rows"][:-1] for each in json.loads((run / "evaluations.json").read_text()))
+    assert {row["start"] for row in matched} == {"matched"}
+    assert {row["start"] for row in normal} == {"normal"}
+
+
+def test_an_evaluation_is_kept_whatever_the_terminal_can_show(whole, script, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    script("evaluate", f"run={run}", "num_samples=50", env={"PYTHONIOENCODING": "ascii"})
+    assert len(json.loads((run / "evaluations.json").read_text())) == 1

@@ -1,0 +1,56 @@
+"""Help pages, and words on a bug."""
+
+import os
+import re
+
+import pytest
+
+from helpers.small_runs import CHECKOUT, SMALL
+from point_diffusion.config import schema, script_schema
+
+
+def test_help_is_a_page_for_newcomers(script, tmp_path):
+    page = script("train", "--help").stdout
+    assert len(re.findall(r"^(python scripts/train.py|tensorboard) ", page, re.MULTILINE)) == 5
+    for key in (
+        "num_step=100",
+        "model.num_units=128",
+        "optimizer.lr=0.001",
+        "trainer.max_epochs=4000",
+        "seed=1234",
+    ):
+        assert key in page
+    assert re.search(r"schedule=\S*sigmoid", page)
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("train", schema.SECTIONS),
+        ("sample", {"": script_schema.Sample, "sampler": schema.Sampler}),
+        ("evaluate", {"": script_schema.Evaluate, "sampler": schema.Sampler}),
+        ("animate", {"": script_schema.Animate, "sampler": schema.Sampler}),
+        ("compare", {"": script_schema.Compare}),
+    ],
+)
+def test_help_tells_of_every_key(script, name, keys):
+    page = script(name, "--help").stdout
+    for section, kind in keys.items():
+        for key, item in schema.known(kind).items():
+            full = f"{section}.{key}".lstrip(".")
+            assert re.search(
+                rf"^  {re.escape(full)}(=.*)? +{re.escape(item.metadata['doc'])}( \[|$)", page, re.MULTILINE
+            )
+
+
+def test_a_real_bug_shows_its_traceback_on_demand(script):
+    bug = ["+callbacks.broken._target_=helpers.planted_callbacks.End", "+callbacks.broken.how=raise", *SMALL]
+    short = script("train", *bug, check=False)
+    assert short.returncode == 1
+    assert "Traceback" not in short.stderr
+    assert "HYDRA_FULL_ERROR=1" in short.stderr
+    path = os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")])
+    full = script("train", *bug, check=False, env={"HYDRA_FULL_ERROR": "1", "PYTHONPATH": path})
+    assert full.returncode != 0
+    assert "Traceback" in full.stderr

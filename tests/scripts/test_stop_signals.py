@@ -1,0 +1,209 @@
+"""A signal stops a training where it can go on, a second one at once; nothing is lost."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.run_files import assert_same_run, load, metrics_of, wait_for
+from helpers.small_runs import CHECKOUT, FEW, LONG, SMALL
+from point_diffusion.runs.status import status
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_path, number, code):
+    run = tmp_path / "run"
+    process = start(*LONG, f"hydra.run.dir={run}")
+    wait_for(run / "checkpoints/last.ckpt", process)
+    process.send_signal(number)
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert wrong == "\nstopping at the end of this epoch; once more stops at once\n"
+    (epochs, go_on) = re.findall(r"^stopped after epoch (\d+) of 300; go on: python (.*)$", said, re.MULTILINE)[0]
+    metrics = metrics_of(run)
+    assert (metrics["finished"], metrics["epochs"]) == (False, int(epochs))
+    assert load(run / "checkpoints/last.ckpt")["epoch"] == int(epochs) - 1
+    assert "equivalent_sample_size" not in metrics
+    subprocess.run(f"{sys.executable} {go_on}", shell=True, check=True, cwd=tmp_path, capture_output=True)
+    assert_same_run(run, whole)
+
+
+def test_a_second_signal_stops_at_once(start, script, tmp_path):
+    run = tmp_path / "run"
+    # epochs of several seconds
+    process = start(*FEW, "data.num_points=400000", "trainer.max_epochs=3", f"hydra.run.dir={run}")
+    while "x_T" not in process.stdout.readline():
+        assert process.poll() is None
+    wait_for(run / "figures/forward.png", process)
+    time.sleep(1)  # the first epoch has begun
+    process.send_signal(signal.SIGINT)
+    while "once more" not in process.stderr.readline():
+        assert process.poll() is None
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - begun < 8  # an epoch takes longer
+    assert "Traceback" not in wrong
+    assert said.endswith("stopped; it has no checkpoint yet, the same command begins anew\n")
+    assert (metrics_of(run)["finished"], metrics_of(run)["epochs"]) == (False, 0)
+    script("train", *FEW, "trainer.max_epochs=3", f"hydra.run.dir={run}")
+    assert metrics_of(run)["finished"]
+
+
+def test_a_second_signal_keeps_the_last_checkpoint(start, whole, tmp_path):
+    run = tmp_path / "run"
+    process = start(*LONG, "callbacks.checkpoint.every_n_epochs=7", f"hydra.run.dir={run}")
+    wait_for(run / "checkpoints/last.ckpt", process)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    # the second may come after the epoch's end
+    assert re.search(r"^stopped( after epoch \d+ of 300)?; go on: python .* resume=run$", said, re.MULTILINE)
+    assert metrics_of(run)["finished"] is False
+    assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1
+    process = start(f"resume={run}")
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 0, wrong
+    assert_same_run(run, whole)
+
+
+def test_a_signal_amid_the_final_figures(start, script, tmp_path):
+    run = tmp_path / "run"
+    many = "callbacks.quality.final_num_samples=3000000"
+    process = start(*FEW, many, "trainer.max_epochs=5", f"hydra.run.dir={run}")
+    while not (run / "figures/vector_field.png").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in wrong
+    assert re.search(r"^stopped; go on: python .* resume=run$", said, re.MULTILINE)
+    metrics = metrics_of(run)
+    assert (metrics["finished"], metrics["epochs"]) == (False, 5)
+    assert "equivalent_sample_size" not in metrics
+    script("train", f"resume={run}", "callbacks.quality.final_num_samples=200")
+    after = metrics_of(run)
+    assert after["finished"]
+    assert after["train_loss"] == metrics["train_loss"]
+    script("train", *FEW, "trainer.max_epochs=5", f"hydra.run.dir={tmp_path}/other")
+    assert {**metrics_of(tmp_path / "other"), "seconds": 0} == {**after, "seconds": 0}
+
+
+def test_a_signal_while_a_run_sets_up_leaves_no_dead_end(start, script, tmp_path):
+    command = [*FEW, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run"]
+    process = start(*command, fresh=True)
+    wait_for(tmp_path / "run/.hydra/config.yaml", process)
+    process.send_signal(signal.SIGTERM)
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "Traceback" not in wrong
+    script("train", *command)
+    assert metrics_of(tmp_path / "run")["finished"]
+
+
+def test_a_signal_before_the_training_and_in_other_scripts(start, script, tmp_path):
+    process = start(*SMALL, fresh=True)
+    time.sleep(0.5)  # it imports
+    process.send_signal(signal.SIGINT)
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in wrong
+
+
+def test_a_signal_amid_the_last_picture(start, script, tmp_path):
+    run = tmp_path / "run"
+    interrupted = "+callbacks.last._target_=helpers.planted_callbacks.LastPicture"
+    process = start(*FEW, interrupted, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert wrong == ""
+    assert said.endswith("resume=run\n")
+    assert metrics_of(run)["finished"] is False
+    script("train", f"resume={run}", "+callbacks.last=null")
+    assert metrics_of(run)["finished"] is True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as Linux tells of signals")
+@pytest.mark.parametrize("script", ["train", "sample"])
+def test_a_signal_before_all_else_is_quiet(tmp_path, script):
+    command = [sys.executable, f"{CHECKOUT}/scripts/{script}.py", *(SMALL if script == "train" else [])]
+    process = subprocess.Popen([*command, f"output_dir={tmp_path}"], stderr=subprocess.PIPE, text=True)
+
+    def catches():
+        told = Path(f"/proc/{process.pid}/status").read_text()
+        return int(re.findall(r"SigCgt:\s*(\w+)", told)[0], 16) >> (signal.SIGINT - 1) & 1
+
+    while not catches():  # Python's own handler, with its traceback
+        assert process.poll() is None
+    while catches():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, wrong = process.communicate(timeout=60)
+    assert process.returncode in (-signal.SIGINT, 130)  # a shell says 130 of both
+    assert "Traceback" not in wrong
+
+
+def test_a_stopped_script_leaves_nothing_behind(trained, tmp_path):
+    command = [sys.executable, str(CHECKOUT / "scripts/sample.py"), f"run={trained}", "num_samples=500_000_000"]
+    with subprocess.Popen([*command, "batch_size=1000"], cwd=tmp_path) as process:
+        while not (parts := list(tmp_path.glob(".*.csv"))) or parts[0].stat().st_size < 1000:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(30) == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
+    sweep = tmp_path / "sweep"
+    swept = ["-m", "seed=1,2", *FEW, "trainer.max_epochs=200", f"hydra.sweep.dir={sweep}"]
+    process = start(*swept)
+    wait_for(sweep / "seed=1/checkpoints/last.ckpt", process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"the same command with hydra.sweep.dir={sweep.name} goes on" in said
+    assert not (sweep / "seed=2").exists()
+    done = script("train", *swept)
+    assert "2 runs, 2 finished" in done.stdout
+
+
+def test_a_signal_ends_a_parallel_sweep_with_all_its_workers(start, script, tmp_path):
+    sweep = tmp_path / "sweep"
+    swept = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2,3", *FEW]
+    swept += [f"hydra.sweep.dir={sweep}"]
+    process = start(*swept, "trainer.max_epochs=100000", fresh=True)
+    for seed in (1, 2):
+        wait_for(sweep / f"seed={seed}/checkpoints/last.ckpt", process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)  # until all who hold the pipes have ended
+    assert process.returncode == 143
+    for seed in (1, 2):
+        assert status(sweep / f"seed={seed}").state == "stopped"
+        assert load(sweep / f"seed={seed}/checkpoints/last.ckpt")
+    assert not (sweep / "seed=3").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_sweep_that_imports_ends_all_of_it(tmp_path, number):
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", "seed=1,2", *FEW, "trainer.max_epochs=3"]
+    for wait in (0.1, 1.0):
+        sweep = tmp_path / str(wait)
+        places = [f"hydra.sweep.dir={sweep}", f"output_dir={tmp_path}"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen([*command, *places], **pipes)
+        wait_for(sweep / "seed=1/.lock", process)
+        time.sleep(wait)
+        process.send_signal(number)
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert "Traceback" not in wrong
+        assert not (sweep / "seed=2").exists()
+        assert not (sweep / "seed=1/error.txt").exists()

@@ -1,0 +1,19 @@
+"""The keys of the scripts that look at runs are those that are shipped."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+import point_diffusion.runs.folders  # noqa: F401, what conf/ refers to by ${checkout:...}
+from helpers.small_runs import CHECKOUT
+from point_diffusion.config import script_schema
+from point_diffusion.config.schema import known
+from point_diffusion.config.validate import script_problems
+
+
+@pytest.mark.parametrize("name", ["sample", "evaluate", "animate"])
+def test_shipped_values_are_right(name):
+    keys = getattr(script_schema, name.title())
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+        config = compose(name)
+    assert list(script_problems(config, keys)) == []
+    assert set(config) - {"sampler"} == set(known(keys))

@@ -1,0 +1,34 @@
+"""The point sets."""
+
+import numpy as np
+import pytest
+
+from point_diffusion.data.shapes import SHAPES, fresh_points
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_points_are_reproducible_and_single_precision(shape):
+    points = SHAPES[shape](50, 0.1, 3)
+    assert (points.shape[0], points.dtype) == (50, np.float32)
+    assert np.array_equal(points, SHAPES[shape](50, 0.1, 3))
+    assert not np.array_equal(points, SHAPES[shape](50, 0.1, 4))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_noise_is_gaussian_with_its_standard_deviation(shape):
+    noise = SHAPES[shape](50_000, 0.3, 3) - SHAPES[shape](50_000, 0.0, 3)
+    np.testing.assert_allclose(noise.std(0), 0.3, rtol=0.02)
+    np.testing.assert_allclose(noise.mean(0), 0, atol=0.006)
+
+
+def test_without_noise_the_curve_is_an_s():
+    x, y = SHAPES["s_curve"](2000, 0.0, 1).T
+    # two arcs of radius 1 about (0, 1) and (0, -1)
+    np.testing.assert_allclose(np.hypot(x, np.abs(y) - 1), 1, atol=1e-5)
+
+
+def test_each_purpose_has_points_of_its_own():
+    drawn = {purpose: fresh_points("s_curve", 50, 0.1, 3, purpose) for purpose in ("held out", "truth")}
+    assert not np.isin(drawn["held out"], drawn["truth"]).any()
+    assert np.array_equal(drawn["truth"], fresh_points("s_curve", 50, 0.1, 3, "truth"))
+    assert not np.isin(drawn["truth"], SHAPES["s_curve"](50, 0.1, 3)).any()

@@ -1,0 +1,127 @@
+"""How many real points samples are worth, against closed forms, and how sure that is."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.special import gamma, hyp1f1
+
+from point_diffusion.metrics.samples import (
+    Estimate,
+    equivalent_sample_size,
+)
+
+
+def draw(dim, n, seed, shift=0.0, width=1.0):
+    points = np.random.default_rng(seed).normal(size=(n, dim)) * width
+    points[:, 0] += shift
+    return points
+
+
+def mean_length(dim, shift, width):
+    """E|Z| of a Gaussian Z with covariance width^2 I and a mean of length ``shift``, in closed form."""
+    usual = width * math.sqrt(2) * gamma((dim + 1) / 2) / gamma(dim / 2)
+    return usual * hyp1f1(-0.5, dim / 2, -(shift**2) / (2 * width**2))
+
+
+def true_size(dim, shift, width):
+    """Equivalent sample size of N((shift, 0, ...), width^2 I) where N(0, I) is the truth."""
+    spread = mean_length(dim, 0, math.sqrt(2))
+    between = mean_length(dim, shift, math.sqrt(1 + width**2))
+    return spread / (2 * between - spread - mean_length(dim, 0, math.sqrt(2) * width))
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize(("n", "m"), [(100, 800), pytest.param(1000, 4000, marks=pytest.mark.slow)])
+def test_n_real_points_are_worth_n(dim, n, m):
+    inverse = [
+        1 / equivalent_sample_size(draw(dim, n, seed), draw(dim, m, seed + 10_000), empirical=True)
+        for seed in range(100)
+    ]
+    # the harmonic mean within its error; a bound, where nothing can be told, would spoil it
+    assert abs(np.mean(inverse) * n - 1) < 3 * np.std(inverse) * n / 10
+    assert np.std(inverse) * n < 1.5
+
+
+@pytest.mark.parametrize("dim", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("shift", "width"),
+    [
+        (0.0, 1.0),
+        (0.12, 1.0),
+        pytest.param(0.06, 1.0, marks=pytest.mark.slow),
+        pytest.param(0.3, 1.0, marks=pytest.mark.slow),
+        pytest.param(0.0, 1.1, marks=pytest.mark.slow),
+        pytest.param(0.0, 0.8, marks=pytest.mark.slow),
+    ],
+)
+def test_the_interval_covers_the_true_value(dim, shift, width):
+    n, m, covered, bounds = 700, 1400, 0, 0
+    truth = math.inf if (shift, width) == (0.0, 1.0) else true_size(dim, shift, width)
+    for seed in range(100):
+        size = equivalent_sample_size(draw(dim, n, seed, shift, width), draw(dim, m, seed + 10_000))
+        covered += size.low <= truth <= size.high
+        bounds += size.at_least
+        assert size.low <= size <= size.high
+        assert size.at_least == (size.high == math.inf)
+    assert covered >= 90
+    if truth == math.inf:
+        assert bounds >= 90
+    if truth < 40:  # far from the truth for so many points
+        assert bounds <= 5
+
+
+def mean_length_of_gaussian(variances):
+    """E|Z| of a Gaussian with these variances: the integral of 1 - E exp(-s Z^2) (Gradshteyn & Ryzhik)."""
+
+    def integrand(s):
+        return (1 - np.prod(1 / np.sqrt(1 + 2 * s**2 * np.asarray(variances)))) / s**2
+
+    return (
+        2 / math.sqrt(math.pi) * (quad(integrand, 0, 1)[0] + quad(lambda u: integrand(1 / u) / u**2, 0, 1)[0]) / 2
+    )
+
+
+@pytest.mark.parametrize("widths", [(0, 1, 1, 1, 1), (1, 1, 1, 1, 0.5), (1.5, 1, 1, 1, 1)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [700, 2000])
+def test_the_interval_covers_where_one_direction_differs(widths, n):
+    squares = np.square(widths)
+    spread = mean_length_of_gaussian(2 * np.ones(5))
+    distance = 2 * mean_length_of_gaussian(1 + squares) - spread - mean_length_of_gaussian(2 * squares)
+    covered = 0
+    for seed in range(20):
+        size = equivalent_sample_size(draw(5, n, seed) * widths, draw(5, 2 * n, seed + 10_000))
+        covered += size.low <= spread / distance <= size.high
+    assert covered >= 17
+
+
+def test_the_interval_shrinks_with_more_points():
+    reaches = []
+    for n in (1000, 16_000):
+        size = equivalent_sample_size(draw(2, n, 1, 0.5), draw(2, 2 * n, 2))
+        reaches.append((size.high - size.low) / size)
+    assert reaches[0] / reaches[1] == pytest.approx(4, rel=0.3)
+
+
+def test_a_worse_generator_is_worth_less():
+    truth = draw(2, 20_000, 0)
+    sizes = [equivalent_sample_size(draw(2, 20_000, 1, shift), truth) for shift in (0.5, 0.2, 0.1)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < 100
+
+
+def test_an_estimate_is_a_number_that_keeps_its_interval():
+    size = Estimate(5.0, 4.0, 7.0)
+    assert size + 1 == 6.0
+    assert f"{size:.1f}" == "5.0"
+    again = pickle.loads(pickle.dumps(size))
+    assert (again, again.low, again.high, again.at_least, again.point) == (5.0, 4.0, 7.0, False, 5.0)
+
+
+def test_behind_a_bound_stands_the_best_guess():
+    size = equivalent_sample_size(draw(2, 1000, 3, 0.05), draw(2, 2000, 4))
+    assert size.at_least
+    assert size == size.low < size.point

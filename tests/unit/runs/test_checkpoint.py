@@ -1,0 +1,101 @@
+"""Checkpoints: where a user's are, and what is in them."""
+
+import copy
+
+import pytest
+import torch
+
+from helpers.run_files import load
+from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, model_of, read_checkpoint
+
+
+def test_a_checkpoint_is_a_file_or_the_last_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    last = tmp_path / "run" / LAST_CHECKPOINT
+    last.touch()
+    (tmp_path / "other.ckpt").touch()
+    assert find_checkpoint("run", "run") == find_checkpoint(str(last), "run") == last
+    assert find_checkpoint("other.ckpt", "run") == tmp_path / "other.ckpt"
+
+
+def test_what_is_no_checkpoint_is_told_apart(tmp_path):
+    for name in "abcdefg":
+        (tmp_path / "sweep" / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / "sweep" / name / LAST_CHECKPOINT).touch()
+    (tmp_path / "empty").mkdir()
+    for name, said in {
+        "nowhere": "no such file or run folder",
+        "empty": "holds no checkpoints/last.ckpt",
+        "sweep": "is a folder of several runs, must be one of them: a, b, c, d, e, ...",
+    }.items():
+        with pytest.raises(UsageError, match=f"^resume={tmp_path}/{name}: {said}$"):
+            find_checkpoint(f"{tmp_path}/{name}", "resume")
+
+
+def test_a_checkpoint_holds_its_averaged_model(small_run):
+    path = small_run[1] / LAST_CHECKPOINT
+    checkpoint = read_checkpoint(path, "run")
+    model = model_of(checkpoint, "run=x")
+    assert checkpoint["epoch"] == 3
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, checkpoint["state_dict"][f"diffusion.{name}"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"points", "it is damaged, or holds more than tensors and plain numbers"),
+        (b"PK\x03\x04 torn", "it is cut short"),
+    ],
+)
+def test_what_can_not_be_read(tmp_path, content, said):
+    (tmp_path / "a.ckpt").write_bytes(content)
+    with pytest.raises(UsageError, match=rf"^run=.*/a.ckpt: not a readable checkpoint \({said}\)$"):
+        read_checkpoint(tmp_path / "a.ckpt", "run")
+    with pytest.raises(UsageError, match=r"can't be read \(No such file or directory\)"):
+        read_checkpoint(tmp_path / "b.ckpt", "run")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("hyper_parameters", None, "it has no config"),
+        ("state_dict", 3, "it has no state_dict"),
+        ("optimizer_states", {}, "it has no optimizer_states"),
+        ("point_diffusion", None, "it does not say its format"),
+        ("point_diffusion", {"format": 99, "version": "9"}, "format 99, of version 9; this is "),
+    ],
+)
+def test_a_part_that_is_missing_is_named(small_run, tmp_path, part, value, said):
+    torch.save({**load(small_run[1] / LAST_CHECKPOINT), part: value}, tmp_path / "a.ckpt")
+    with pytest.raises(UsageError, match=rf"not a checkpoint of this project \({said}"):
+        read_checkpoint(tmp_path / "a.ckpt", "run")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "said"),
+    [
+        ("model", "num_units", 0, "model.num_units=0: must be an integer"),
+        ("data", "dim", 0, "data.dim=0"),
+        ("sampler", "start", "middle", "sampler.start=middle: must be one of"),
+        ("schedule", "beta_end", "${seed}", "its config looks something up"),
+    ],
+)
+def test_settings_that_no_run_has_are_named(small_run, tmp_path, section, name, value, said):
+    checkpoint = load(small_run[1] / LAST_CHECKPOINT)
+    checkpoint["hyper_parameters"]["config"][section][name] = value
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    with pytest.raises(UsageError, match=said.replace("$", r"\$")):
+        read_checkpoint(tmp_path / "a.ckpt", "run")
+
+
+def test_weights_must_fit_their_settings(small_run):
+    checkpoint = read_checkpoint(small_run[1] / LAST_CHECKPOINT, "run")
+    for section, name, value in (("model", "num_units", 17), ("data", "dim", 3), ("schedule", "beta_end", 0.1)):
+        other = copy.deepcopy(checkpoint)
+        other["hyper_parameters"]["config"][section][name] = value
+        with pytest.raises(UsageError, match=r"^run=x: its weights don't fit its settings"):
+            model_of(other, "run=x")

@@ -1,0 +1,77 @@
+"""What a network predicts, against the formulas."""
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from point_diffusion.prediction import PREDICTION_TYPES, SMALLEST_SIGNAL, TARGET_GROUP, stable_target
+from point_diffusion.schedule import NoiseSchedule
+
+SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+BETAS = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=20)
+
+
+@settings(deadline=None)
+@given(betas=BETAS, shape=SHAPES, seed=st.integers(0, 1000), kind=st.sampled_from(sorted(PREDICTION_TYPES)))
+def test_a_perfect_prediction_gives_back_the_points_and_the_noise(betas, shape, seed, kind):
+    draws = torch.Generator().manual_seed(seed)
+    schedule = NoiseSchedule(betas)
+    x_0 = torch.randn(shape, generator=draws, dtype=torch.float64)
+    noise = torch.randn(shape, generator=draws, dtype=torch.float64)
+    t = torch.randint(0, len(betas), (shape[0],), generator=draws)
+    assume(kind != "epsilon" or min(schedule.level(int(each)).signal for each in t) >= SMALLEST_SIGNAL)
+    signal, sigma = schedule.levels(t, x_0)
+    x_t = schedule.add_noise(x_0, noise, t)
+    prediction = PREDICTION_TYPES[kind]
+    got_x_0, got_noise = prediction.x_0_and_epsilon(
+        prediction.target(x_0, noise, signal, sigma), x_t, signal, sigma
+    )
+    torch.testing.assert_close(got_x_0, x_0, rtol=0, atol=1e-10)
+    torch.testing.assert_close(got_noise, noise, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("epsilon", 3.0), ("sample", 2.0), ("v_prediction", 0.8 * 3 - 0.6 * 2)]
+)
+def test_targets(kind, expected):
+    x_0, epsilon, signal, sigma = (torch.tensor([[value]]) for value in (2.0, 3.0, 0.8, 0.6))
+    assert PREDICTION_TYPES[kind].target(x_0, epsilon, signal, sigma).item() == pytest.approx(expected)
+
+
+def noised(points, signal, seed=0):
+    signal = torch.as_tensor(signal, dtype=points.dtype).expand(len(points), 1)
+    sigma = (1 - signal**2).sqrt()
+    noise = torch.randn(points.shape, generator=torch.Generator().manual_seed(seed), dtype=points.dtype)
+    return signal * points + sigma * noise, signal, sigma
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_a_stable_target_is_the_posterior_mean_over_the_batch(dim):
+    points = torch.randn(40, dim, dtype=torch.float64)
+    x, signal, sigma = noised(points, torch.linspace(0.05, 0.99, 40)[:, None])
+    x_0, epsilon = stable_target(x, points, signal, sigma)
+    for i in range(40):
+        likelihood = [
+            torch.exp(-((x[i] - signal[i] * point) ** 2).sum() / (2 * sigma[i] ** 2)) for point in points
+        ]
+        mean = sum(weight * point for weight, point in zip(likelihood, points, strict=True)) / sum(likelihood)
+        torch.testing.assert_close(x_0[i], mean)
+    torch.testing.assert_close(signal * x_0 + sigma * epsilon, x)
+
+
+def test_a_stable_target_ends_at_the_point_itself_and_at_the_mean_of_all():
+    points = torch.randn(300, 2)
+    x, signal, sigma = noised(points, 1 - 1e-9)
+    torch.testing.assert_close(stable_target(x, points, signal, sigma + 1e-5)[0], points)
+    x, signal, sigma = noised(points, 1e-17)
+    torch.testing.assert_close(stable_target(x, points, signal, sigma)[0], points.mean(0).expand(300, 2))
+
+
+def test_a_stable_target_of_a_large_batch_is_taken_in_groups():
+    points = torch.randn(TARGET_GROUP + 100, 2)
+    x, signal, sigma = noised(points, 0.5)
+    x_0, _ = stable_target(x, points, signal, sigma)
+    parts = [part.split(TARGET_GROUP) for part in (x, points, signal, sigma)]
+    expected = torch.cat([stable_target(*part)[0] for part in zip(*parts, strict=True)])
+    torch.testing.assert_close(x_0, expected)

@@ -1,0 +1,87 @@
+"""What is handed on to libraries is checked before a run begins."""
+
+import logging
+import re
+
+import pytest
+
+from point_diffusion.training.arguments import hush, optimizer_problems, part_problems, trainer_problems
+
+
+@pytest.mark.parametrize("check", [optimizer_problems, trainer_problems, part_problems])
+@pytest.mark.parametrize("overrides", [[], ["experiment=recommended"], ["logger=csv"], ["logger='false'"]])
+def test_nothing_is_wrong_with_what_is_shipped(config, check, overrides):
+    assert list(check(config(*overrides))) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("+optimizer.weight_decay=-1", "optimizer.lr=0.001 optimizer.weight_decay=-1: Invalid weight_decay"),
+        ("+optimizer.beta=1", "optimizer.beta=1: no such argument of Adam; did you mean optimizer.betas?"),
+        ("+optimizer.differentiable=true", "optimizer.differentiable=true: must be false; "),
+        ("+optimizer.betas=[0.9,0.99]", None),
+    ],
+)
+def test_arguments_of_the_optimiser(config, override, line):
+    found = list(optimizer_problems(config(override)))
+    assert len(found) == (line is not None)
+    assert all(each.startswith(line) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "+trainer.max_epoch=3",
+            "trainer.max_epoch=3: no such argument of Trainer; did you mean ",
+        ),
+        ("+trainer.log_every_n_steps=abc", "trainer.log_every_n_steps=abc: must be an integer"),
+        ("+trainer.deterministic=abc", "trainer.deterministic=abc: must be true or false"),
+        ("+trainer.limit_train_batches=0.01", "trainer.limit_train_batches=0.01: is not one batch, there are 20"),
+        ("+trainer.limit_val_batches=0.5", "trainer.limit_val_batches=0.5: is not one batch, there are 1"),
+        ("+trainer.limit_train_batches=-1", "trainer.limit_train_batches=-1: "),
+        ("+trainer.max_time=7", "trainer.max_time=7: must be DD:HH:MM:SS, or like {minutes: 5}"),
+        ("+trainer.max_time={minutes: 5}", None),
+        ("+trainer.max_time='00:00:05:00'", None),
+        ("+trainer.limit_train_batches=0.5", None),
+        ("+trainer.accumulate_grad_batches=2", None),
+        ("+trainer.benchmark=null", None),
+    ],
+)
+def test_arguments_of_the_trainer(config, override, line):
+    found = list(trainer_problems(config(override)))
+    assert len(found) == (line is not None)
+    assert all(each.startswith(line) for each in found)
+
+
+TIMER = "+callbacks.own._target_=lightning.pytorch.callbacks.Timer"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ([TIMER], None),
+        (
+            [TIMER, "+callbacks.own.durations=1"],
+            "callbacks.own._target_=.*Timer: got an unexpected ",
+        ),
+        (["+callbacks.own._target_=nowhere.Class"], "callbacks.own._target_=nowhere.Class: can't be imported"),
+        (
+            ["+callbacks.own._target_=os.getcwd"],
+            "callbacks.own._target_=os.getcwd: must be a Callback of ",
+        ),
+        (["logger._target_=os.getcwd"], "logger._target_=os.getcwd: must be a Logger of Lightning's"),
+        (["+logger.foo=1"], "logger._target_=.*TensorBoardLogger: got an unexpected keyword argument 'foo'"),
+        (["+logger.comment=x"], None),  # which TensorBoardLogger hands on
+    ],
+)
+def test_loggers_and_callbacks_of_ones_own(config, overrides, line):
+    found = "\n".join(part_problems(config(*overrides)))
+    assert found == "" if line is None else re.match(line, found)
+
+
+def test_lightning_tells_no_more_than_warnings():
+    hush()
+    assert not logging.getLogger("lightning.pytorch.utilities.rank_zero").isEnabledFor(logging.INFO)
+    assert logging.getLogger("lightning.pytorch").isEnabledFor(logging.WARNING)

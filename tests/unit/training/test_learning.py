@@ -1,0 +1,117 @@
+"""What is learned in training, averaged and clipped."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from helpers.planted_callbacks import Recorder
+from helpers.run_files import assert_same_tensors, events, load, module_of
+from point_diffusion.common.errors import UsageError
+from point_diffusion.common.seeds import generator
+from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.diffusion import Diffusion
+from point_diffusion.training.module import DiffusionModule
+
+RECORDED = "+callbacks.recorder._target_=helpers.planted_callbacks.Recorder"
+
+
+@pytest.mark.slow
+def test_training_learns(small_train):
+    metrics, _ = small_train("trainer.max_epochs=60", "optimizer.lr=0.01", "model.embedding_init_scale=0.1")
+    assert metrics["val_loss"] < 0.75  # predicting nothing costs 1
+
+
+def test_the_average_follows_its_recursion_and_is_what_validation_sees(small_train):
+    _, folder = small_train(RECORDED, "callbacks.ema.decay=0.9")
+    average = dict(Recorder.steps[0])  # the first average is the weights after the first step
+    averages = [average]
+    for weights in Recorder.steps[1:]:
+        average = {k: 0.9 * average[k] + 0.1 * weights[k] for k in average}
+        averages.append(average)
+    assert [step for step, _ in Recorder.validations] == [10, 20]
+    for step, seen in Recorder.validations:
+        for name, value in seen.items():
+            torch.testing.assert_close(value, averages[step - 1][name], rtol=1e-5, atol=1e-6)
+            assert not torch.equal(value, Recorder.steps[step - 1][name])
+    last = load(folder / "checkpoints/last.ckpt")
+    for name in average:
+        torch.testing.assert_close(last["state_dict"][name], average[name], rtol=1e-5, atol=1e-6)
+        assert torch.equal(last["current_model_state"][name], Recorder.steps[-1][name])
+
+
+def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
+    # with a vanishing learning rate the weights stand still, and the epoch's loss can be computed again
+    metrics, folder = small_train("optimizer.lr=1e-30", "trainer.max_epochs=1", "data.num_points=71")
+    model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
+    data = PointSetDataModule(num_points=71, batch_size=64)
+    draws, total = generator(1234, "noise", 0), 0.0
+    for batch in data.train_dataloader():
+        total += model.loss(batch, *model.draw(batch, draws)).item() * len(batch)
+    assert metrics["train_loss"] == pytest.approx(total / 71, rel=1e-6)
+
+
+def test_gradients_are_clipped_and_their_norm_is_logged(small_train):
+    # plain SGD makes the step itself visible: its length is lr times the clipped norm
+    overrides = ["optimizer.name=SGD", "optimizer.lr=1.0", "trainer.gradient_clip_val=0.01"]
+    metrics, _ = small_train(RECORDED, *overrides)
+    lengths = [
+        sum(((after[k] - before[k]) ** 2).sum() for k in after).sqrt().item()
+        for before, after in zip(Recorder.steps, Recorder.steps[1:], strict=False)
+    ]
+    assert lengths == pytest.approx([0.01] * len(lengths), rel=1e-3)
+    assert metrics["train_grad_norm"] > 0.02  # before clipping
+
+
+def test_cosine_schedule_ends_at_zero(small_train):
+    _, folder = small_train("lr_scheduler=cosine")
+    curve = [e.value for e in events(folder).Scalars("lr")]
+    assert curve == pytest.approx([5e-4 * (1 + math.cos(math.pi * epoch / 4)) for epoch in (1, 2, 3, 4)], abs=1e-9)
+
+
+@pytest.mark.slow
+def test_same_seed_same_bits_another_seed_not(small_train):
+    runs = [small_train(*overrides)[1] for overrides in ([], [], ["seed=5"], ["data.seed=5"])]
+    first, again, other, redrawn = (load(run / "checkpoints/last.ckpt") for run in runs)
+    assert_same_tensors(first["state_dict"], again["state_dict"])
+    assert_same_tensors(first["current_model_state"], again["current_model_state"])
+    for different in (other, redrawn):
+        assert not torch.equal(
+            first["state_dict"]["diffusion.network.head.weight"],
+            different["state_dict"]["diffusion.network.head.weight"],
+        )
+
+
+def test_module_is_rebuilt_from_its_checkpoint_alone(small_run):
+    _, folder = small_run
+    module = DiffusionModule.load_from_checkpoint(folder / "checkpoints/last.ckpt", weights_only=True)
+    again = Diffusion.from_config(load(folder / "checkpoints/last.ckpt")["hyper_parameters"]["config"])
+    again.load_state_dict(module.diffusion.state_dict())
+    assert torch.equal(module.sample(20, seed=1), again.sample(20, seed=1))
+    assert module.sample(500).std() > 0.5  # in the curve's own units
+
+
+def test_training_leaves_the_callers_random_state_alone(small_train):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    small_train("trainer.max_epochs=1")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_diverged_run_says_so_and_does_not_count_as_finished(small_train, tmp_path):
+    with pytest.raises(UsageError, match="diverged"):
+        small_train("optimizer.name=SGD", "optimizer.lr=100", "trainer.gradient_clip_val=null")
+    (file,) = tmp_path.glob("outputs/runs/*/*/metrics.json")
+    assert json.loads(file.read_text())["finished"] is False
+
+
+@pytest.mark.slow
+def test_the_precision_of_matrix_products_is_torchs_setting(small_train):
+    usual, usually = small_train("trainer.max_epochs=1")
+    assert torch.get_float32_matmul_precision() == "highest"
+    less, folder = small_train("trainer.max_epochs=1", "float32_matmul_precision=medium")
+    assert torch.get_float32_matmul_precision() == "medium"
+    assert less["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-2)
+    stored = [load(run / "checkpoints/last.ckpt")["hyper_parameters"]["config"] for run in (usually, folder)]
+    assert [each["float32_matmul_precision"] for each in stored] == ["highest", "medium"]

@@ -1,0 +1,69 @@
+"""How a user sees a run go on."""
+
+import io
+import logging
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from point_diffusion.training.progress import EpochProgress
+
+LOSSES = {"train/loss": torch.tensor(0.5), "val/loss": torch.tensor(0.25)}
+LOSSES["val/energy_distance"] = torch.tensor(1e-3)
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def watched(bar, epochs=4, validations=(2, 4)):
+    trainer = SimpleNamespace(current_epoch=0, max_epochs=epochs, callback_metrics=LOSSES)
+    bar.on_train_start(trainer, None)
+    for trainer.current_epoch in range(1, epochs):
+        if trainer.current_epoch in validations:
+            bar.on_validation_end(trainer, None)
+        bar.on_train_epoch_start(trainer, None)
+    trainer.current_epoch = epochs
+    if epochs in validations:
+        bar.on_validation_end(trainer, None)
+    bar.on_train_end(trainer, None)
+
+
+def test_there_is_a_line_after_each_validation(caplog):
+    caplog.set_level(logging.INFO)
+    watched(EpochProgress())
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split("  ")[:3] for line in lines] == [
+        ["epoch 2/4", "train/loss 0.5000", "val/loss 0.2500"],
+        ["epoch 4/4", "train/loss 0.5000", "val/loss 0.2500"],
+    ]
+    assert all(line.endswith(" left") for line in lines)
+
+
+@pytest.mark.parametrize(("at_least", "said"), [(False, "12,345 points"), (True, "at least 12,345 points")])
+def test_the_worth_of_samples_is_said_where_it_is_known(caplog, at_least, said):
+    class Size(float):
+        pass
+
+    size = Size(12_345)
+    size.at_least = at_least
+    caplog.set_level(logging.INFO)
+    watched(EpochProgress(SimpleNamespace(latest=size)))
+    assert f"energy distance 1.0e-03  worth {said}" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize(
+    ("alone", "enabled", "shown"),
+    [(True, True, True), (False, True, False), (True, False, False)],
+)
+def test_a_bar_is_shown_on_a_terminal_to_who_is_alone(monkeypatch, alone, enabled, shown):
+    monkeypatch.setattr(sys, "stderr", Screen())
+    bar = EpochProgress(alone=alone)
+    if not enabled:
+        bar.disable()
+    watched(bar)
+    assert bool(re.search(r"Training: .*4/4", sys.stderr.getvalue())) is shown
