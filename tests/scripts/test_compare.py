@@ -9,7 +9,7 @@ from PIL import Image
 
 from helpers.run_files import metrics_of, rows_of
 from helpers.small_runs import SWEPT
-from point_diffusion.runs.status import held
+from point_diffusion.runs.status import run_lock
 
 
 def test_compare_looks_at_any_runs(sweep, script, tmp_path):
@@ -125,7 +125,7 @@ def test_a_jobs_folder_can_be_typed_as_it_stands(finished, script, tmp_path):
 
 def test_many_may_look_at_once(runs):
     (job,) = runs(([], {"val_loss": 1.0}))
-    with held(job.folder):
+    with run_lock(job.folder):
         pass
     code = "import sys; from pathlib import Path; from point_diffusion.runs.status import status\n"
     code += "print({status(Path(sys.argv[1])).state for _ in range(3000)})"

@@ -151,8 +151,8 @@ def test_a_running_job_is_told_from_a_stopped_one(script, forks, tmp_path):
 
 def test_the_hold_of_a_killed_process_ends_with_it(runs):
     (job,) = runs(([], None))
-    code = "import sys, time; from pathlib import Path; from point_diffusion.runs.status import held\n"
-    code += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    code = "import sys, time; from pathlib import Path; from point_diffusion.runs.status import run_lock\n"
+    code += "with run_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code, job.folder], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"held\n"
     assert status(job.folder).state == "running"

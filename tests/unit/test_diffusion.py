@@ -7,9 +7,10 @@ import torch
 
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.shapes import s_curve
-from point_diffusion.diffusion import SAMPLE_BLOCK, Diffusion, antithetic_timesteps
+from point_diffusion.diffusion import Diffusion, antithetic_timesteps
+from point_diffusion.samplers import SAMPLE_BLOCK
 from point_diffusion.network import MLPDiffusion
-from point_diffusion.prediction import PREDICTION_TYPES
+from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from point_diffusion.prediction import PREDICTION_TYPES, SMALLEST_SIGNAL, TARGET_GROUP, stable_target
+from point_diffusion.prediction import TARGET_GROUP, Epsilon, stable_target
+from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.schedule import NoiseSchedule
 
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4)
@@ -20,10 +21,10 @@ def test_a_perfect_prediction_gives_back_the_points_and_the_noise(betas, shape, 
     x_0 = torch.randn(shape, generator=draws, dtype=torch.float64)
     noise = torch.randn(shape, generator=draws, dtype=torch.float64)
     t = torch.randint(0, len(betas), (shape[0],), generator=draws)
-    assume(kind != "epsilon" or min(schedule.level(int(each)).signal for each in t) >= SMALLEST_SIGNAL)
+    assume(kind != "epsilon" or min(schedule.level(int(each)).alpha for each in t) >= Epsilon.smallest_alpha)
     signal, sigma = schedule.levels(t, x_0)
     x_t = schedule.add_noise(x_0, noise, t)
-    prediction = PREDICTION_TYPES[kind]
+    prediction = PREDICTION_TYPES[kind]()
     got_x_0, got_noise = prediction.x_0_and_epsilon(
         prediction.target(x_0, noise, signal, sigma), x_t, signal, sigma
     )
@@ -36,7 +37,7 @@ def test_a_perfect_prediction_gives_back_the_points_and_the_noise(betas, shape, 
 )
 def test_targets(kind, expected):
     x_0, epsilon, signal, sigma = (torch.tensor([[value]]) for value in (2.0, 3.0, 0.8, 0.6))
-    assert PREDICTION_TYPES[kind].target(x_0, epsilon, signal, sigma).item() == pytest.approx(expected)
+    assert PREDICTION_TYPES[kind]().target(x_0, epsilon, signal, sigma).item() == pytest.approx(expected)
 
 
 def noised(points, signal, seed=0):

@@ -13,7 +13,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from point_diffusion.cli.explain import _choices
-from point_diffusion.cli.quoting import as_typed
+from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.animate import animate_problems
 from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.evaluate import evaluate_problems
@@ -32,7 +32,7 @@ PROBLEMS = {
     "animate": animate_problems,
     "compare": compare_problems,
 }
-LONGEST_FRONT_PAGE = 170
+MAX_NAME_LENGTH_FRONT_PAGE = 170
 PACKAGE = "src/point_diffusion"
 FOLDERS = ("conf", "src", "tests")
 FOUND = [path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("README.md")]
@@ -61,12 +61,12 @@ def test_it_opens_with_two_commands_that_do_all_the_set_up():
 
 
 def test_the_front_page_is_short():
-    assert len(FRONT_PAGE.splitlines()) <= LONGEST_FRONT_PAGE
+    assert len(FRONT_PAGE.splitlines()) <= MAX_NAME_LENGTH_FRONT_PAGE
 
 
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS)
 def test_commands_compose(name, arguments):
-    typed = [as_typed(each) for each in shlex.split(arguments, comments=True)]
+    typed = [quote_override(each) for each in shlex.split(arguments, comments=True)]
     overrides = [each for each in typed if not each.startswith("-")]
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
         for override in overrides:

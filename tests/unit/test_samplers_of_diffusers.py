@@ -36,7 +36,7 @@ def model(schedule, kind):
 @torch.no_grad()
 def ours(diffusion, sampler, x):
     draws = torch.Generator().manual_seed(5)
-    return [state for _, state in sampler.trajectory(diffusion.schedule, diffusion.predict, x, draws)]
+    return [state for _, state in sampler.trajectory(diffusion.denoiser, x, draws)]
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from point_diffusion.schedule import (
     CLEAN,
-    Level,
+    NoiseLevel,
     NoiseSchedule,
     build_schedule,
     prior_kl,
@@ -36,7 +36,7 @@ def test_tutorial_numbers(tutorial):
     assert tutorial.num_step == 100
     assert tutorial.betas.dtype == tutorial.alphas.dtype == tutorial.alphas_cumprod.dtype == torch.float32
     assert tutorial.betas[0].item() == pytest.approx(1e-5 + torch.sigmoid(torch.tensor(-6.0)).item() * 4.99e-3)
-    assert tutorial.level(99).signal == pytest.approx(0.882, abs=5e-4)
+    assert tutorial.level(99).alpha == pytest.approx(0.882, abs=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_tutorial_numbers(tutorial):
 )
 def test_signal_left_at_the_end_depends_on_the_number_of_steps(num_step, left):
     schedule = NoiseSchedule(sigmoid_betas(num_step, 1e-5, 5e-3))
-    assert schedule.level(num_step - 1).signal == pytest.approx(left, abs=5e-4)
+    assert schedule.level(num_step - 1).alpha == pytest.approx(left, abs=5e-4)
 
 
 def test_small_noise_is_not_lost_to_rounding():
@@ -62,9 +62,9 @@ def test_levels_are_the_products_of_the_betas(betas):
     for t, beta in enumerate(betas):
         product *= 1 - beta
         level = schedule.level(t)
-        assert level.signal**2 == pytest.approx(product, rel=1e-9)
-        assert level.signal**2 + level.sigma**2 == pytest.approx(1, rel=1e-12)
-    signals = [schedule.level(t).signal for t in range(-1, len(betas))]
+        assert level.alpha**2 == pytest.approx(product, rel=1e-9)
+        assert level.alpha**2 + level.sigma**2 == pytest.approx(1, rel=1e-12)
+    signals = [schedule.level(t).alpha for t in range(-1, len(betas))]
     assert signals == sorted(signals, reverse=True)
     assert schedule.level(-1) is CLEAN
 
@@ -88,7 +88,7 @@ def test_forward_process_step_by_step_is_the_closed_form(tutorial):
         noise = torch.randn(x.shape, generator=draws, dtype=torch.float64)
         x = (1 - beta).sqrt() * x + beta.sqrt() * noise
     level = tutorial.level(99)
-    assert x.mean().item() == pytest.approx(0.2 * level.signal, abs=5 * level.sigma / len(x) ** 0.5)
+    assert x.mean().item() == pytest.approx(0.2 * level.alpha, abs=5 * level.sigma / len(x) ** 0.5)
     assert x.std().item() == pytest.approx(level.sigma, rel=0.01)
 
 
@@ -111,9 +111,9 @@ def test_betas_outside_their_range_are_refused(betas):
 @given(BETAS, st.floats(1e-30, 0.999))
 def test_rescaled_betas_end_where_they_are_asked_to(betas, end):
     after = NoiseSchedule(betas).rescaled(end)
-    assert after.last_level.signal**2 == pytest.approx(end, rel=1e-9)
+    assert after.last_level.alpha**2 == pytest.approx(end, rel=1e-9)
     assert after.alphas_cumprod[-1].item() == pytest.approx(end, rel=1e-6)
-    levels = [after.level(t).signal for t in range(-1, len(betas))]
+    levels = [after.level(t).alpha for t in range(-1, len(betas))]
     assert all(b < a for a, b in pairwise(levels))
 
 
@@ -165,7 +165,7 @@ def test_explicit_betas_are_taken_as_they_are():
 
 def test_distance_from_the_prior_is_the_kl_of_two_gaussians():
     mean, covariance = torch.tensor([1.0, -2.0]), torch.tensor([[0.5, 0.2], [0.2, 2.0]])
-    level = Level(0.6, 0.8)
+    level = NoiseLevel(0.6, 0.8)
     law = torch.distributions.MultivariateNormal(0.6 * mean, 0.36 * covariance + 0.64 * torch.eye(2))
     prior = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
     assert prior_kl(level, mean, covariance) == pytest.approx(

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from point_diffusion.benchmark.baselines import Tightest, Tutorial
 from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, ratio, run_here
 from point_diffusion.common.paths import CHECKOUT
-from point_diffusion.config.containers import plain
+from point_diffusion.config.convert import plain
 from point_diffusion.data.source import build_source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.samplers import DDPM, DPMSolver

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.common.console import progress
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import write_text
-from point_diffusion.config.containers import plain
+from point_diffusion.config.convert import plain
 from point_diffusion.config.script_schema import Evaluate
 from point_diffusion.config.validate import check_script
 from point_diffusion.runs.run import Run, open_run

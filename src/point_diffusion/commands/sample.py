@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from point_diffusion.commands.output import open_for_output
+from point_diffusion.commands.output_file import open_for_output
 from point_diffusion.common.console import progress
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import atomic_write

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.commands.summary import how_to_resume, prior_line, summary, what_is_kept
+from point_diffusion.commands.train_messages import how_to_resume, prior_line, summary, what_is_kept
 from point_diffusion.common.errors import UsageError, format_error, memory_error_names
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
@@ -160,7 +160,7 @@ def _quiet_threads() -> Iterator[None]:
 
 def _draw_curves(plan: Plan) -> None:
     """The curves that TensorBoard shows, as one picture beside the others."""
-    from point_diffusion.runs.curves import logged_curves
+    from point_diffusion.runs.logged_curves import logged_curves
 
     wanted = plan.settings["callbacks"].get("reconstruction")
     if wanted is None or not (curves := logged_curves(plan.folder)):

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show, suggest
-from point_diffusion.config.containers import flatten
+from point_diffusion.config.convert import flatten
 from point_diffusion.config.schema import (
     OPEN,
     OPTIONAL,

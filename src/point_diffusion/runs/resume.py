@@ -13,7 +13,7 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show
-from point_diffusion.config.containers import flatten
+from point_diffusion.config.convert import flatten
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint
 from point_diffusion.runs.settings import differences, stored_settings
 from point_diffusion.runs.status import finished_metrics

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import write_text
-from point_diffusion.config.containers import flatten
+from point_diffusion.config.convert import flatten
 
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is

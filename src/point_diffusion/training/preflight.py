@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show, suggest
-from point_diffusion.config.containers import plain, user_callbacks
+from point_diffusion.config.convert import plain, user_callbacks
 from point_diffusion.config.schema import Trainer, known
 from point_diffusion.config.validate import config_problems
 from point_diffusion.runs.resume import checkpoint_of, misfits

@@ -13,7 +13,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import Tensor
 
-from point_diffusion.config.containers import user_callbacks
+from point_diffusion.config.convert import user_callbacks
 from point_diffusion.config.schema import Trainer, known
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.training.cuda_graph import EpochGraph, log_no_graph, recording

@@ -5,7 +5,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point_diffusion.cli.quoting import PATH_KEYS, as_typed
+from point_diffusion.cli.quoting import PATH_KEYS, quote_override
 
 PATHS = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="$"), min_size=1, max_size=30)
 
@@ -17,9 +17,9 @@ def value_of(argument):
 @given(st.sampled_from([key for key in PATH_KEYS if not key.startswith("hydra")]), PATHS)
 def test_a_path_is_taken_as_it_was_typed(key, path):
     if path == "null" or path[0] in "'\"":  # quoted by the user
-        assert as_typed(f"{key}={path}") == f"{key}={path}"
+        assert quote_override(f"{key}={path}") == f"{key}={path}"
     else:
-        assert value_of(as_typed(f"{key}={path}")) == path
+        assert value_of(quote_override(f"{key}={path}")) == path
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_a_path_is_taken_as_it_was_typed(key, path):
     ],
 )
 def test_arguments_as_they_are_taken(typed, taken):
-    assert as_typed(typed) == taken
+    assert quote_override(typed) == taken
 
 
 def test_a_list_knows_the_commas_of_folders_that_are_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "num_step=5,seed=1").mkdir()
-    assert as_typed("runs=[num_step=5,seed=1,other]") == "runs=['num_step=5,seed=1','other']"
-    assert as_typed("runs=['num_step=5,seed=1']") == "runs=['num_step=5,seed=1']"
+    assert quote_override("runs=[num_step=5,seed=1,other]") == "runs=['num_step=5,seed=1','other']"
+    assert quote_override("runs=['num_step=5,seed=1']") == "runs=['num_step=5,seed=1']"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from point_diffusion.runs.run import load_run
-from point_diffusion.samplers import SAMPLERS, Sampler
+from point_diffusion.registry import SAMPLERS, Sampler
 
 
 @pytest.mark.slow

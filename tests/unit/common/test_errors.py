@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from point_diffusion.common.errors import UsageError, first_line, lacks_memory, memory_for, told
+from point_diffusion.common.errors import UsageError, first_line, is_out_of_memory, memory_error_names, format_error
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def test_the_first_line_of_an_error(error, line):
     ],
 )
 def test_an_error_in_words(error, line):
-    assert told(error) == line
+    assert format_error(error) == line
 
 
 def test_torch_lacks_memory_by_a_runtime_error():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**46, dtype=torch.float64)
-    assert lacks_memory(caught.value)
-    assert not lacks_memory(RuntimeError("shapes don't fit"))
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes don't fit"))
 
 
 def test_the_key_that_asks_for_too_much_is_named():
-    with pytest.raises(UsageError, match=r"^n=9: not enough memory for so many$"), memory_for("n=9"):
+    with pytest.raises(UsageError, match=r"^n=9: not enough memory for so many$"), memory_error_names("n=9"):
         raise MemoryError
-    with pytest.raises(RuntimeError, match="another"), memory_for("n=9"):
+    with pytest.raises(RuntimeError, match="another"), memory_error_names("n=9"):
         raise RuntimeError("another")

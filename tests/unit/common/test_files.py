@@ -7,12 +7,12 @@ import pytest
 
 from point_diffusion.common import files
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.files import output_path, read_whole, whole_file, writable, write_whole
+from point_diffusion.common.files import output_path, read_whole, atomic_write, writable, write_text
 
 
 def test_a_file_is_there_when_all_of_it_is(tmp_path):
     path = tmp_path / "new/a.txt"
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text("half")
         assert not path.exists()
         assert part.parent == path.parent  # renaming works within one disk alone
@@ -22,7 +22,7 @@ def test_a_file_is_there_when_all_of_it_is(tmp_path):
 
 def test_it_has_the_rights_of_any_new_file(tmp_path):
     (tmp_path / "usual").touch()
-    write_whole(tmp_path / "ours", "x")
+    write_text(tmp_path / "ours", "x")
     assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
 
 
@@ -32,7 +32,7 @@ def test_of_a_writing_that_fails_nothing_is_left(tmp_path, error):
     path.write_text("before")
 
     def fail():
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text("half")
             raise error
 
@@ -46,7 +46,7 @@ def test_what_came_into_being_meanwhile_is_spared(tmp_path):
     path = tmp_path / "a.txt"
 
     def write():
-        with whole_file(path, "output", overwrite=False) as part:
+        with atomic_write(path, "output", overwrite=False) as part:
             part.write_text("mine")
             path.write_text("theirs")
 
@@ -60,7 +60,7 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UsageError, match=r"^output=.*/file/a.txt: can't be written"),
-        whole_file(tmp_path / "file/a.txt", "output"),
+        atomic_write(tmp_path / "file/a.txt", "output"),
     ):
         pass
     with pytest.raises(UsageError, match=r"^output_dir=.*: can't be written"):
@@ -88,7 +88,7 @@ def test_where_a_user_wants_a_file(tmp_path, monkeypatch):
 
 
 def test_what_is_written_is_read(tmp_path):
-    write_whole(tmp_path / "a", "ü β\n")
+    write_text(tmp_path / "a", "ü β\n")
     assert read_whole(tmp_path / "a") == "ü β\n"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point_diffusion.common.paths import CHECKOUT, typable, typed_path
+from point_diffusion.common.paths import CHECKOUT, shell_path, typed_path
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=20)
 
@@ -23,10 +23,10 @@ def test_a_typed_path_is_absolute_and_knows_the_home(tmp_path, monkeypatch):
 @given(NAMES.filter(lambda name: name not in (".", "..")))
 def test_what_is_shown_can_be_typed(name):
     path = Path.cwd() / "x" / name
-    (word,) = shlex.split(typable(path))
+    (word,) = shlex.split(shell_path(path))
     assert not word.startswith("/")
     assert typed_path(word) == path
-    (word,) = shlex.split(typable(Path("/elsewhere") / name))
+    (word,) = shlex.split(shell_path(Path("/elsewhere") / name))
     assert word == f"/elsewhere/{name}"
 
 

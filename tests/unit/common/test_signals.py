@@ -6,14 +6,14 @@ import threading
 import pytest
 
 from point_diffusion.common import signals
-from point_diffusion.common.signals import Interruption, Stopped, check_stopped, stop_early
+from point_diffusion.common.signals import StopSignals, Stopped, raise_if_stopped, raise_stopped
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_first_is_noted_and_the_second_stops(number, capfd):
-    with Interruption() as interruption:
+    with StopSignals() as interruption:
         interruption.patient = True
         signal.raise_signal(number)
         assert (interruption.signal, interruption.code) == (number, 128 + number)
@@ -25,14 +25,14 @@ def test_the_first_is_noted_and_the_second_stops(number, capfd):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_where_nobody_looks_the_first_stops(number):
-    with pytest.raises(SystemExit) as stopped, Interruption():
+    with pytest.raises(SystemExit) as stopped, StopSignals():
         signal.raise_signal(number)
     assert stopped.value.code == 128 + number
 
 
 def test_the_handlers_of_before_are_back_afterwards():
     before = [signal.getsignal(number) for number in NUMBERS]
-    with Interruption() as interruption:
+    with StopSignals() as interruption:
         ours = [signal.getsignal(number) for number in NUMBERS]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Lightning does with its own
         interruption.install()
@@ -44,7 +44,7 @@ def test_in_another_thread_it_does_nothing():
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def block():
-        with Interruption() as interruption:
+        with StopSignals() as interruption:
             seen.append((signal.getsignal(signal.SIGINT), interruption.signal))
 
     thread = threading.Thread(target=block)
@@ -55,9 +55,9 @@ def test_in_another_thread_it_does_nothing():
 
 def test_an_early_signal_is_noted_even_if_its_exception_is_swallowed(monkeypatch):
     monkeypatch.setattr(signals, "_came_early", [])
-    check_stopped()
+    raise_if_stopped()
     with pytest.raises(Stopped):
-        stop_early(signal.SIGTERM, None)
+        raise_stopped(signal.SIGTERM, None)
     with pytest.raises(Stopped) as stopped:
-        check_stopped()
+        raise_if_stopped()
     assert stopped.value.code == 143

@@ -4,7 +4,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point_diffusion.common.text import nearest, order, show
+from point_diffusion.common.text import suggest, sort_key, show
 
 
 def test_values_are_shown_as_one_types_them():
@@ -41,7 +41,7 @@ def test_numbers_stand_by_size(numbers):
 
 def test_the_nearest_name_or_all_if_they_are_few():
     names = ["num_units", "num_step"]
-    assert nearest("num_unit", names) == "; did you mean num_units?"
-    assert nearest("num_unit", names, "model") == "; did you mean model.num_units?"
-    assert nearest("zzz", names, "model") == "; there are model.num_units, model.num_step"
-    assert nearest("zzz", [f"a{i}" for i in range(13)]) == ""
+    assert suggest("num_unit", names) == "; did you mean num_units?"
+    assert suggest("num_unit", names, "model") == "; did you mean model.num_units?"
+    assert suggest("zzz", names, "model") == "; there are model.num_units, model.num_step"
+    assert suggest("zzz", [f"a{i}" for i in range(13)]) == ""

@@ -14,7 +14,7 @@ from point_diffusion.report.figures import (
     reverse_process,
     vector_field,
 )
-from point_diffusion.report.style import look, pixels
+from point_diffusion.report.style import use_style, pixels
 
 
 def states(count, n=50):
@@ -40,13 +40,13 @@ def test_a_style_changes_the_look_and_is_gone_afterwards(tmp_path):
     (points,) = states(1)
     (tmp_path / "mine.mplstyle").write_text('axes.prop_cycle: cycler(color=["blue"])\nscatter.marker: s\n')
     usual = pixels(data(points))
-    with look(str(tmp_path / "mine.mplstyle")):
+    with use_style(str(tmp_path / "mine.mplstyle")):
         figure = data(points)
         assert (figure.axes[0].lines[0].get_color(), figure.axes[0].lines[0].get_marker()) == ("blue", "s")
     assert data(points).axes[0].lines[0].get_color() == "red"
     with rc_context({"axes.prop_cycle": cycler(color=["green"]), "savefig.dpi": 17}):  # the caller's own
         assert np.array_equal(pixels(data(points)), usual)
-    with pytest.raises(ValueError, match="nothing: must be a matplotlib style file, or one of"), look("nothing"):
+    with pytest.raises(ValueError, match="nothing: must be a matplotlib style file, or one of"), use_style("nothing"):
         pass
 
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.runs.folders import LONGEST, claim, job_folder, runs_below
+from point_diffusion.runs.folders import MAX_NAME_LENGTH, unique_dir, job_folder, runs_below
 
 
 def test_claimed_folders_are_never_the_same(tmp_path):
-    folders = [claim(tmp_path / "12-00-00") for _ in range(3)]
+    folders = [unique_dir(tmp_path / "12-00-00") for _ in range(3)]
     assert [folder.name for folder in folders] == ["12-00-00", "12-00-00-2", "12-00-00-3"]
 
 
@@ -39,7 +39,7 @@ def test_odd_names_stay_apart_legible_and_short():
     for name in names:
         assert name.isascii()
         assert not set(name) & set("/ $'\"[]{}()*?")
-        assert 0 < len(name) <= LONGEST + 9
+        assert 0 < len(name) <= MAX_NAME_LENGTH + 9
 
 
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
@@ -53,7 +53,7 @@ def test_different_values_never_share_a_folder(values):
 def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"^output_dir: .*/file/a can't be made: Not a directory"):
-        claim(tmp_path / "file/a")
+        unique_dir(tmp_path / "file/a")
 
 
 def test_runs_are_found_below_a_place_and_links_lead_nowhere(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.runs.status import finished_metrics, held, status
+from point_diffusion.runs.status import finished_metrics, run_lock, status
 
 
 def test_how_a_run_stands(runs, tmp_path):
@@ -12,18 +12,18 @@ def test_how_a_run_stands(runs, tmp_path):
     assert going.status.state == "stopped"
     (going.folder / "train.log").write_text("epoch 2/9  train/loss 1\nepoch 4/9  train/loss 1\n")
     assert status(going.folder).reason == "epoch 4 of 9"
-    with held(going.folder):
+    with run_lock(going.folder):
         assert status(going.folder).state == "running"
-        with pytest.raises(UsageError, match="another process"), held(going.folder):
+        with pytest.raises(UsageError, match="another process"), run_lock(going.folder):
             pass
         assert status(going.folder).state == "running"  # who came second has changed nothing
-    with pytest.raises(ZeroDivisionError), held(going.folder):
+    with pytest.raises(ZeroDivisionError), run_lock(going.folder):
         1 / 0  # noqa: B018
     assert (status(going.folder).state, status(going.folder).reason) == (
         "failed",
         "ZeroDivisionError: division by zero",
     )
-    with held(going.folder):
+    with run_lock(going.folder):
         pass
     assert status(going.folder).state == "stopped"
 
@@ -66,14 +66,14 @@ def test_nothing_at_all_is_a_run_that_has_stopped(tmp_path):
 
 def test_a_folder_that_can_not_be_held_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="can't be written"), held(tmp_path / "file/folder"):
+    with pytest.raises(UsageError, match="can't be written"), run_lock(tmp_path / "file/folder"):
         pass
 
 
 def test_an_error_of_a_user_is_left_as_it_was_said(tmp_path):
-    with pytest.raises(UsageError), held(tmp_path):
+    with pytest.raises(UsageError), run_lock(tmp_path):
         raise UsageError("a=1: must be 2")
     assert (tmp_path / "error.txt").read_text() == "a=1: must be 2\n"
-    with pytest.raises(KeyboardInterrupt), held(tmp_path):
+    with pytest.raises(KeyboardInterrupt), run_lock(tmp_path):
         raise KeyboardInterrupt
     assert not (tmp_path / "error.txt").exists()  # who stops a run makes no error

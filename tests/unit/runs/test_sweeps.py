@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.runs.sweeps import aggregated, differing, jobs_in, newest_sweep
+from point_diffusion.runs.sweeps import aggregate, varied_keys, jobs_in, newest_sweep
 
 
 def told(*typed):
@@ -34,7 +34,7 @@ def told(*typed):
     ],
 )
 def test_what_differs(runs, typed, keys):
-    assert differing(runs(*told(*typed))) == keys
+    assert varied_keys(runs(*told(*typed))) == keys
 
 
 def test_replicates_are_aggregated(runs):
@@ -46,12 +46,12 @@ def test_replicates_are_aggregated(runs):
             for seed, size in enumerate(several)
         ]
     )
-    few, many = aggregated(jobs, "equivalent_sample_size")
+    few, many = aggregate(jobs, "equivalent_sample_size")
     assert (few.values, many.values) == ({"num_step": 20}, {"num_step": 100})
     assert (few.median, few.low, few.high, len(few.numbers), few.at_least) == (200, 100, 400, 3, False)
     assert few.mean == pytest.approx(3 / (1 / 100 + 1 / 400 + 1 / 200))  # the worth of the mean distance
     assert (many.median, many.low, many.high) == (2000, 1000, 3000)
-    assert aggregated(jobs, "val_loss")[0].mean == pytest.approx(np.mean(sizes[20]) / 1000)
+    assert aggregate(jobs, "val_loss")[0].mean == pytest.approx(np.mean(sizes[20]) / 1000)
 
 
 def test_a_bound_makes_the_median_one_if_it_may_lie_above(runs):
@@ -65,16 +65,16 @@ def test_a_bound_makes_the_median_one_if_it_may_lie_above(runs):
             for seed, size in enumerate(several)
         ]
 
-    rows = aggregated(runs(*sized([100, 200, -300], [100, -200, 300], [-100, 200, 300])), "equivalent_sample_size")
+    rows = aggregate(runs(*sized([100, 200, -300], [100, -200, 300], [-100, 200, 300])), "equivalent_sample_size")
     assert [row.at_least for row in rows] == [False, True, True]
     assert [row.median for row in rows] == [200, 200, 200]
 
 
 def test_a_single_run_has_the_interval_of_its_measurement(runs):
     size = {f"equivalent_sample_size{end}": value for end, value in (("", 5), ("_low", 4), ("_high", 7))}
-    (row,) = aggregated(runs(([], size)), "equivalent_sample_size")
+    (row,) = aggregate(runs(([], size)), "equivalent_sample_size")
     assert (row.median, row.low, row.high, row.mean) == (5, 4, 7, 5)
-    (row,) = aggregated(jobs_in(row.jobs[0].folder), "val_loss")
+    (row,) = aggregate(jobs_in(row.jobs[0].folder), "val_loss")
     assert (row.median, row.numbers) == (None, [])
 
 
@@ -82,7 +82,7 @@ def test_rows_stand_in_the_order_of_their_values(runs):
     jobs = runs(
         *told(*(f"schedule.alphas_cumprod_end={end} num_step={n}" for end in ("1e-3", "null") for n in (100, 9)))
     )
-    assert [list(row.values.values()) for row in aggregated(jobs, "val_loss")] == [
+    assert [list(row.values.values()) for row in aggregate(jobs, "val_loss")] == [
         [None, 9],
         [None, 100],
         [1e-3, 9],
@@ -120,7 +120,7 @@ def test_looking_at_runs_imports_nothing_of_theirs(runs):
 def test_a_run_that_is_there_twice_is_no_replicate(runs):
     size = {"equivalent_sample_size": 5.0}
     same, again = ["num_step=5"], ["num_step=5", "seed=1234"]
-    (row,) = aggregated(
+    (row,) = aggregate(
         runs((same, size), (again, size), (["num_step=5", "seed=2"], size)), "equivalent_sample_size"
     )
     assert (len(row.numbers), len(row.jobs)) == (2, 3)
@@ -137,5 +137,5 @@ def test_decimals_stand_in_their_order(config, tmp_path):
 
 def test_figures_that_are_no_numbers_are_left_out(runs):
     odd = runs(([], {"val_loss": None}), (["seed=2"], {"val_loss": "low"}), (["seed=3"], {"val_loss": 2.0}))
-    (row,) = aggregated(odd, "val_loss")
+    (row,) = aggregate(odd, "val_loss")
     assert row.numbers == [2.0]

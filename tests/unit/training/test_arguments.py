@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from point_diffusion.training.arguments import hush, optimizer_problems, part_problems, trainer_problems
+from point_diffusion.training.arguments import quiet_lightning, optimizer_problems, part_problems, trainer_problems
 
 
 @pytest.mark.parametrize("check", [optimizer_problems, trainer_problems, part_problems])
@@ -82,6 +82,6 @@ def test_loggers_and_callbacks_of_ones_own(config, overrides, line):
 
 
 def test_lightning_tells_no_more_than_warnings():
-    hush()
+    quiet_lightning()
     assert not logging.getLogger("lightning.pytorch.utilities.rank_zero").isEnabledFor(logging.INFO)
     assert logging.getLogger("lightning.pytorch").isEnabledFor(logging.WARNING)

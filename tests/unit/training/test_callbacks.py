@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from torch import nn
 from torch.utils.data import DataLoader
 
-from point_diffusion.common.signals import Interruption
+from point_diffusion.common.signals import StopSignals
 from point_diffusion.training.callbacks import EMA, Clock, HParams, Stop
 
 
@@ -80,7 +80,7 @@ def test_a_signal_ends_the_epoch_and_nobody_looks_at_the_next(tmp_path):
         def on_train_end(self, trainer, *_):
             self.status = trainer.state.status
 
-    with Interruption() as interruption:
+    with StopSignals() as interruption:
         signal = Signal()
         trainer, _ = fit(tmp_path, Stop(interruption), signal, max_epochs=9)
         assert not interruption.patient

@@ -8,13 +8,13 @@ import torch
 from helpers.run_files import load
 from point_diffusion import __version__
 from point_diffusion.common.errors import UsageError
-from point_diffusion.training.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
+from point_diffusion.training.checkpoints import BestCheckpoint, LastCheckpoint, AtomicCheckpointIO
 
 
 def test_a_checkpoint_says_what_it_is_and_clears_what_was_left(tmp_path):
     (tmp_path / ".last.abc.ckpt").touch()  # by a process that was killed
     (tmp_path / ".best.abc.ckpt").touch()
-    WholeCheckpoints().save_checkpoint({"a": torch.ones(2)}, tmp_path / "last.ckpt")
+    AtomicCheckpointIO().save_checkpoint({"a": torch.ones(2)}, tmp_path / "last.ckpt")
     checkpoint = load(tmp_path / "last.ckpt")
     assert checkpoint["point_diffusion"] == {"format": 1, "version": __version__}
     assert torch.equal(checkpoint["a"], torch.ones(2))

@@ -11,10 +11,10 @@ from torch import nn
 from point_diffusion.config.schema import OPTIMIZERS
 from point_diffusion.training.optimizers import (
     build_optimizer,
-    clip_norm,
-    coming_rates,
+    clip_grad_norm,
+    next_learning_rates,
     cosine_decay,
-    take_settings,
+    use_new_settings,
 )
 
 
@@ -58,13 +58,13 @@ def test_coming_rates_are_those_that_come(done):
     for _ in range(done):
         optimizer.step()
         scheduler.step()
-    coming, come = coming_rates(optimizer, scheduler, 4), []
+    coming, come = next_learning_rates(optimizer, scheduler, 4), []
     for _ in range(4):
         come += scheduler.get_last_lr()
         optimizer.step()
         scheduler.step()
     assert coming == come
-    assert coming_rates(optimizer, None, 3) == scheduler.get_last_lr() * 3
+    assert next_learning_rates(optimizer, None, 3) == scheduler.get_last_lr() * 3
 
 
 @settings(deadline=None)
@@ -72,7 +72,7 @@ def test_coming_rates_are_those_that_come(done):
 def test_clipped_gradients_keep_their_direction(gradient, largest):
     parameters = [weight([each]) for each in gradient]
     before = torch.tensor(gradient)
-    norm = clip_norm(parameters, largest)
+    norm = clip_grad_norm(parameters, largest)
     after = torch.cat([each.grad for each in parameters])
     assert norm.item() == pytest.approx(before.norm().item(), rel=1e-5, abs=1e-30)
     assert after.norm().item() <= largest * 1.0001
@@ -81,7 +81,7 @@ def test_clipped_gradients_keep_their_direction(gradient, largest):
 
 def test_without_a_limit_gradients_are_left_alone():
     parameters = [weight([3.0]), weight([4.0]), nn.Parameter(torch.zeros(1))]
-    assert clip_norm(parameters, None).item() == 5
+    assert clip_grad_norm(parameters, None).item() == 5
     assert [each.grad.item() for each in parameters[:2]] == [3, 4]
 
 
@@ -98,9 +98,9 @@ def test_other_settings_are_taken_and_the_place_on_the_schedule_is_kept():
         }
 
     same, changed = checkpoint(), checkpoint()
-    take_settings(same, {"name": "Adam", "lr": 0.1})
+    use_new_settings(same, {"name": "Adam", "lr": 0.1})
     assert same["optimizer_states"][0]["param_groups"] == checkpoint()["optimizer_states"][0]["param_groups"]
-    take_settings(changed, {"name": "Adam", "lr": 0.4, "weight_decay": 0.01})
+    use_new_settings(changed, {"name": "Adam", "lr": 0.4, "weight_decay": 0.01})
     (before,), (after,) = (each["optimizer_states"][0]["param_groups"] for each in (same, changed))
     assert after["lr"] == pytest.approx(4 * before["lr"])
     assert (after["initial_lr"], after["weight_decay"]) == (pytest.approx(0.4), 0.01)

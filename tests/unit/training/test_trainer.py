@@ -9,10 +9,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from helpers.small_runs import SMALL
-from point_diffusion.common.signals import Interruption
-from point_diffusion.config.containers import plain
+from point_diffusion.common.signals import StopSignals
+from point_diffusion.config.convert import plain
 from point_diffusion.training.callbacks import EMA, Clock
-from point_diffusion.training.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
+from point_diffusion.training.checkpoints import BestCheckpoint, LastCheckpoint, AtomicCheckpointIO
 from point_diffusion.training.progress import EpochProgress
 from point_diffusion.training.trainer import EACH_STEP, build_trainer, outcome, whole_epochs
 from point_diffusion.training.validation import ReconstructionGrid, SampleQuality
@@ -23,7 +23,7 @@ def build(config, tmp_path):
     def _build(*overrides, whole=True):
         composed = config(*SMALL, *overrides)
         stored = {name: plain(composed[name]) for name in ("trainer", "callbacks")}
-        return build_trainer(composed, stored, tmp_path, Interruption(), time.monotonic(), whole)
+        return build_trainer(composed, stored, tmp_path, StopSignals(), time.monotonic(), whole)
 
     return _build
 
@@ -38,7 +38,7 @@ def test_all_parts_that_are_asked_for_are_there(build, tmp_path):
     assert [type(each) for each in trainer.loggers] == [TensorBoardLogger]
     assert (trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.num_sanity_val_steps) == (4, 2, 0)
     assert trainer.default_root_dir == str(tmp_path)
-    assert isinstance(trainer.strategy.checkpoint_io, WholeCheckpoints)
+    assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
 
 
 @pytest.mark.parametrize(

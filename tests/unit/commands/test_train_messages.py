@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from point_diffusion.commands.train_messages import prior_line
 from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.network import MLPDiffusion
@@ -14,7 +15,8 @@ from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_beta
 
 def described(model, points):
     model.describe_data(points)
-    return model.health()
+    numbers = {"sqrt_alphas_cumprod_T": model.schedule.last_level.alpha, "prior_kl": model.prior_kl()}
+    return numbers, prior_line(model)
 
 
 def tutorial_model(**options):

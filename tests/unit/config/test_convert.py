@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from point_diffusion.config.containers import flatten, own_callbacks, plain
+from point_diffusion.config.convert import flatten, user_callbacks, plain
 
 VALUES = st.one_of(st.integers(), st.none(), st.just([1, 2]))
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -28,8 +28,8 @@ def test_flat_names_lead_to_their_values(nested):
         assert not isinstance(value, dict)
 
 
-def test_ones_own_callbacks_are_those_that_are_not_ours(config):
-    assert own_callbacks(config()) == {}
-    own = own_callbacks(config("+callbacks.mine._target_=a.B", "+callbacks.off=null"))
+def test_ones_user_callbacks_are_those_that_are_not_ours(config):
+    assert user_callbacks(config()) == {}
+    own = user_callbacks(config("+callbacks.mine._target_=a.B", "+callbacks.off=null"))
     assert list(own) == ["callbacks.mine"]
     assert own["callbacks.mine"]._target_ == "a.B"
