@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 
 import pytest
@@ -10,6 +11,9 @@ import torch
 
 from helpers.run_files import load, metrics_of
 from helpers.small_runs import LONG
+from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.run import load_run
+from point_diffusion.training.preflight import prepare
 
 LINKS = {
     "the log": ("train.log", "file"),
@@ -101,10 +105,38 @@ def test_forged_counts_and_scores_are_refused(whole, script, tmp_path, key, valu
     assert said in done.stderr
 
 
-def test_an_optimisers_state_that_is_not_of_these_weights_is_refused(config, whole, tmp_path):
-    from point_diffusion.common.errors import UsageError
-    from point_diffusion.training.preflight import prepare
+def forged_checkpoints(checkpoint):
+    """Checkpoints whose parts are there and do not go together, by what is said of them."""
+    weights = checkpoint["state_dict"]
+    no_betas = {"diffusion.schedule.betas": torch.full((10,), math.nan)}
+    no_numbers = {"diffusion.network.linears.0.bias": torch.full((16,), math.nan)}
+    return {
+        "schedule.betas is not that of its settings": {**checkpoint, "state_dict": weights | no_betas},
+        "epoch -5": {**checkpoint, "epoch": -5},
+        "epoch 7, of which its loops know nothing": {**checkpoint, "epoch": 7},
+        "its loops are not whole": {**checkpoint, "loops": {"fit_loop": {}}},
+        "its averaging_state is not whole": {**checkpoint, "averaging_state": {}},
+        "linears.0.bias holds what is no number": {**checkpoint, "state_dict": weights | no_numbers},
+    }
 
+
+def test_forged_checkpoints_are_refused(whole, script, config, tmp_path):
+    path = tmp_path / "forged.ckpt"
+    for number, (message, content) in enumerate(forged_checkpoints(load(whole / "checkpoints/last.ckpt")).items()):
+        torch.save(content, path)
+        with pytest.raises(UsageError, match=re.escape(message)):
+            load_run(path)
+        with pytest.raises(UsageError, match=re.escape(message)):
+            prepare(config(*LONG, f"ckpt_path={path}", "trainer.max_epochs=400"))
+        if number % 5 == 0:
+            done = script("train", *LONG, f"ckpt_path={path}", "trainer.max_epochs=400", check=False)
+            assert done.returncode == 2
+            assert message in done.stderr
+            assert f"ckpt_path={path}: " in done.stderr
+            assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_optimisers_state_that_is_not_of_these_weights_is_refused(config, whole, tmp_path):
     def forged(change):
         checkpoint = load(whole / "checkpoints/last.ckpt")
         change(checkpoint["optimizer_states"][0])
