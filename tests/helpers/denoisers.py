@@ -3,7 +3,7 @@
 from point_diffusion.denoisers import Denoised, Denoiser
 
 
-class FunctionDenoiser(Denoiser):
+class Known(Denoiser):
     """A denoiser from a function (x, t) to (x_0, epsilon)."""
 
     def __init__(self, schedule, function):

@@ -8,10 +8,9 @@ import torch
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import Diffusion, antithetic_timesteps
-from point_diffusion.samplers import SAMPLE_BLOCK
 from point_diffusion.network import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
-from point_diffusion.samplers import DDIM, DDPM, DPMSolver
+from point_diffusion.samplers import DDIM, DDPM, SAMPLE_BLOCK, DPMSolver
 from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 
 
@@ -162,7 +161,7 @@ def test_the_loss_is_about_the_prediction_types_target():
         t, noise = model.draw(x_0, generator("test"))
         signal, sigma = model.schedule.levels(t, x_0)
         x_t = signal * x_0 + sigma * noise
-        expected = (model.network(x_t, t) - prediction.target(x_0, noise, signal, sigma)).square().mean()
+        expected = (model.network(x_t, t) - prediction().target(x_0, noise, signal, sigma)).square().mean()
         torch.testing.assert_close(model.loss(x_0, t, noise), expected)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers.denoisers import FunctionDenoiser
+from helpers.denoisers import Known
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 
@@ -33,7 +33,7 @@ def exact(schedule):
 def run(sampler, schedule, n=200_000):
     draws = torch.Generator().manual_seed(0)
     x = torch.randn((n, 1), generator=draws, dtype=torch.float64)
-    return list(sampler.trajectory(FunctionDenoiser(schedule, exact(schedule)), x, draws))
+    return list(sampler.trajectory(Known(schedule, exact(schedule)), x, draws))
 
 
 def moments_of_ddpm(schedule, variance_type):
@@ -80,7 +80,7 @@ def test_ddpm_comes_closer_to_the_truth_with_more_steps(variance_type):
 def test_the_last_step_adds_no_noise():
     schedule = NoiseSchedule([0.3])
     x = torch.zeros(1000, 1, dtype=torch.float64)
-    (*_, (_, end)) = DDPM().trajectory(FunctionDenoiser(schedule, exact(schedule)), x, torch.Generator())
+    (*_, (_, end)) = DDPM().trajectory(Known(schedule, exact(schedule)), x, torch.Generator())
     torch.testing.assert_close(end, exact(schedule)(x, 0)[0])  # it is the predicted x_0, for all alike
 
 
@@ -146,7 +146,7 @@ def mixture_quantiles(n):
 def flow_error(sampler):
     """Distance from the exact solution of the probability flow, at the last level above the clean data."""
     x = quantiles(200)
-    *_, (t, end), _ = sampler.trajectory(FunctionDenoiser(FINE, exact(FINE)), x, torch.Generator())
+    *_, (t, end), _ = sampler.trajectory(Known(FINE, exact(FINE)), x, torch.Generator())
     signal_T, sigma_T = FINE.last_level
     signal, sigma = FINE.level(t - 1)
     z = (x - signal_T * MEAN) / (signal_T**2 * STD**2 + sigma_T**2) ** 0.5
@@ -186,7 +186,7 @@ def test_samples_converge_to_a_mixture_as_steps_grow(sampler, counts, floor):
     for n in counts:
         draws = torch.Generator().manual_seed(0)
         steps = replace(sampler, num_inference_steps=n)
-        *_, (_, end) = steps.trajectory(FunctionDenoiser(FINE, exact_mixture(FINE)), x, draws)
+        *_, (_, end) = steps.trajectory(Known(FINE, exact_mixture(FINE)), x, draws)
         distances.append((end.flatten().sort().values - truth).abs().mean().item())  # Wasserstein-1, by quantiles
     assert distances[0] > 2 * distances[1] > 2 * distances[2]
     assert distances[2] < floor
@@ -215,7 +215,9 @@ def test_ddim_is_deterministic_at_eta_zero_alone(eta):
     x = quantiles(50)
     ends = []
     for seed in (1, 2):
-        *_, (_, end) = DDIM(5, eta=eta).trajectory(FunctionDenoiser(FINE, exact(FINE)), x, torch.Generator().manual_seed(seed))
+        *_, (_, end) = DDIM(5, eta=eta).trajectory(
+            Known(FINE, exact(FINE)), x, torch.Generator().manual_seed(seed)
+        )
         ends.append(end)
     assert torch.equal(*ends) == (eta == 0)
 
@@ -224,7 +226,9 @@ def test_ddim_at_eta_one_is_ddpm():
     # the same noise, the same points
     ends = []
     for sampler in (DDIM(20, eta=1.0), DDPM(20, variance_type="fixed_small")):
-        *_, (_, end) = sampler.trajectory(FunctionDenoiser(FINE, exact(FINE)), quantiles(50), torch.Generator().manual_seed(1))
+        *_, (_, end) = sampler.trajectory(
+            Known(FINE, exact(FINE)), quantiles(50), torch.Generator().manual_seed(1)
+        )
         ends.append(end)
     torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
 
@@ -237,7 +241,7 @@ def test_ddpm_works_by_epsilon_where_no_signal_is_left():
     draws = torch.Generator().manual_seed(0)
     for dtype in (torch.float64, torch.float32):
         x = torch.randn((20_000, 1), generator=draws, dtype=dtype)
-        *_, (_, end) = DDPM().trajectory(FunctionDenoiser(schedule, exact(schedule)), x, draws)
+        *_, (_, end) = DDPM().trajectory(Known(schedule, exact(schedule)), x, draws)
         assert end.mean().item() == pytest.approx(MEAN, abs=0.01)
         assert end.std().item() == pytest.approx(STD, rel=0.02)
 
@@ -250,7 +254,7 @@ def test_ddpm_in_one_step_ends_at_the_predicted_points_however_little_signal():
         signal, sigma = schedule.level(t)
         return x_0, (x - signal * x_0) / sigma
 
-    *_, (_, end) = DDPM(1).trajectory(FunctionDenoiser(schedule, predict), torch.tensor([[2.0]]), torch.Generator())
+    *_, (_, end) = DDPM(1).trajectory(Known(schedule, predict), torch.tensor([[2.0]]), torch.Generator())
     torch.testing.assert_close(end, x_0, rtol=1e-6, atol=0)
 
 

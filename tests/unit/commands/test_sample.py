@@ -81,9 +81,9 @@ def test_the_velocity_is_the_derivative_of_the_exact_flow(trained):
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
     for t in (0, 5, 9):
         signal, sigma = diffusion.schedule.level(t)
-        x_0, epsilon = diffusion.predict(x, t)
+        x_0, epsilon = diffusion.denoiser(x, t)
         here = math.atan2(sigma, signal)
         there = here - 1e-3  # closer to the data
         with torch.inference_mode():
             moved = math.cos(there) * x_0 + math.sin(there) * epsilon
-            torch.testing.assert_close((moved - x) / 1e-3, diffusion.velocity(x, t), atol=3e-3, rtol=3e-3)
+            torch.testing.assert_close((moved - x) / 1e-3, diffusion.denoiser.velocity(x, t), atol=3e-3, rtol=3e-3)

@@ -5,7 +5,13 @@ import errno
 import pytest
 import torch
 
-from point_diffusion.common.errors import UsageError, first_line, is_out_of_memory, memory_error_names, format_error
+from point_diffusion.common.errors import (
+    UsageError,
+    first_line,
+    format_error,
+    is_out_of_memory,
+    memory_error_names,
+)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,11 @@
-"""Files that are whole, or not there at all."""
+"""Files that are complete, or not there at all."""
 
-import os
 import stat
 
 import pytest
 
-from point_diffusion.common import files
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.files import output_path, read_whole, atomic_write, writable, write_text
+from point_diffusion.common.files import atomic_write, output_path, writable, write_text
 
 
 def test_a_file_is_there_when_all_of_it_is(tmp_path):
@@ -89,25 +87,4 @@ def test_where_a_user_wants_a_file(tmp_path, monkeypatch):
 
 def test_what_is_written_is_read(tmp_path):
     write_text(tmp_path / "a", "ü β\n")
-    assert read_whole(tmp_path / "a") == "ü β\n"
-
-
-def test_what_is_no_small_text_is_not_read(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError):
-        read_whole(tmp_path / "nothing")
-    with pytest.raises(ValueError, match="not a file"):
-        read_whole(tmp_path)
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(UnicodeDecodeError):
-        read_whole(tmp_path / "bytes")
-    monkeypatch.setattr(files, "LARGEST", 3)
-    (tmp_path / "large").write_text("1234")
-    with pytest.raises(ValueError, match="larger than any"):
-        read_whole(tmp_path / "large")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pipes have no names elsewhere")
-def test_a_pipe_holds_nobody_up(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="not a file"):
-        read_whole(tmp_path / "pipe")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "ü β\n"

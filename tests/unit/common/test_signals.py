@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from point_diffusion.common import signals
-from point_diffusion.common.signals import StopSignals, Stopped, raise_if_stopped, raise_stopped
+from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped, raise_stopped
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
 
@@ -14,7 +14,7 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM]
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_first_is_noted_and_the_second_stops(number, capfd):
     with StopSignals() as interruption:
-        interruption.patient = True
+        interruption.deferring = True
         signal.raise_signal(number)
         assert (interruption.signal, interruption.code) == (number, 128 + number)
         with pytest.raises(Stopped) as stopped:

@@ -4,7 +4,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point_diffusion.common.text import suggest, sort_key, show
+from point_diffusion.common.text import show, sort_key, suggest
 
 
 def test_values_are_shown_as_one_types_them():
@@ -31,12 +31,12 @@ def test_a_text_that_looks_like_a_number_is_told_from_one(text):
 
 def test_null_comes_before_numbers_and_numbers_before_texts():
     values = ["b", 10, None, 9.5, "a", True]
-    assert sorted(values, key=order) == [None, 9.5, 10, "a", "b", True]
+    assert sorted(values, key=sort_key) == [None, 9.5, 10, "a", "b", True]
 
 
 @given(st.lists(st.floats(allow_nan=False)))
 def test_numbers_stand_by_size(numbers):
-    assert sorted(numbers, key=order) == sorted(numbers)
+    assert sorted(numbers, key=sort_key) == sorted(numbers)
 
 
 def test_the_nearest_name_or_all_if_they_are_few():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from point_diffusion.config.convert import flatten, user_callbacks, plain
+from point_diffusion.config.convert import flatten, plain, user_callbacks
 
 VALUES = st.one_of(st.integers(), st.none(), st.just([1, 2]))
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -57,7 +57,6 @@ def test_nothing_is_wrong_with_what_is_shipped_or_documented(config, overrides):
         ("callbacks.ema=3", "callbacks.ema", "callbacks.ema=3: must be a section of keys: decay"),
         ("+callbacks.own=3", "callbacks.own", "callbacks.own=3: must be a section with a _target_"),
         ("logger.name=a/b", "logger.name", "logger.name=a/b: must be a plain name, in the run's folder"),
-        ("model.num_step=7", "model.num_step", "model.num_step=7: must be schedule's, 100; set num_step"),
         (
             "schedule.beta_start=0.1",
             "schedule.beta_start",

@@ -6,32 +6,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import make_s_curve
 
-from point_diffusion.data.datamodule import Batches, PointSetDataModule
+from point_diffusion.data.datamodule import Batch, EpochOrder, PointSetDataModule
+from point_diffusion.data.source import Source
+
+
+def module(num_points=10_000, seed=1234, **options):
+    return PointSetDataModule(Source("s_curve", num_points, 0.1, seed), **options)
 
 
 def batches(data, epoch):
+    """The points of each batch of an epoch."""
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
-    return list(loader)
+    return [batch.points for batch in loader]
 
 
 def test_training_points_are_exactly_those_of_make_s_curve():
-    data = PointSetDataModule()
+    data = module()
     truth = make_s_curve(10_000, noise=0.1, random_state=1234)[0][:, [0, 2]]
     assert data.train_points.dtype == torch.float32
-    assert data.dim == 2
+    assert data.source.dim == 2
     assert np.array_equal(data.train_points.numpy(), truth.astype(np.float32))
 
 
 def test_batches_are_the_tutorials_scaled_points():
-    data = PointSetDataModule()
+    data = module()
     epoch = batches(data, 0)
     assert [len(batch) for batch in epoch] == [512] * 19 + [272]
     assert sorted(torch.cat(epoch).tolist()) == sorted((data.train_points / 10).tolist())  # each point once
 
 
 def test_each_epoch_has_an_order_of_its_own_and_always_the_same():
-    data, again, other = (PointSetDataModule(num_points=100, batch_size=30, order_seed=seed) for seed in (1, 1, 2))
+    data, again, other = (module(num_points=100, batch_size=30, order_seed=seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(batches(data, 5), batches(again, 5), strict=True))
     assert not torch.equal(torch.cat(batches(data, 5)), torch.cat(batches(data, 6)))
     assert not torch.equal(torch.cat(batches(data, 5)), torch.cat(batches(other, 5)))
@@ -39,20 +45,20 @@ def test_each_epoch_has_an_order_of_its_own_and_always_the_same():
 
 
 def test_held_out_points_are_other_draws_of_the_same_truth():
-    data = PointSetDataModule()
+    data = module()
     assert data.val_points.shape == data.train_points.shape
     train = {tuple(point) for point in data.train_points.tolist()}
     assert not train & {tuple(point) for point in data.val_points.tolist()}
     torch.testing.assert_close(data.val_points.mean(0), data.train_points.mean(0), rtol=0, atol=0.05)
     torch.testing.assert_close(data.val_points.std(0), data.train_points.std(0), rtol=0.03, atol=0)
-    assert torch.equal(torch.cat(list(data.val_dataloader())), data.val_points / 10)
+    assert torch.equal(torch.cat([batch.points for batch in data.val_dataloader()]), data.val_points / 10)
 
 
 def test_the_data_seed_alone_draws_the_points():
     data, reordered, redrawn = (
-        PointSetDataModule(num_points=50),
-        PointSetDataModule(num_points=50, order_seed=7),
-        PointSetDataModule(num_points=50, seed=7),
+        module(num_points=50),
+        module(num_points=50, order_seed=7),
+        module(num_points=50, seed=7),
     )
     assert torch.equal(data.train_points, reordered.train_points)
     assert torch.equal(data.val_points, reordered.val_points)
@@ -61,17 +67,26 @@ def test_the_data_seed_alone_draws_the_points():
 
 
 def test_whole_epochs_are_the_same_points_in_the_same_order():
-    whole, single = (PointSetDataModule(num_points=70, batch_size=30, whole_epochs=each) for each in (True, False))
+    whole, single = (module(num_points=70, batch_size=size) for size in (70, 30))
     (points,) = batches(whole, 3)
     assert torch.equal(points, torch.cat(batches(single, 3)))
 
 
+def test_a_batch_is_split_with_its_condition():
+    points, condition = torch.arange(10.0).view(5, 2), torch.arange(5)
+    parts = Batch(points, condition).split(2)
+    assert [len(part.points) for part in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat([part.points for part in parts]), points)
+    assert torch.equal(torch.cat([part.condition for part in parts]), condition)
+    assert [part.condition for part in Batch(points).split(3)] == [None, None]
+
+
 @given(st.integers(1, 200), st.integers(1, 250), st.integers(0, 5))
 def test_every_point_comes_once_an_epoch(num_points, batch_size, epoch):
-    sampler = Batches(num_points, batch_size, seed=1)
+    sampler = EpochOrder(num_points, batch_size, seed=1)
     sampler.set_epoch(epoch)
     drawn = list(sampler)
     assert len(drawn) == len(sampler)
     assert all(len(each) == batch_size for each in drawn[:-1])
     assert sorted(torch.cat(drawn).tolist()) == list(range(num_points))
-    assert torch.equal(torch.cat(list(Batches(num_points, batch_size))), torch.arange(num_points))
+    assert torch.equal(torch.cat(list(EpochOrder(num_points, batch_size))), torch.arange(num_points))

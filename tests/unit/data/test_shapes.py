@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from point_diffusion.data.shapes import SHAPES, fresh_points
+from point_diffusion.data.source import Source, build_source, column_names
+from point_diffusion.registry import SHAPES
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -28,7 +29,24 @@ def test_without_noise_the_curve_is_an_s():
 
 
 def test_each_purpose_has_points_of_its_own():
-    drawn = {purpose: fresh_points("s_curve", 50, 0.1, 3, purpose) for purpose in ("held out", "truth")}
+    source = Source("s_curve", 50, 0.1, 3)
+    drawn = {"held out": source.held_out(), "truth": source.fresh(50)}
     assert not np.isin(drawn["held out"], drawn["truth"]).any()
-    assert np.array_equal(drawn["truth"], fresh_points("s_curve", 50, 0.1, 3, "truth"))
-    assert not np.isin(drawn["truth"], SHAPES["s_curve"](50, 0.1, 3)).any()
+    assert np.array_equal(drawn["truth"], source.fresh(50, "truth"))
+    assert np.array_equal(source.train, SHAPES["s_curve"](50, 0.1, 3))
+    assert not np.isin(drawn["truth"], source.train).any()
+
+
+def test_a_shape_of_the_users_own_has_all_that_shipped_ones_have():
+    def line(num_points, noise, seed):
+        return np.random.default_rng(seed).normal(size=(num_points, 5)).astype(np.float32) * noise
+
+    SHAPES["line"] = line
+    try:
+        source = build_source({"shape": "line", "num_points": 20, "noise": 0.5, "seed": 1})
+        assert source.dim == 5
+        assert source.columns == ("x1", "x2", "x3", "x4", "x5")
+        assert source.fresh(7).shape == (7, 5)
+    finally:
+        del SHAPES["line"]
+    assert column_names(3) == ("x", "y", "z")

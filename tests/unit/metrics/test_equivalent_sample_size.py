@@ -37,7 +37,7 @@ def true_size(dim, shift, width):
 @pytest.mark.parametrize(("n", "m"), [(100, 800), pytest.param(1000, 4000, marks=pytest.mark.slow)])
 def test_n_real_points_are_worth_n(dim, n, m):
     inverse = [
-        1 / equivalent_sample_size(draw(dim, n, seed), draw(dim, m, seed + 10_000), empirical=True)
+        1 / equivalent_sample_size(draw(dim, n, seed), draw(dim, m, seed + 10_000), empirical=True).value
         for seed in range(100)
     ]
     # the harmonic mean within its error; a bound, where nothing can be told, would spoil it
@@ -102,7 +102,7 @@ def test_the_interval_shrinks_with_more_points():
     reaches = []
     for n in (1000, 16_000):
         size = equivalent_sample_size(draw(2, n, 1, 0.5), draw(2, 2 * n, 2))
-        reaches.append((size.high - size.low) / size)
+        reaches.append((size.high - size.low) / size.value)
     assert reaches[0] / reaches[1] == pytest.approx(4, rel=0.3)
 
 
@@ -115,7 +115,13 @@ def test_a_worse_generator_is_worth_less():
 
 def test_an_estimate_is_a_number_that_keeps_its_interval():
     size = Estimate(5.0, 4.0, 7.0)
-    assert size + 1 == 6.0
+    assert (float(size), size.point) == (5.0, 5.0)
+    assert size == 5.0
+    assert 4.5 < size <= 5.0
+    assert not size > 5.0
+    with pytest.raises(TypeError):
+        size + 1  # which would drop the interval
+    assert sorted([Estimate(2.0, 1.0, 3.0), size, Estimate(1.0, 0.5, 4.0)])[-1] is size
     assert f"{size:.1f}" == "5.0"
     again = pickle.loads(pickle.dumps(size))
     assert (again, again.low, again.high, again.at_least, again.point) == (5.0, 4.0, 7.0, False, 5.0)

@@ -92,7 +92,7 @@ def test_memorisation_flags_copies_and_passes_fresh_truth():
     assert some == pytest.approx(0.1, abs=0.03)
     assert some.low > 0
     for noise in (0.05, 0.2):  # too sharp or too blurred is wrong, but not copied
-        assert abs(memorisation(s_curve(20_000, noise, 5), train, truth)) < 0.04
+        assert abs(memorisation(s_curve(20_000, noise, 5), train, truth).value) < 0.04
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from point_diffusion.report.figures import (
     reverse_process,
     vector_field,
 )
-from point_diffusion.report.style import use_style, pixels
+from point_diffusion.report.style import pixels, use_style
 
 
 def states(count, n=50):
@@ -46,7 +46,10 @@ def test_a_style_changes_the_look_and_is_gone_afterwards(tmp_path):
     assert data(points).axes[0].lines[0].get_color() == "red"
     with rc_context({"axes.prop_cycle": cycler(color=["green"]), "savefig.dpi": 17}):  # the caller's own
         assert np.array_equal(pixels(data(points)), usual)
-    with pytest.raises(ValueError, match="nothing: must be a matplotlib style file, or one of"), use_style("nothing"):
+    with (
+        pytest.raises(ValueError, match="nothing: must be a matplotlib style file, or one of"),
+        use_style("nothing"),
+    ):
         pass
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.runs.folders import MAX_NAME_LENGTH, unique_dir, job_folder, runs_below
+from point_diffusion.runs.folders import MAX_NAME_LENGTH, job_folder, runs_below, unique_dir
 
 
 def test_claimed_folders_are_never_the_same(tmp_path):

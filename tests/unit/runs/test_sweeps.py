@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.runs.sweeps import aggregate, varied_keys, jobs_in, newest_sweep
+from point_diffusion.runs.sweeps import aggregate, jobs_in, newest_sweep, varied_keys
 
 
 def told(*typed):

@@ -30,6 +30,12 @@ class Line(L.LightningModule):
     def validation_step(self, *_):
         self.seen.append(self.number.item())
 
+    def optimizer_step(self, *args, **kwargs):
+        super().optimizer_step(*args, **kwargs)
+        for each in self.trainer.callbacks:
+            if isinstance(each, EMA):
+                each.on_step()
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
@@ -83,7 +89,7 @@ def test_a_signal_ends_the_epoch_and_nobody_looks_at_the_next(tmp_path):
     with StopSignals() as interruption:
         signal = Signal()
         trainer, _ = fit(tmp_path, Stop(interruption), signal, max_epochs=9)
-        assert not interruption.patient
+        assert not interruption.deferring
     assert (trainer.current_epoch, trainer.global_step) == (2, 4)
     assert signal.status == TrainerStatus.INTERRUPTED  # which others ask before the final figures
 

@@ -8,7 +8,8 @@ import torch
 from helpers.run_files import load
 from point_diffusion import __version__
 from point_diffusion.common.errors import UsageError
-from point_diffusion.training.checkpoints import BestCheckpoint, LastCheckpoint, AtomicCheckpointIO
+from point_diffusion.runs.checkpoint import FORMAT
+from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 
 
 def test_a_checkpoint_says_what_it_is_and_clears_what_was_left(tmp_path):
@@ -16,7 +17,7 @@ def test_a_checkpoint_says_what_it_is_and_clears_what_was_left(tmp_path):
     (tmp_path / ".best.abc.ckpt").touch()
     AtomicCheckpointIO().save_checkpoint({"a": torch.ones(2)}, tmp_path / "last.ckpt")
     checkpoint = load(tmp_path / "last.ckpt")
-    assert checkpoint["point_diffusion"] == {"format": 1, "version": __version__}
+    assert checkpoint["point_diffusion"] == {"format": FORMAT, "version": __version__}
     assert torch.equal(checkpoint["a"], torch.ones(2))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".best.abc.ckpt", "last.ckpt"]
 

@@ -1,6 +1,7 @@
 """The steps of an epoch, recorded: as a CUDA graph where there is a GPU, with a stand-in elsewhere."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import torch
 from helpers import cuda_graph_stand_in as stand_in
 from helpers.small_runs import SMALL
 from point_diffusion.commands.train import train
+from point_diffusion.data.datamodule import Batch
 from point_diffusion.training import cuda_graph as graph
 from point_diffusion.training.checkpoints import LastCheckpoint
+from point_diffusion.training.steps import SingleSteps
 
 EPOCHS = ["trainer.max_epochs=6", "trainer.check_val_every_n_epoch=3", "callbacks.checkpoint.every_n_epochs=3"]
 COSINE = ["experiment=recommended", *SMALL, "sampler.num_inference_steps=5", *EPOCHS]
@@ -142,7 +145,6 @@ def optimizer(name, **options):
 @pytest.mark.parametrize(
     ("optimizer", "num_steps", "device", "reason"),
     [
-        (None, 5, "cuda", "a callback, a precision or an argument of Trainer wants single steps"),
         (optimizer("Adam", fused=True), 5, "mps", "the device is mps"),
         (optimizer("RMSprop"), 5, "cuda", "optimizer.name=RMSprop: not one of Adam, AdamW, SGD, fused"),
         (optimizer("Adam", foreach=True), 5, "cuda", "optimizer.name=Adam: not one of Adam, AdamW, SGD, fused"),
@@ -153,12 +155,20 @@ def optimizer(name, **options):
             "an epoch has 2,001 steps, more than 2,000; a larger data.batch_size has fewer",
         ),
     ],
-    ids=["single steps", "mps", "RMSprop", "not fused", "many steps"],
+    ids=["mps", "RMSprop", "not fused", "many steps"],
 )
 def test_what_cannot_be_recorded_is_said_in_one_line(caplog, optimizer, num_steps, device, reason):
     caplog.set_level(logging.INFO)
     assert graph.recording(lambda *_: ([], []), optimizer, num_steps, torch.device(device)) is None
     assert said(caplog) == [f"no CUDA graph ({reason}): each kernel is launched by itself"]
+
+
+def test_single_steps_are_not_recorded_which_is_said_once(caplog):
+    caplog.set_level(logging.INFO)
+    for device in ("cpu", "cuda"):
+        SingleSteps().start(SimpleNamespace(device=torch.device(device)))
+    why = "a callback, a precision or an argument of Trainer wants single steps"
+    assert said(caplog) == [f"no CUDA graph ({why}): each kernel is launched by itself"]
 
 
 def test_steps_that_look_at_a_value_are_made_as_they_come(monkeypatch, caplog):
@@ -167,8 +177,8 @@ def test_steps_that_look_at_a_value_are_made_as_they_come(monkeypatch, caplog):
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([weight], fused=True)
 
-    def steps(points, rates, draws):
-        loss = (weight * points + torch.randn(3, generator=draws)).square().sum()
+    def steps(batch, rates, noise):
+        loss = (weight * batch.points + torch.randn(3, generator=noise)).square().sum()
         loss.backward()
         optimizer.param_groups[0]["lr"] = rates[0]
         optimizer.step()
@@ -176,7 +186,7 @@ def test_steps_that_look_at_a_value_are_made_as_they_come(monkeypatch, caplog):
         return [loss.detach() if loss.item() > 0 else loss], []
 
     epochs = graph.recording(steps, optimizer, 1, torch.device("cpu"))
-    losses = [epochs(torch.ones(3), [0.1], torch.Generator().manual_seed(seed))[0][0] for seed in (0, 1, 1)]
+    losses = [epochs(Batch(torch.ones(3)), [0.1], torch.Generator().manual_seed(seed))[0][0] for seed in (0, 1, 1)]
     assert said(caplog) == [
         "no CUDA graph (RuntimeError: a value is looked at): each kernel is launched by itself"
     ]

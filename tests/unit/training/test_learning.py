@@ -11,6 +11,7 @@ from helpers.run_files import assert_same_tensors, events, load, module_of
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.training.module import DiffusionModule
 
@@ -45,10 +46,10 @@ def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
     # with a vanishing learning rate the weights stand still, and the epoch's loss can be computed again
     metrics, folder = small_train("optimizer.lr=1e-30", "trainer.max_epochs=1", "data.num_points=71")
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
-    data = PointSetDataModule(num_points=71, batch_size=64)
+    data = PointSetDataModule(Source("s_curve", 71, 0.1, 1234), batch_size=64)
     draws, total = generator(1234, "noise", 0), 0.0
     for batch in data.train_dataloader():
-        total += model.loss(batch, *model.draw(batch, draws)).item() * len(batch)
+        total += model.loss(batch.points, *model.draw(batch.points, draws)).item() * len(batch.points)
     assert metrics["train_loss"] == pytest.approx(total / 71, rel=1e-6)
 
 
@@ -88,8 +89,8 @@ def test_module_is_rebuilt_from_its_checkpoint_alone(small_run):
     module = DiffusionModule.load_from_checkpoint(folder / "checkpoints/last.ckpt", weights_only=True)
     again = Diffusion.from_config(load(folder / "checkpoints/last.ckpt")["hyper_parameters"]["config"])
     again.load_state_dict(module.diffusion.state_dict())
-    assert torch.equal(module.sample(20, seed=1), again.sample(20, seed=1))
-    assert module.sample(500).std() > 0.5  # in the curve's own units
+    assert torch.equal(module.diffusion.sample(20, seed=1), again.sample(20, seed=1))
+    assert module.diffusion.sample(500).std() > 0.5  # in the curve's own units
 
 
 def test_training_leaves_the_callers_random_state_alone(small_train):

@@ -12,8 +12,8 @@ from point_diffusion.config.schema import OPTIMIZERS
 from point_diffusion.training.optimizers import (
     build_optimizer,
     clip_grad_norm,
-    next_learning_rates,
     cosine_decay,
+    next_learning_rates,
     use_new_settings,
 )
 

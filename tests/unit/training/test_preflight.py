@@ -6,13 +6,14 @@ import torch
 from helpers.small_runs import SMALL
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
-from point_diffusion.training.preflight import checkpoint_of, prepare, problems
+from point_diffusion.runs.resume import checkpoint_of
+from point_diffusion.training.preflight import check, problems
 
 
 @pytest.mark.parametrize("overrides", [[], ["experiment=recommended"], SMALL])
 def test_right_settings_pass_and_leave_nothing(config, tmp_path, monkeypatch, overrides):
     monkeypatch.chdir(tmp_path)
-    prepare(config(*overrides, f"output_dir={tmp_path}/outputs"))
+    check(config(*overrides, f"output_dir={tmp_path}/outputs"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,9 +49,7 @@ def test_hardware_that_is_not_there(config):
 
 def test_wrong_values_of_several_kinds_are_said_together(config):
     with pytest.raises(UsageError) as refused:
-        prepare(
-            config("+optimizer.weight_decay=-1", "+trainer.max_epoch=3", "callbacks.reconstruction.style=ugly")
-        )
+        check(config("+optimizer.weight_decay=-1", "+trainer.max_epoch=3", "callbacks.reconstruction.style=ugly"))
     assert len(str(refused.value).splitlines()) == 3
 
 
@@ -78,9 +77,9 @@ def test_a_run_goes_on_from_a_checkpoint_or_from_a_folder(config, small_run):
 def test_what_must_be_as_in_the_checkpoint(config, small_run, override, line):
     composed = config(*SMALL, "trainer.max_epochs=8", override, f"ckpt_path={small_run[1]}")
     if line is None:
-        prepare(composed)
+        check(composed)
         return
     with pytest.raises(UsageError) as refused:
-        prepare(composed)
+        check(composed)
     assert str(refused.value).startswith(line)
     assert len(str(refused.value).splitlines()) == 1

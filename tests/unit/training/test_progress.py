@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from point_diffusion.metrics import Estimate
 from point_diffusion.training.progress import EpochProgress
 
 LOSSES = {"train/loss": torch.tensor(0.5), "val/loss": torch.tensor(0.25)}
@@ -46,11 +47,7 @@ def test_there_is_a_line_after_each_validation(caplog):
 
 @pytest.mark.parametrize(("at_least", "said"), [(False, "12,345 points"), (True, "at least 12,345 points")])
 def test_the_worth_of_samples_is_said_where_it_is_known(caplog, at_least, said):
-    class Size(float):
-        pass
-
-    size = Size(12_345)
-    size.at_least = at_least
+    size = Estimate(12_345, 1, 20_000, at_least)
     caplog.set_level(logging.INFO)
     watched(EpochProgress(SimpleNamespace(latest=size)))
     assert f"energy distance 1.0e-03  worth {said}" in caplog.records[-1].getMessage()

@@ -10,20 +10,20 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from helpers.small_runs import SMALL
 from point_diffusion.common.signals import StopSignals
-from point_diffusion.config.convert import plain
 from point_diffusion.training.callbacks import EMA, Clock
-from point_diffusion.training.checkpoints import BestCheckpoint, LastCheckpoint, AtomicCheckpointIO
+from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from point_diffusion.training.plan import Plan
 from point_diffusion.training.progress import EpochProgress
-from point_diffusion.training.trainer import EACH_STEP, build_trainer, outcome, whole_epochs
+from point_diffusion.training.steps import EpochSteps, SingleSteps, choose_steps
+from point_diffusion.training.trainer import build_trainer, outcome
 from point_diffusion.training.validation import ReconstructionGrid, SampleQuality
 
 
 @pytest.fixture
 def build(config, tmp_path):
-    def _build(*overrides, whole=True):
-        composed = config(*SMALL, *overrides)
-        stored = {name: plain(composed[name]) for name in ("trainer", "callbacks")}
-        return build_trainer(composed, stored, tmp_path, StopSignals(), time.monotonic(), whole)
+    def _build(*overrides, steps=None):
+        plan = Plan(config(*SMALL, *overrides), tmp_path)
+        return build_trainer(plan, steps or EpochSteps(), StopSignals(), time.monotonic())
 
     return _build
 
@@ -68,7 +68,7 @@ def test_the_quality_decides_on_the_best_where_it_is_measured(build):
 def test_loggers_are_those_that_are_chosen(build):
     assert build("logger='false'").loggers == []
     assert [type(each) for each in build("logger=csv").loggers] == [CSVLogger]
-    assert build("+trainer.fast_dev_run=true", whole=False).loggers == []
+    assert build("+trainer.fast_dev_run=true", steps=SingleSteps()).loggers == []
 
 
 def test_the_curves_of_the_run_that_goes_on_are_kept(build, tmp_path):
@@ -80,16 +80,9 @@ def test_the_curves_of_the_run_that_goes_on_are_kept(build, tmp_path):
     assert kept == {"metrics-1.csv": "part 1", "metrics-2.csv": "part 2"}
 
 
-def test_ours_are_not_called_at_each_step_for_nothing(build):
-    grid = next(each for each in build().callbacks if isinstance(each, ReconstructionGrid))
-    assert all(getattr(grid, hook) is None for hook in EACH_STEP)
-    clock = next(each for each in build().callbacks if isinstance(each, Clock))
-    assert clock.on_train_batch_end is not None
-
-
 def test_gradients_are_clipped_once(build):
     assert build("trainer.gradient_clip_val=0.5").gradient_clip_val is None  # then by the module
-    assert build("trainer.gradient_clip_val=0.5", whole=False).gradient_clip_val == 0.5
+    assert build("trainer.gradient_clip_val=0.5", steps=SingleSteps()).gradient_clip_val == 0.5
 
 
 @pytest.mark.parametrize(
@@ -107,7 +100,7 @@ def test_gradients_are_clipped_once(build):
     ],
 )
 def test_whole_epochs_are_made_at_once_unless_somebody_looks_at_steps(config, overrides, whole):
-    assert whole_epochs(config(*overrides)) is whole
+    assert isinstance(choose_steps(config(*overrides)), EpochSteps) is whole
 
 
 def test_an_outcome_is_that_of_the_training_or_of_its_last_checkpoint(tmp_path):
@@ -115,7 +108,7 @@ def test_an_outcome_is_that_of_the_training_or_of_its_last_checkpoint(tmp_path):
     last.load_state_dict({"metrics": {"train/loss": 0.5}, "epochs": 3})
     values = {"train/loss": torch.tensor(0.25), "val/loss": torch.tensor(float("nan")), "lr": torch.tensor(1.0)}
     trainer = SimpleNamespace(callbacks=[last, clock, Callback()], callback_metrics=values, current_epoch=7)
-    now, kept = outcome(trainer), outcome(trainer, whole=False)
+    now, kept = outcome(trainer, failed=False), outcome(trainer, failed=True)
     assert (now.losses, now.epochs, now.final) == ({"train_loss": 0.25}, 7, {})
     assert (kept.losses, kept.epochs) == ({"train_loss": 0.5}, 3)
     assert now.seconds == pytest.approx(5, abs=1)

@@ -7,6 +7,7 @@ from PIL import Image
 from helpers.run_files import events, load, module_of
 from point_diffusion.common.seeds import derive_seed, generator
 from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics.samples import quality, summary
 from point_diffusion.report.figures import reverse_process
@@ -18,7 +19,7 @@ def test_validation_loss_and_grid_come_from_the_averaged_weights(small_run):
     metrics, folder = small_run
     checkpoint = load(folder / "checkpoints/last.ckpt")
     config = checkpoint["hyper_parameters"]["config"]
-    data = PointSetDataModule(num_points=300)
+    data = PointSetDataModule(Source("s_curve", 300, 0.1, 1234))
     shown = np.asarray(Image.open(folder / "figures/reconstruction_epoch_0004.png"))
     matches = {}
     for weights in ("state_dict", "current_model_state"):
@@ -40,7 +41,7 @@ def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_run):
     _, folder = small_run
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
     _, states = model.sample_trajectory(100, derive_seed(1234, "reconstruction"))
-    distance, size = quality(states[-1], PointSetDataModule(num_points=300).truth(200))
+    distance, size = quality(states[-1], PointSetDataModule(Source("s_curve", 300, 0.1, 1234)).source.fresh(200))
     assert size.point < 100  # nothing is cut off
     log = events(folder)
     assert log.Scalars("val/energy_distance")[-1].value == pytest.approx(distance, rel=1e-6)
@@ -65,9 +66,9 @@ def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
 def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(small_train):
     metrics, folder = small_train("callbacks.quality.final_num_samples=5000", "trainer.max_epochs=40")
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
-    data = PointSetDataModule(num_points=300)
+    data = PointSetDataModule(Source("s_curve", 300, 0.1, 1234))
     points = model.sample(5000, derive_seed(1234, "final quality"))
-    expected = summary(points, data.truth(10_000), data.train_points)
+    expected = summary(points, data.source.fresh(10_000), data.train_points)
     assert {name: metrics[name] for name in expected} == expected
     assert metrics["final_num_samples"] == 5000
     assert metrics["equivalent_sample_size_low"] < metrics["equivalent_sample_size"]
@@ -77,7 +78,7 @@ def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(sma
     assert metrics["data_efficiency"] == pytest.approx(ratio)
     # other points of the same run say the same, within the interval
     run = load_run(folder)
-    again = quality(run.sample(5000, seed=7), run.fresh_points(10_000, "yet another"))[1]
+    again = quality(run.sample(5000, seed=7), run.source.fresh(10_000, "yet another"))[1]
     assert again.low < metrics["equivalent_sample_size_high"]
     assert again.high > metrics["equivalent_sample_size_low"]
 
