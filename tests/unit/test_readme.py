@@ -38,6 +38,7 @@ def test_it_opens_with_two_commands_that_do_all_the_set_up():
     assert blocks[1] == 'pip install -e ".[test]" && pytest\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS)
 def test_commands_compose(name, arguments):
     typed = [as_typed(each) for each in shlex.split(arguments, comments=True)]
