@@ -1,6 +1,8 @@
 """What all tests share: the options of long checks, a composed config, and a small training in this process."""
 
+import copy
 import json
+from functools import cache
 
 import pytest
 import torch
@@ -28,9 +30,13 @@ def config():
     """Compose conf/train.yaml with overrides."""
     import point_diffusion.runs.folders  # noqa: F401, what conf/ refers to by ${checkout:...}
 
-    def _config(*overrides: str) -> DictConfig:
+    @cache
+    def composed(overrides: tuple[str, ...]) -> DictConfig:
         with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
             return compose("train", list(overrides))
+
+    def _config(*overrides: str) -> DictConfig:
+        return copy.deepcopy(composed(overrides))
 
     return _config
 

@@ -49,7 +49,7 @@ def test_a_stable_target_pulls_the_same_way_with_a_smaller_loss(kind):
         gradients = []
         for stable in (False, True):
             model.zero_grad()
-            loss = model.loss(x_0, t, noise, stable)
+            loss = model.loss(x_0, t, noise, stable=stable)
             loss.backward()
             gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
             losses.append(loss.item())

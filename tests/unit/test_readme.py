@@ -33,7 +33,7 @@ PROBLEMS = {
     "animate": partial(script_problems, keys=Animate),
     "compare": compare_problems,
 }
-MAX_NAME_LENGTH_FRONT_PAGE = 170
+MAX_LINES = 170
 PACKAGE = "src/point_diffusion"
 FOLDERS = ("conf", "src", "tests")
 FOUND = [path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("README.md")]
@@ -62,9 +62,10 @@ def test_it_opens_with_two_commands_that_do_all_the_set_up():
 
 
 def test_the_front_page_is_short():
-    assert len(FRONT_PAGE.splitlines()) <= MAX_NAME_LENGTH_FRONT_PAGE
+    assert len(FRONT_PAGE.splitlines()) <= MAX_LINES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS)
 def test_commands_compose(name, arguments):
     typed = [quote_override(each) for each in shlex.split(arguments, comments=True)]

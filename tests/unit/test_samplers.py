@@ -174,9 +174,9 @@ def test_dpm_solver_is_of_second_order():
     ("sampler", "counts", "floor"),
     [
         (DDPM(variance_type="fixed_small"), [10, 50, 400], 0.015),
-        (DDPM(variance_type="fixed_large"), [10, 50, 400], 0.015),
+        pytest.param(DDPM(variance_type="fixed_large"), [10, 50, 400], 0.015, marks=pytest.mark.slow),
         (DDIM(), [10, 50, 400], 0.004),
-        (DDIM(eta=1.0), [10, 50, 400], 0.015),
+        pytest.param(DDIM(eta=1.0), [10, 50, 400], 0.015, marks=pytest.mark.slow),
         (DPMSolver(), [10, 20, 50], 0.004),
     ],
 )

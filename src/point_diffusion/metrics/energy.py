@@ -45,11 +45,15 @@ class Estimate:
     point: float = math.nan
 
     def __post_init__(self) -> None:
-        if math.isnan(self.point):
-            object.__setattr__(self, "point", self.value)
+        point = self.value if math.isnan(self.point) else self.point
+        for name, number in {"value": self.value, "low": self.low, "high": self.high, "point": point}.items():
+            object.__setattr__(self, name, float(number))  # not numpy's
 
     def __float__(self) -> float:
         return self.value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else str(self)
 
     def __eq__(self, other: object) -> bool:
         return self.value == (other.value if isinstance(other, Estimate) else other)

@@ -31,7 +31,7 @@ def said(monkeypatch):
     ],
 )
 def test_one_wrong_argument_is_one_line(said, argument, line):
-    (found,) = said(argument, "data.num_points=300")
+    (found,) = said(argument)
     assert found.startswith(line)
 
 

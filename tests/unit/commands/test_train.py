@@ -72,6 +72,7 @@ def test_tensorboards_table_has_the_settings_and_the_final_figures(small_train):
         assert (final.step, final.value) == (20, pytest.approx(metrics[name], rel=1e-6))
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_an_exception_has_no_final_figures(small_train, tmp_path):
     with pytest.raises(RuntimeError, match="pulled"):
         small_train("+callbacks.plug._target_=helpers.planted_callbacks.Plug")

@@ -51,6 +51,7 @@ def test_parts_can_be_switched_off_or_changed(small_train, overrides):
     assert (folder / "checkpoints/last.ckpt").exists() == (overrides not in without_checkpoint)
 
 
+@pytest.mark.slow
 def test_a_new_sampler_is_one_class_with_one_step(small_train):
     @dataclass(frozen=True)
     class Jump(Sampler):

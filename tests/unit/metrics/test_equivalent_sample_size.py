@@ -49,7 +49,7 @@ def test_n_real_points_are_worth_n(dim, n, m):
 @pytest.mark.parametrize(
     ("shift", "width"),
     [
-        (0.0, 1.0),
+        pytest.param(0.0, 1.0, marks=pytest.mark.slow),
         (0.12, 1.0),
         pytest.param(0.06, 1.0, marks=pytest.mark.slow),
         pytest.param(0.3, 1.0, marks=pytest.mark.slow),

@@ -25,6 +25,7 @@ def draw(dim, n, seed, shift=0.0, width=1.0):
     return points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2, 5])
 def test_sliced_wasserstein_of_a_shift_and_of_a_scale(dim):
     x = draw(dim, 20_000, 1)

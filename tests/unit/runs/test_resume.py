@@ -67,10 +67,9 @@ def test_a_class_that_is_typed_again_is_allowed(run, config):
     store_settings(run, config(*SMALL, OWN, "+callbacks.own.duration='00:01:00:00'"))
     with pytest.raises(UsageError, match="Timer, which may do anything"):
         resumed(run)
-    with pytest.raises(UsageError, match="Timer, which may do anything"):
-        resumed(run, OWN)  # with other arguments
-    again = resumed(run, OWN, "+callbacks.own.duration='00:01:00:00'")
-    assert again.callbacks.own.duration == "00:01:00:00"
+    again = resumed(run, OWN, "+callbacks.own.duration='00:02:00:00'")
+    assert again.callbacks.own.duration == "00:02:00:00"
+    assert "duration" not in resumed(run, OWN).callbacks.own  # a class comes with what is typed for it alone
 
 
 def test_only_a_run_folder_is_resumed(run):

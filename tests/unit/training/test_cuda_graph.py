@@ -101,9 +101,8 @@ def test_recorded_epochs_are_those_that_are_made_as_they_come(run, monkeypatch, 
     assert_same(recorded, plain, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "overrides", [[], pytest.param(COSINE, marks=pytest.mark.slow)], ids=["tutorial", "recommended"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [[], COSINE], ids=["tutorial", "recommended"])
 def test_a_recorded_run_goes_on_to_the_same_bits(run, monkeypatch, tmp_path, overrides):
     stand_in.install(monkeypatch)
     whole = run("whole", *overrides)

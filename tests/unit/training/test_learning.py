@@ -93,6 +93,7 @@ def test_module_is_rebuilt_from_its_checkpoint_alone(small_run):
     assert module.diffusion.sample(500).std() > 0.5  # in the curve's own units
 
 
+@pytest.mark.slow
 def test_training_leaves_the_callers_random_state_alone(small_train):
     torch.manual_seed(0)
     before = torch.get_rng_state()

@@ -83,6 +83,7 @@ def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(sma
     assert again.high > metrics["equivalent_sample_size_low"]
 
 
+@pytest.mark.slow
 def test_without_quality_there_are_no_figures_and_the_best_is_by_the_loss(small_train):
     metrics, folder = small_train("callbacks.quality=null", "trainer.check_val_every_n_epoch=1")
     assert "equivalent_sample_size" not in metrics
