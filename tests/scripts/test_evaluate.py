@@ -15,7 +15,7 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
     before = set(tmp_path.rglob("*"))
     own = script("evaluate", "num_samples=200")
     assert re.search(r"ddpm, 10 calls +┃ +training set +┃ +fresh truth", own.stdout)
-    for figure in ("worth points", "95% interval", "data efficiency", "sliced", "told from truth", "recall"):
+    for figure in ("worth points", "95% interval", "data efficiency", "sliced", "C2ST accuracy", "recall"):
         assert figure in own.stdout
     (first,) = json.loads((run / "evaluations.json").read_text())
     rows = first["rows"]

@@ -34,7 +34,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(start, script, tmp_path)
     assert wrong.startswith(
         f"error: {run}/checkpoints/last.ckpt: can't be written (File too large); epoch 2 is kept"
     )
-    assert wrong.endswith(f"go on: python {CHECKOUT}/scripts/train.py resume=run\n")
+    assert wrong.endswith(f"resume it: python {CHECKOUT}/scripts/train.py resume=run\n")
     assert len(wrong.splitlines()) == 1
     assert (metrics_of(run)["finished"], metrics_of(run)["epochs"]) == (False, 2)
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]

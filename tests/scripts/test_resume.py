@@ -74,7 +74,7 @@ def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):
     odd.mkdir()
     command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "output_dir=out"]
     done = subprocess.run(command, cwd=odd, capture_output=True, text=True, check=True)
-    (go_on,) = re.findall(r"go on +python (.*)", done.stdout)
+    (go_on,) = re.findall(r"resume +python (.*)", done.stdout)
     again = subprocess.run(f"{sys.executable} {go_on}", cwd=tmp_path, shell=True, capture_output=True, text=True)
     assert again.returncode == 2  # relative to where it was printed
     again = subprocess.run(f"{sys.executable} {go_on}", cwd=odd, shell=True, capture_output=True, text=True)

@@ -23,7 +23,9 @@ def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == code
     assert wrong == "\nstopping at the end of this epoch; once more stops at once\n"
-    (epochs, go_on) = re.findall(r"^stopped after epoch (\d+) of 300; go on: python (.*)$", said, re.MULTILINE)[0]
+    (epochs, go_on) = re.findall(
+        r"^stopped after epoch (\d+) of 300; resume it: python (.*)$", said, re.MULTILINE
+    )[0]
     metrics = metrics_of(run)
     assert (metrics["finished"], metrics["epochs"]) == (False, int(epochs))
     assert load(run / "checkpoints/last.ckpt")["epoch"] == int(epochs) - 1
@@ -64,7 +66,7 @@ def test_a_second_signal_keeps_the_last_checkpoint(start, whole, tmp_path):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     # the second may come after the epoch's end
-    assert re.search(r"^stopped( after epoch \d+ of 300)?; go on: python .* resume=run$", said, re.MULTILINE)
+    assert re.search(r"^stopped( after epoch \d+ of 300)?; resume it: python .* resume=run$", said, re.MULTILINE)
     assert metrics_of(run)["finished"] is False
     assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1
     process = start(f"resume={run}")
@@ -84,7 +86,7 @@ def test_a_signal_amid_the_final_figures(start, script, tmp_path):
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in wrong
-    assert re.search(r"^stopped; go on: python .* resume=run$", said, re.MULTILINE)
+    assert re.search(r"^stopped; resume it: python .* resume=run$", said, re.MULTILINE)
     metrics = metrics_of(run)
     assert (metrics["finished"], metrics["epochs"]) == (False, 5)
     assert "equivalent_sample_size" not in metrics
@@ -169,7 +171,7 @@ def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"the same command with hydra.sweep.dir={sweep.name} goes on" in said
+    assert f"the same command with hydra.sweep.dir={sweep.name} resumes it" in said
     assert not (sweep / "seed=2").exists()
     done = script("train", *swept)
     assert "2 runs, 2 finished" in done.stdout

@@ -108,8 +108,6 @@ class BestCheckpoint(ModelCheckpoint):
             with atomic_write(own) as part:
                 part.write_bytes(self.beside.read_bytes())
         score = torch.tensor(float(score))
-        if not score > -torch.inf:  # it may be infinite, of a run that has diverged
-            raise ValueError(f"its best score is {score.item()}")
         # the score alone: an untrusted file's paths could name files to be copied, or deleted as outdone
         paths = {"best_model_path": str(own), "kth_best_model_path": str(own), "last_model_path": ""}
         scores = {"best_k_models": {str(own): score}, "kth_value": score, "best_model_score": score}
