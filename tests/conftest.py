@@ -2,11 +2,13 @@
 
 import copy
 import json
+import re
 from functools import cache
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 pytest.register_assert_rewrite("helpers.run_files")
@@ -32,8 +34,25 @@ def config():
 
     @cache
     def composed(overrides: tuple[str, ...]) -> DictConfig:
+        # Hydra takes long: values that are there are set as it sets them
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        if overrides and all(is_leaf(composed(()), each.input_line) for each in parsed):
+            config = copy.deepcopy(composed(()))
+            for each in parsed:
+                OmegaConf.update(config, each.key_or_group, each.value())
+            return config
         with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
             return compose("train", list(overrides))
+
+    def is_leaf(config: DictConfig, override: str) -> bool:
+        key, equals, value = override.partition("=")
+        there = (
+            re.fullmatch(r"[a-z_]+(\.[a-z_]+)*", key)
+            and OmegaConf.select(config, key, default=config) is not config
+        )
+        return bool(
+            equals and there and "$" not in value and not OmegaConf.is_config(OmegaConf.select(config, key))
+        )
 
     def _config(*overrides: str) -> DictConfig:
         return copy.deepcopy(composed(overrides))

@@ -127,7 +127,16 @@ def tutorial_model(**options):
 
 @pytest.mark.parametrize("sampler", [DDPM(), DDIM(), DDIM(eta=1.0), DPMSolver()])
 @pytest.mark.parametrize("kind", PREDICTION_TYPES)
-@pytest.mark.parametrize("name", ["sigmoid", "linear", "scaled_linear", "cosine", "betas"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sigmoid",
+        pytest.param("linear", marks=pytest.mark.slow),
+        pytest.param("scaled_linear", marks=pytest.mark.slow),
+        "cosine",
+        "betas",
+    ],
+)
 def test_all_combinations_work_or_say_why_not(name, kind, sampler):
     ends = {"beta_start": 1e-3, "beta_end": 0.2} if name in ("sigmoid", "linear", "scaled_linear") else {}
     betas = {"betas": [0.1] * 60} if name == "betas" else {}

@@ -110,6 +110,7 @@ def test_each_page_is_linked_from_the_front_page():
     assert {name for name in NAMES if f"]({name})" not in FRONT_PAGE} == {"README.md"}
 
 
+@pytest.mark.slow
 def test_the_program_of_the_front_page_runs(capsys):
     (program,) = re.findall(r"```python\n(import torch\n.*?)```", FRONT_PAGE, re.DOTALL)
     names = {}

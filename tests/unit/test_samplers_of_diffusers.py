@@ -9,13 +9,13 @@ formula (below, and in test_samplers).
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.network import MLPDiffusion
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.schedule import build_schedule
 
+pytestmark = pytest.mark.slow
 NAMES = {"sigmoid": "sigmoid", "linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}
 KINDS = ["epsilon", "sample", "v_prediction"]
 CASES = [(name, kind) for name in NAMES for kind in KINDS if (name, kind) != ("cosine", "epsilon")]
@@ -23,9 +23,13 @@ T = 100
 
 
 def schedule_and_peer(name, peer, **options):
+    import diffusers  # which takes seconds
+
     ends = {} if name == "cosine" else {"beta_start": 1e-3, "beta_end": 0.1}
     ours = build_schedule({"name": name, "num_step": T, **ends})
-    return ours, peer(T, trained_betas=ours.betas.tolist(), **options)  # not all of them know sigmoid
+    return ours, getattr(diffusers, peer)(
+        T, trained_betas=ours.betas.tolist(), **options
+    )  # not all of them know sigmoid
 
 
 def model(schedule, kind):
@@ -64,9 +68,11 @@ def start():
 @pytest.mark.parametrize("num_step", [10, 100, 1000])
 @pytest.mark.parametrize("name", NAMES)
 def test_betas(name, num_step):
+    import diffusers
+
     ends = {} if name == "cosine" else {"beta_start": 1e-4, "beta_end": 0.02}
     schedule = build_schedule({"name": name, "num_step": num_step, **ends})
-    peer = DDPMScheduler(num_step, beta_schedule=NAMES[name], **ends)
+    peer = diffusers.DDPMScheduler(num_step, beta_schedule=NAMES[name], **ends)
     torch.testing.assert_close(schedule.betas, peer.betas, rtol=0, atol=1e-6)
     torch.testing.assert_close(schedule.alphas_cumprod, peer.alphas_cumprod, rtol=0, atol=1e-6)
 
@@ -78,7 +84,7 @@ def test_betas(name, num_step):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_ddpm(start, name, kind, variance_type, n):
     options = {"variance_type": variance_type, "prediction_type": kind, "clip_sample": False}
-    schedule, peer = schedule_and_peer(name, DDPMScheduler, **options)
+    schedule, peer = schedule_and_peer(name, "DDPMScheduler", **options)
     sampler = DDPM(num_inference_steps=n, variance_type=variance_type)
     peer.set_timesteps(timesteps=sampler.timesteps(schedule))
     diffusion = model(schedule, kind)
@@ -90,7 +96,7 @@ def test_ddpm(start, name, kind, variance_type, n):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_ddim(start, name, kind, eta, n):
     options = {"prediction_type": kind, "clip_sample": False, "timestep_spacing": "trailing"}
-    schedule, peer = schedule_and_peer(name, DDIMScheduler, **options)
+    schedule, peer = schedule_and_peer(name, "DDIMScheduler", **options)
     peer.set_timesteps(n)
 
     class Trailing(DDIM):
@@ -105,7 +111,7 @@ def test_ddim(start, name, kind, eta, n):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_dpm_solver(start, name, kind, n):
     options = {"prediction_type": kind, "algorithm_type": "dpmsolver++", "solver_order": 2}
-    schedule, peer = schedule_and_peer(name, DPMSolverMultistepScheduler, **options)
+    schedule, peer = schedule_and_peer(name, "DPMSolverMultistepScheduler", **options)
     sampler = DPMSolver(num_inference_steps=n)
     peer.set_timesteps(timesteps=sampler.timesteps(schedule))
     diffusion = model(schedule, kind)
@@ -114,7 +120,7 @@ def test_dpm_solver(start, name, kind, n):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ddpm_with_large_variance_is_the_tutorials_chain_without_its_last_noise(start, name):
-    schedule, _ = schedule_and_peer(name, DDPMScheduler)
+    schedule, _ = schedule_and_peer(name, "DDPMScheduler")
     diffusion = model(schedule, "epsilon").double()
     draws, x = torch.Generator().manual_seed(5), start.double()
     betas = schedule.betas.double()

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +24,10 @@ def tutorial():
     return NoiseSchedule(sigmoid_betas(100, 1e-5, 5e-3))
 
 
+@pytest.mark.slow
 def test_tutorial_betas_are_those_of_diffusers(tutorial):
+    from diffusers import DDPMScheduler  # which takes seconds
+
     peer = DDPMScheduler(100, beta_schedule="sigmoid", beta_start=1e-5, beta_end=5e-3, clip_sample=False)
     torch.testing.assert_close(tutorial.betas, peer.betas, rtol=0, atol=1e-6)
     torch.testing.assert_close(tutorial.alphas, peer.alphas, rtol=0, atol=1e-6)

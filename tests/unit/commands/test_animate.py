@@ -11,6 +11,7 @@ from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import DDIM
 
 
+@pytest.mark.slow
 def test_the_gif_has_all_its_frames(call, trained):
     image = Image.open(call(animate, "num_points=500", "size=200"))
     assert image.n_frames == 200

@@ -51,6 +51,7 @@ def test_tensorboard_has_the_curves_at_their_optimiser_steps(small_run):
     assert [e.step for e in log.Images("reconstruction")] == [10, 20]
 
 
+@pytest.mark.slow
 def test_tensorboards_table_has_the_settings_and_the_final_figures(small_train):
     metrics, folder = small_train("schedule.alphas_cumprod_end=null")
     log = events(folder)

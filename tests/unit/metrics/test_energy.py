@@ -61,6 +61,7 @@ def test_the_exact_sum_in_blocks(dim, empirical, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [3, 5, 20])
 @pytest.mark.parametrize(("shift", "width"), [(0.5, 1.0), (0.0, 1.3)])
 def test_random_directions_come_close(dim, shift, width):
@@ -96,6 +97,7 @@ def test_it_has_no_bias():
     assert min(distances) < 0
 
 
+@pytest.mark.slow
 def test_its_time_grows_as_sorting_does():
     def seconds(n):
         x, y = draw(2, n, 1), draw(2, 2 * n, 2)

@@ -66,6 +66,7 @@ def fails(_):
     raise RuntimeError("made up")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -12,6 +12,7 @@ from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", [pytest.param("constant", marks=pytest.mark.slow), "cosine"])
 @pytest.mark.parametrize("start", ["last.ckpt", pytest.param("best.ckpt", marks=pytest.mark.slow)])
 def test_going_on_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, scheduler):
@@ -72,6 +73,7 @@ def test_going_on_with_another_learning_rate_takes_it(small_train, scheduler):
     assert state["param_groups"][0]["weight_decay"] == 0.01
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_settings_is_refused(small_run, small_train, tmp_path):
     _, folder = small_run
     for override, message in [

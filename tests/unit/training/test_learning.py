@@ -42,6 +42,7 @@ def test_the_average_follows_its_recursion_and_is_what_validation_sees(small_tra
         assert torch.equal(last["current_model_state"][name], Recorder.steps[-1][name])
 
 
+@pytest.mark.slow
 def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
     # with a vanishing learning rate the weights stand still, and the epoch's loss can be computed again
     metrics, folder = small_train("optimizer.lr=1e-30", "trainer.max_epochs=1", "data.num_points=71")
@@ -53,6 +54,7 @@ def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
     assert metrics["train_loss"] == pytest.approx(total / 71, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped_and_their_norm_is_logged(small_train):
     # plain SGD makes the step itself visible: its length is lr times the clipped norm
     overrides = ["optimizer.name=SGD", "optimizer.lr=1.0", "trainer.gradient_clip_val=0.01"]
@@ -65,6 +67,7 @@ def test_gradients_are_clipped_and_their_norm_is_logged(small_train):
     assert metrics["train_grad_norm"] > 0.02  # before clipping
 
 
+@pytest.mark.slow
 def test_cosine_schedule_ends_at_zero(small_train):
     _, folder = small_train("lr_scheduler=cosine")
     curve = [e.value for e in events(folder).Scalars("lr")]

@@ -93,6 +93,7 @@ def test_without_quality_there_are_no_figures_and_the_best_is_by_the_loss(small_
     assert load(folder / "checkpoints/best.ckpt")["global_step"] == min(curve, key=lambda step: curve[step])
 
 
+@pytest.mark.slow
 def test_last_epoch_is_validated_and_saved_whatever_the_intervals(small_train):
     metrics, folder = small_train("trainer.max_epochs=3")
     assert [e.step for e in events(folder).Scalars("val/loss")] == [10, 15]
@@ -100,6 +101,7 @@ def test_last_epoch_is_validated_and_saved_whatever_the_intervals(small_train):
     assert metrics["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_short_runs_of_few_steps_still_draw_their_grid(small_train):
     _, folder = small_train("num_step=1", "trainer.max_epochs=1")
     assert (folder / "figures/reconstruction_epoch_0001.png").exists()
