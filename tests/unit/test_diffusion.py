@@ -125,6 +125,9 @@ def tutorial_model(**options):
     return Diffusion(NoiseSchedule(sigmoid_betas(100, 1e-5, 5e-3)), MLPDiffusion(100, num_units=8), **options)
 
 
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("linear", "scaled_linear")]
+
+
 @pytest.mark.parametrize("sampler", [DDPM(), DDIM(), DDIM(eta=1.0), DPMSolver()])
 @pytest.mark.parametrize("kind", PREDICTION_TYPES)
 @pytest.mark.parametrize(
