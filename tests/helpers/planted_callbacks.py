@@ -63,7 +63,7 @@ def tells_of_each_step():
 
 
 class Poison(Callback):
-    """Spoils a weight after a step, so that what follows is no number."""
+    """Spoils a weight after a step, so that what follows is non-finite."""
 
     def __init__(self, step):
         self.step = step

@@ -1,4 +1,4 @@
-"""Runs and sweeps that are killed leave a checkpoint, and go on to the same bits."""
+"""Runs and sweeps that are killed leave a checkpoint, and are resumed to the same bits."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Runs go on in their own folder."""
+"""Runs are resumed in their own folder."""
 
 import json
 import re
@@ -74,10 +74,10 @@ def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):
     odd.mkdir()
     command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "output_dir=out"]
     done = subprocess.run(command, cwd=odd, capture_output=True, text=True, check=True)
-    (go_on,) = re.findall(r"resume +python (.*)", done.stdout)
-    again = subprocess.run(f"{sys.executable} {go_on}", cwd=tmp_path, shell=True, capture_output=True, text=True)
+    (resume,) = re.findall(r"resume +python (.*)", done.stdout)
+    again = subprocess.run(f"{sys.executable} {resume}", cwd=tmp_path, shell=True, capture_output=True, text=True)
     assert again.returncode == 2  # relative to where it was printed
-    again = subprocess.run(f"{sys.executable} {go_on}", cwd=odd, shell=True, capture_output=True, text=True)
+    again = subprocess.run(f"{sys.executable} {resume}", cwd=odd, shell=True, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     (metrics,) = odd.glob("out/runs/*/*/metrics.json")
     assert json.loads(metrics.read_text())["epochs"] == 8
@@ -113,7 +113,7 @@ def test_a_callback_of_ones_own_is_typed_again_with_what_it_takes(whole, start, 
         "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
         "dirpath": str(elsewhere),
     }
-    config["output_dir"] = "${oc.env:NOWHERE}/outputs"  # as on a cluster; not needed to go on
+    config["output_dir"] = "${oc.env:NOWHERE}/outputs"  # as on a cluster; not needed to resume
     stored.write_text(yaml.safe_dump(config))
     own = ["+callbacks.own._target_=lightning.pytorch.callbacks.ModelCheckpoint", f"+callbacks.own.dirpath={here}"]
     script("train", f"resume={run}", "trainer.max_epochs=301", *own)

@@ -1,4 +1,4 @@
-"""A signal stops a training where it can go on, a second one at once; nothing is lost."""
+"""A signal stops a training where it can be resumed, a second one at once; nothing is lost."""
 
 import re
 import signal

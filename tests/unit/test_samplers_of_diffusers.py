@@ -2,7 +2,7 @@
 
 Where we differ on purpose: diffusers clips x_0 to [-1, 1] by default, which cuts points of unit scale (off here);
 its DDIM can't take both ends of the steps, so its spacing is taken over; its DDPM adds noise in its last step
-unless that is step 0; where x_T holds no signal its samplers go on with numbers that mean nothing, while our DDIM
+unless that is step 0; where x_T holds no signal its samplers return meaningless numbers, while our DDIM
 and DPM-Solver++ refuse (cosine betas with epsilon), and our DDPM, which works there, is compared with the paper's
 formula (below, and in test_samplers).
 """

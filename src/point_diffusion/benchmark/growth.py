@@ -15,8 +15,8 @@ from point_diffusion.benchmark.speed import EACH_EPOCH, SCRIPTS, TUTORIAL_EPOCHS
 from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, run_here
 from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.metrics.energy import Truth
-from point_diffusion.metrics.energy import quality as worth_of
+from point_diffusion.metrics import Truth
+from point_diffusion.metrics import quality as worth_of
 from point_diffusion.runs.run import load_run
 from point_diffusion.runs.status import METRICS
 from point_diffusion.samplers import DPMSolver

@@ -20,7 +20,7 @@ from point_diffusion.config.validate import check_script
 from point_diffusion.runs.run import Run, open_run
 
 if TYPE_CHECKING:
-    from point_diffusion.metrics.samples import Estimate
+    from point_diffusion.metrics import Estimate
 
 
 def evaluate(config: DictConfig) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
 
 def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
     """Every figure: of the samples, of the training set, and of fresh truth, which shows each figure's best."""
-    from point_diffusion.metrics import samples as metrics
+    from point_diffusion import metrics
 
     num, train = config.num_samples, run.source.train
     truth, fresh = run.source.fresh(metrics.truth_size(num, len(train))), run.source.fresh(num, "another truth")
@@ -91,7 +91,7 @@ def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[s
 
 def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     """Quality against network calls."""
-    from point_diffusion.metrics.samples import quality, truth_size
+    from point_diffusion.metrics import quality, truth_size
 
     truth = run.source.fresh(truth_size(config.num_samples, run.config.data.num_points))
     rows = []

@@ -12,28 +12,12 @@ from numpy.typing import ArrayLike
 
 from point_diffusion.metrics.energy import (
     Estimate,
-    Truth,
     Z,
     directions_of,
-    energy_distance,
     equivalent_sample_size,
     pair_of_sets,
     quality,
 )
-
-__all__ = [
-    "Estimate",
-    "Truth",
-    "classifier_accuracy",
-    "energy_distance",
-    "equivalent_sample_size",
-    "memorisation",
-    "precision_recall",
-    "quality",
-    "sliced_wasserstein",
-    "summary",
-    "truth_size",
-]
 
 NEIGHBOR = 3
 NUM_PROJECTIONS = 45

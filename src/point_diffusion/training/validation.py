@@ -14,7 +14,7 @@ from point_diffusion.common.errors import memory_error_names
 from point_diffusion.common.seeds import derive_seed, generator
 
 if TYPE_CHECKING:
-    from point_diffusion.metrics.samples import Estimate
+    from point_diffusion.metrics import Estimate
     from point_diffusion.report.figures import ReverseProcess
     from point_diffusion.training.module import DiffusionModule
 
@@ -185,14 +185,14 @@ class SampleQuality(ValidationCallback):
         self.final: dict[str, float] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        from point_diffusion.metrics.samples import Truth
+        from point_diffusion.metrics import Truth
 
         with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
             points = trainer.datamodule.source.fresh(2 * self.num_samples)  # type: ignore[attr-defined]
             self._truth = Truth(points) if len(points) <= MAX_SORTED else points
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
-        from point_diffusion.metrics.samples import quality
+        from point_diffusion.metrics import quality
 
         distance, self.latest = float("nan"), None  # of a model that has diverged
         with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
@@ -207,7 +207,7 @@ class SampleQuality(ValidationCallback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         if _cut_short(trainer):
             return
-        from point_diffusion.metrics.samples import summary, truth_size
+        from point_diffusion.metrics import summary, truth_size
 
         seed = derive_seed(pl_module.config["seed"], "final quality")
         with memory_error_names(f"callbacks.quality.final_num_samples={self.final_num_samples}"):

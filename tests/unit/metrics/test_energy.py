@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from point_diffusion.data.shapes import s_curve
-from point_diffusion.metrics import energy
-from point_diffusion.metrics.samples import (
+from point_diffusion.metrics import (
     Truth,
+    energy,
     energy_distance,
     quality,
 )

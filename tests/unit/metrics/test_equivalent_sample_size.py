@@ -8,7 +8,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import gamma, hyp1f1
 
-from point_diffusion.metrics.samples import (
+from point_diffusion.metrics import (
     Estimate,
     equivalent_sample_size,
 )

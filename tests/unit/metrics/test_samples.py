@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from point_diffusion.data.shapes import s_curve
-from point_diffusion.metrics.samples import (
+from point_diffusion.metrics import (
     classifier_accuracy,
     energy_distance,
     equivalent_sample_size,

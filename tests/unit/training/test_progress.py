@@ -1,4 +1,4 @@
-"""How a user sees a run go on."""
+"""The progress of a run: a bar, and lines in the log."""
 
 import io
 import logging

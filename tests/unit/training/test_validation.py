@@ -9,7 +9,7 @@ from point_diffusion.common.seeds import derive_seed, generator
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.metrics.samples import quality, summary
+from point_diffusion.metrics import quality, summary
 from point_diffusion.report.figures import reverse_process
 from point_diffusion.report.style import pixels
 from point_diffusion.runs.run import load_run

@@ -1,4 +1,4 @@
-"""A training that goes on from a checkpoint is one that never stopped."""
+"""A training that is resumed from a checkpoint is one that never stopped."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from point_diffusion.common.errors import UsageError
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", [pytest.param("constant", marks=pytest.mark.slow), "cosine"])
 @pytest.mark.parametrize("start", ["last.ckpt", pytest.param("best.ckpt", marks=pytest.mark.slow)])
-def test_going_on_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, scheduler):
+def test_resuming_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, scheduler):
     whole, whole_folder = small_train(f"lr_scheduler={scheduler}", "callbacks.checkpoint.every_n_epochs=1")
     # stopped after two of the four epochs it was meant for: by its time limit
     stop = ["+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1"]
@@ -60,7 +60,7 @@ def test_the_best_checkpoint_is_kept_when_what_follows_is_worse(small_train):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
-def test_going_on_with_another_learning_rate_takes_it(small_train, scheduler):
+def test_resuming_with_another_learning_rate_takes_it(small_train, scheduler):
     base = [f"lr_scheduler={scheduler}", "trainer.max_epochs=8"]
     _, first = small_train(*base, "+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1")
     changed = ["optimizer.lr=0.004", "+optimizer.weight_decay=0.01", f"ckpt_path={first}"]
