@@ -8,18 +8,9 @@ explained without torch. What is added at run time is chosen, listed and explain
     SHAPES["ring"] = my_ring
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor, nn
-
-    from point_diffusion.data.shapes import Shape
-    from point_diffusion.prediction import PredictionType
-    from point_diffusion.samplers import Sampler
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -56,9 +47,11 @@ class Registry(MutableMapping[str, T], Generic[T]):
         return len(self._entries)
 
 
-SHAPES: "Registry[Shape]" = Registry("point_diffusion.data.shapes", s_curve="s_curve")
+# point_diffusion.data.shapes.Shape
+SHAPES: Registry[Callable[..., Any]] = Registry("point_diffusion.data.shapes", s_curve="s_curve")
 
-BETAS: "Registry[Callable[..., Tensor]]" = Registry(
+# (num_step, ...) to a tensor of shape (num_step,), float64
+BETAS: Registry[Callable[..., Any]] = Registry(
     "point_diffusion.schedule",
     sigmoid="sigmoid_betas",
     linear="linear_betas",
@@ -67,12 +60,13 @@ BETAS: "Registry[Callable[..., Tensor]]" = Registry(
     betas="explicit_betas",
 )
 
-NETWORKS: "Registry[Callable[..., nn.Module]]" = Registry("point_diffusion.network", mlp="MLPDiffusion")
+# (num_step, dim, ...) to a torch.nn.Module
+NETWORKS: Registry[Callable[..., Any]] = Registry("point_diffusion.network", mlp="MLPDiffusion")
 
-PREDICTION_TYPES: "Registry[type[PredictionType]]" = Registry(
+# subclasses of point_diffusion.prediction.PredictionType
+PREDICTION_TYPES: Registry[Any] = Registry(
     "point_diffusion.prediction", epsilon="Epsilon", sample="Sample", v_prediction="VPrediction"
 )
 
-SAMPLERS: "Registry[type[Sampler]]" = Registry(
-    "point_diffusion.samplers", ddpm="DDPM", ddim="DDIM", dpm_solver="DPMSolver"
-)
+# subclasses of point_diffusion.samplers.Sampler
+SAMPLERS: Registry[Any] = Registry("point_diffusion.samplers", ddpm="DDPM", ddim="DDIM", dpm_solver="DPMSolver")

@@ -6,7 +6,7 @@ In one go they make the same bits, without Lightning's hooks in between, which c
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from hydra.utils import get_object
@@ -18,9 +18,6 @@ from point_diffusion.config.schema import Trainer, known
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.training.cuda_graph import EpochGraph, log_no_graph, recording
 from point_diffusion.training.optimizers import clip_grad_norm, next_learning_rates
-
-if TYPE_CHECKING:
-    from point_diffusion.training.module import DiffusionModule
 
 # arguments of Trainer that have nothing to do with single steps
 NOT_OF_STEPS = {"max_time", "enable_progress_bar", "limit_val_batches", "deterministic", "benchmark"}
@@ -44,7 +41,7 @@ class StepLog:
 
 
 class Steps(ABC):
-    """How a module makes its optimiser steps. After each one they call ``module.after_step()``."""
+    """How a DiffusionModule (see :mod:`point_diffusion.training.module`) makes its optimiser steps."""
 
     automatic: ClassVar[bool]  # Lightning's automatic optimisation
 
@@ -53,15 +50,19 @@ class Steps(ABC):
         """How many points the loader must hand out at once."""
 
     @abstractmethod
-    def start(self, module: "DiffusionModule") -> None:
+    def start(self, module: Any) -> None:
         """Before the first step."""
 
     def end(self) -> None:  # noqa: B027, most have nothing to do
         """After the last step."""
 
     @abstractmethod
-    def run(self, module: "DiffusionModule", batch: Batch) -> Tensor | None:
-        """What ``training_step`` does with a batch: note in ``module.step_log``, return what Lightning wants."""
+    def run(self, module: Any, batch: Batch) -> Tensor | None:
+        """What ``training_step`` does with a batch.
+
+        It fills ``module.step_log``, calls ``module.after_step()`` after each step that it makes itself, and returns
+        what Lightning wants.
+        """
 
 
 class SingleSteps(Steps):
@@ -72,10 +73,10 @@ class SingleSteps(Steps):
     def points_a_batch(self, num_points: int, batch_size: int) -> int:
         return batch_size
 
-    def start(self, module: "DiffusionModule") -> None:
+    def start(self, module: Any) -> None:
         log_no_graph("a callback, a precision or an argument of Trainer wants single steps", module.device)
 
-    def run(self, module: "DiffusionModule", batch: Batch) -> Tensor:
+    def run(self, module: Any, batch: Batch) -> Tensor:
         loss = module.loss(batch, module.generator)
         module.step_log.losses.append(loss.detach())
         module.step_log.batch_sizes.append(len(batch.points))
@@ -93,7 +94,7 @@ class EpochSteps(Steps):
     def points_a_batch(self, num_points: int, batch_size: int) -> int:
         return num_points
 
-    def start(self, module: "DiffusionModule") -> None:
+    def start(self, module: Any) -> None:
         self._module, self._optimizer = module, module.optimizer
         self._parameters = list(module.parameters())
         self._graph = recording(self.steps, module.optimizer, module.steps_an_epoch, module.device)
@@ -101,7 +102,7 @@ class EpochSteps(Steps):
     def end(self) -> None:
         self._graph = None  # and its memory
 
-    def run(self, module: "DiffusionModule", batch: Batch) -> None:
+    def run(self, module: Any, batch: Batch) -> None:
         scheduler: Any = module.lr_schedulers()
         log = module.step_log
         log.batch_sizes = [len(part.points) for part in batch.split(module.batch_size)]
