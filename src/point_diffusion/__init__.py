@@ -6,6 +6,8 @@ What people use is offered here, and imported when it is used (PEP 562): ``impor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from point_diffusion.common.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from point_diffusion.commands.train import train as train
     from point_diffusion.diffusion import Diffusion as Diffusion
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from point_diffusion.samplers import DDPM as DDPM
     from point_diffusion.samplers import DPMSolver as DPMSolver
     from point_diffusion.schedule import NoiseSchedule as NoiseSchedule
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "commands.train": ("train",),

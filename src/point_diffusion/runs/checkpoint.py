@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
-from point_diffusion import __version__
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.paths import typed_path
+from point_diffusion.common.version import __version__
 
 if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion

@@ -10,8 +10,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from point_diffusion import __version__
 from point_diffusion.common.files import atomic_write
+from point_diffusion.common.version import __version__
 from point_diffusion.runs.checkpoint import FORMAT
 
 

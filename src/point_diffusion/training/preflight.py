@@ -2,6 +2,8 @@
 
 import inspect
 import logging
+import types
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show, suggest
 from point_diffusion.config.convert import plain, user_callbacks
-from point_diffusion.config.schema import Trainer, known
+from point_diffusion.config.schema import NOUNS, Trainer, known
 from point_diffusion.config.validate import config_problems
 from point_diffusion.runs.resume import checkpoint_of, misfits
 
@@ -139,6 +141,11 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
     from point_diffusion.training.callbacks import Clock
 
     unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
+    hints = typing.get_type_hints(L.Trainer.__init__)
+    for name, value in extra.items():
+        if name in hints and _is_mistyped(value, hints[name]):  # Trainer would use it, and fail late
+            kinds = [NOUNS.get(kind, "null") for kind in typing.get_args(hints[name]) or (hints[name],)]
+            unknown.append(f"trainer.{name}={show(value)}: must be {' or '.join(kinds)}")
     for name, points in (("limit_train_batches", config.data.batch_size), ("limit_val_batches", VALIDATION_BATCH)):
         share, batches = extra.get(name), -(-config.data.num_points // points)
         if not unknown and isinstance(share, float) and int(batches * share) == 0:
@@ -151,6 +158,13 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
             L.Trainer(accelerator="cpu", **options, logger=False, enable_checkpointing=False)
         except Exception as error:  # Trainer refuses its arguments with many kinds
             yield f"{' '.join(f'trainer.{name}={value}' for name, value in extra.items())}: {first_line(error)}"
+
+
+def _is_mistyped(value: Any, hint: Any) -> bool:
+    """Whether a hint names plain types alone, and ``value`` is of none of them."""
+    kinds = set(typing.get_args(hint)) or {hint}
+    accepted = kinds | ({int} if float in kinds else set())
+    return kinds <= {int, float, bool, str, types.NoneType} and type(value) not in accepted
 
 
 def _part_problems(config: DictConfig) -> Iterator[str]:

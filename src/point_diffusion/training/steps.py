@@ -60,8 +60,8 @@ class Steps(ABC):
     def run(self, module: Any, batch: Batch) -> Tensor | None:
         """What ``training_step`` does with a batch.
 
-        It fills ``module.step_log``, calls ``module.after_step()`` after each step that it makes itself, and returns
-        what Lightning wants.
+        It fills ``module.step_log``, calls ``module.after_step()`` after each step that it makes itself, and
+        returns what Lightning wants.
         """
 
 
