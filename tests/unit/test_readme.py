@@ -13,7 +13,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from point_diffusion.cli.explain import _choices
+from point_diffusion.cli.explain import expand_sweep
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.train_messages import prior_line
@@ -72,7 +72,7 @@ def test_commands_compose(name, arguments):
     overrides = [each for each in typed if not each.startswith("-")]
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
         for override in overrides:
-            for single in _choices(override, "-m" in typed):
+            for single in expand_sweep(override, "-m" in typed):
                 groups = ("hydra/", "experiment=") if "-m" in typed else ("",)
                 others = [each for each in overrides if each != override and each.startswith(groups)]
                 config = compose(name, [*others, single])

@@ -43,7 +43,7 @@ def explain(arguments: list[str], problems: Problems) -> list[str]:
         for override in overrides:
             single = override
             try:
-                for single in _choices(override, multirun):
+                for single in expand_sweep(override, multirun):
                     compose(name, [*good, single], return_hydra_config=True)
                 good.append(single)
             except Exception as wrong:  # Hydra refuses some choices by a bare ValueError
@@ -60,7 +60,8 @@ def _is_sweep(name: str, arguments: list[str]) -> bool:
         return False
 
 
-def _choices(override: str, multirun: bool) -> list[str]:
+def expand_sweep(override: str, multirun: bool) -> list[str]:
+    """The single overrides of one that may sweep; UsageError where it sweeps and must not."""
     parsed: Override = OverridesParser.create().parse_override(override)
     if parsed.is_sweep_override() and not multirun:
         raise UsageError("several values need -m, a sweep")
@@ -76,7 +77,7 @@ def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
     absent = re.search(r"Could not find '([\w/]+)'", str(error))
     if absent and absent[1] in PLUGINS:
         return f'{override}: needs more packages: pip install -e ".[sweep]"'
-    choices = _options(key)
+    choices = group_choices(key)
     if absent and not choices:
         choices = re.findall(r"^\t(\w+)$", str(error), re.MULTILINE)  # Hydra's own groups
     if choices:
@@ -91,7 +92,7 @@ def _explain_one(override: str, config: DictConfig, error: Exception) -> str:
     return f"{override}: {first_line(error)}"
 
 
-def _options(group: str) -> list[str]:
+def group_choices(group: str) -> list[str]:
     """The choices of a config group; none where ``group`` is not one."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.cli.explain import CONF, _options
+from point_diffusion.cli.explain import CONF, group_choices
 from point_diffusion.common.text import show
 from point_diffusion.config import schema, script_schema
 from point_diffusion.config.schema import SECTIONS, allowed, known
@@ -46,7 +46,7 @@ def help_page(*, _root_: DictConfig) -> str:
     groups = sorted(
         path for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "callbacks", "trainer")
     )
-    choices = [f"  {group.name}={'|'.join(_options(group.name))}" for group in groups]
+    choices = [f"  {group.name}={'|'.join(group_choices(group.name))}" for group in groups]
     page = [
         "Train a denoising diffusion model on a point set; KEY=VALUE changes a setting.",
         f"\nExamples\n{EXAMPLES}",
