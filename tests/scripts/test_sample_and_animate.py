@@ -41,7 +41,7 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(trained, forks,
         process = forks(name, ["run=nowhere", f"output_dir={outputs}"], tmp_path)
         _, wrong = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert wrong == f"error: run=nowhere: no such file or run trained; the newest are {trained}\n"
+        assert wrong == f"error: run=nowhere: no such file or run folder; the newest are {trained}\n"
 
 
 def test_the_scripts_work_as_typed_and_have_help(trained, tmp_path):

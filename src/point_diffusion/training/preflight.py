@@ -143,9 +143,8 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
     unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
     hints = typing.get_type_hints(L.Trainer.__init__)
     for name, value in extra.items():
-        if name in hints and _is_mistyped(value, hints[name]):  # Trainer would use it, and fail late
-            kinds = [NOUNS.get(kind, "null") for kind in typing.get_args(hints[name]) or (hints[name],)]
-            unknown.append(f"trainer.{name}={show(value)}: must be {' or '.join(kinds)}")
+        if kinds := _wrong_type(value, hints.get(name)):  # Trainer would take it, and fail late
+            unknown.append(f"trainer.{name}={show(value)}: must be {kinds}")
     for name, points in (("limit_train_batches", config.data.batch_size), ("limit_val_batches", VALIDATION_BATCH)):
         share, batches = extra.get(name), -(-config.data.num_points // points)
         if not unknown and isinstance(share, float) and int(batches * share) == 0:
@@ -160,17 +159,23 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
             yield f"{' '.join(f'trainer.{name}={value}' for name, value in extra.items())}: {first_line(error)}"
 
 
-def _is_mistyped(value: Any, hint: Any) -> bool:
-    """Whether a hint names plain types alone, and ``value`` is of none of them."""
-    kinds = set(typing.get_args(hint)) or {hint}
-    accepted = kinds | ({int} if float in kinds else set())
-    return kinds <= {int, float, bool, str, types.NoneType} and type(value) not in accepted
+def _wrong_type(value: Any, hint: Any) -> str:
+    """What ``value`` must be, where a hint names plain types alone and it is of none of them; else nothing."""
+    kinds = typing.get_args(hint) or (hint,)
+    words = [str(word) for kind in kinds for word in typing.get_args(kind)]  # of Literal
+    plain = [kind for kind in kinds if not typing.get_args(kind)]
+    if not set(plain) <= {int, float, bool, str, types.NoneType} or value in words:
+        return ""
+    if type(value) in plain or (float in plain and type(value) is int):
+        return ""
+    return " or ".join([*(NOUNS.get(kind, "null") for kind in plain), *words])
 
 
 def _part_problems(config: DictConfig) -> Iterator[str]:
     """What is wrong with the logger and the callbacks of the user's own."""
     from lightning.pytorch.callbacks import Callback
-    from lightning.pytorch.loggers import Logger
+    from lightning.pytorch.loggers import Logger, TensorBoardLogger
+    from torch.utils.tensorboard import SummaryWriter
 
     nodes = user_callbacks(config) | ({"logger": config.logger} if config.logger else {})
     for name, node in nodes.items():
@@ -188,8 +193,12 @@ def _part_problems(config: DictConfig) -> Iterator[str]:
         if not (isinstance(made, type) and issubclass(made, kind)):
             yield f"{line}must be a {kind.__name__} of Lightning's"
             continue
+        if made is TensorBoardLogger:  # it hands on what it does not know
+            given = {key: value for key, value in given.items() if key not in inspect.signature(made).parameters}
+            made = SummaryWriter
+        place = {"save_dir": ""} if name == "logger" and made is not SummaryWriter else {}
         try:
-            inspect.signature(made).bind(**given, **({"save_dir": ""} if name == "logger" else {}))
+            inspect.signature(made).bind(**given, **place)
         except TypeError as error:
             yield f"{line}{error}"
 

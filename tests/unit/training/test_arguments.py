@@ -39,6 +39,8 @@ def test_arguments_of_the_optimiser(config, override, line):
         ("+trainer.accumulate_grad_batches=abc", "trainer.accumulate_grad_batches=abc: must be an integer"),
         ("+trainer.val_check_interval=-1", "trainer.val_check_interval=-1: "),
         ("+trainer.limit_train_batches=1", None),
+        ("+trainer.deterministic=abc", "trainer.deterministic=abc: must be true or false or null or warn"),
+        ("+trainer.deterministic=warn", None),
         ("+trainer.profiler=abc", "trainer.profiler=abc: "),
         ("+trainer.limit_train_batches=0.01", "trainer.limit_train_batches=0.01: is not one batch, there are 20"),
         ("+trainer.limit_val_batches=0.5", "trainer.limit_val_batches=0.5: is not one batch, there are 1"),
@@ -74,7 +76,9 @@ TIMER = "+callbacks.own._target_=lightning.pytorch.callbacks.Timer"
             "callbacks.own._target_=os.getcwd: must be a Callback of ",
         ),
         (["logger._target_=os.getcwd"], "logger._target_=os.getcwd: must be a Logger of Lightning's"),
+        (["+logger.foo=1"], "logger._target_=.*TensorBoardLogger: got an unexpected keyword argument 'foo'"),
         (["logger=csv", "+logger.foo=1"], "logger._target_=.*CSVLogger: got an unexpected keyword argument 'foo'"),
+        (["+logger.comment=x"], None),  # which TensorBoardLogger hands on
         (["+logger.prefix=x"], None),
     ],
 )
