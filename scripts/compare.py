@@ -13,7 +13,7 @@ from point_diffusion.commands.compare import compare, compare_problems
 
 @hydra.main(version_base=None, config_path="../conf", config_name="compare")
 def main(config: DictConfig) -> None:
-    """One comparison; the rest stands in point_diffusion.compare."""
+    """One comparison; the rest stands in point_diffusion.commands.compare."""
     with refusing():
         compare(config)
 

@@ -16,7 +16,7 @@ from point_diffusion.config.validate import script_problems
 
 @hydra.main(version_base=None, config_path="../conf", config_name="evaluate")
 def main(config: DictConfig) -> list[dict[str, Any]]:
-    """One table; the rest stands in point_diffusion.evaluate."""
+    """One table; the rest stands in point_diffusion.commands.evaluate."""
     with refusing():
         return evaluate(config)
 

@@ -16,7 +16,7 @@ from point_diffusion.config.validate import script_problems
 
 @hydra.main(version_base=None, config_path="../conf", config_name="sample")
 def main(config: DictConfig) -> Path:
-    """One file; the rest stands in point_diffusion.sample."""
+    """One file; the rest stands in point_diffusion.commands.sample."""
     with refusing():
         return sample(config)
 

@@ -14,7 +14,7 @@ from point_diffusion.config.validate import value_problems
 
 @hydra.main(version_base=None, config_path="../conf", config_name="train")
 def main(config: DictConfig) -> float | None:
-    """One run, and the figure that a search makes large; the rest stands in point_diffusion.train."""
+    """One run, and the figure that a search makes large; the rest stands in point_diffusion.commands.train."""
     return train(config).get(config.metric)
 
 

@@ -36,6 +36,9 @@ _MODULES = {
 }
 
 
+__all__ = ["__version__", *(name for names in _MODULES.values() for name in names)]
+
+
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
@@ -44,4 +47,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *(name for names in _MODULES.values() for name in names)]
+    return __all__

@@ -179,6 +179,8 @@ class Diffusion(nn.Module):
         """
         alpha, sigma = self.schedule.levels(t, x_0)
         x = alpha * x_0 + sigma * noise
+        if stable and condition is not None:
+            raise ValueError("stable_target: not with a condition; it averages over points of other conditions")
         if stable:
             x_0, noise = stable_target(x, x_0, alpha, sigma)
         target = self.prediction.target(x_0, noise, alpha, sigma)

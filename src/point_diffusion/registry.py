@@ -28,6 +28,8 @@ class Registry(MutableMapping[str, T], Generic[T]):
         self._entries: dict[str, Any] = dict(shipped)  # a string: still to be imported
 
     def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            raise KeyError(f"{name}: must be one of {', '.join(self)}")
         entry = self._entries[name]
         return getattr(import_module(self._module), entry) if isinstance(entry, str) else entry
 

@@ -12,13 +12,14 @@ from point_diffusion.prediction import Epsilon
 from point_diffusion.registry import BETAS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES, Registry
 from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import DDIM
+from point_diffusion.training.preflight import problems
 
 
 class Wide(MLPDiffusion):
     """A network with an argument that the shipped one has not."""
 
-    def __init__(self, num_step: int, depth: int = 1, dim: int = 2, num_units: int = 8) -> None:
-        super().__init__(num_step, depth * num_units, dim)
+    def __init__(self, num_step: int, depth: int = 1, dim: int = 2) -> None:
+        super().__init__(num_step, 8 * depth, dim)
 
 
 def ring(num_points: int, noise: float, seed: int) -> np.ndarray:
@@ -41,6 +42,10 @@ MINE = {
 }
 
 
+# keys of the shipped network that this one has not
+WITHOUT = ["~model.embedding_init_scale", "~model.num_units"]
+
+
 @pytest.fixture
 def registered():
     for registry, entry in MINE.values():
@@ -61,7 +66,7 @@ def test_only_what_is_registered_can_be_chosen(config, registered, key):
 
 
 def test_what_is_registered_is_trained_and_loaded(config, registered, small_train):
-    mine = ["+model.depth=2", "~model.embedding_init_scale", "~sampler.variance_type", "+sampler.eta=0.5"]
+    mine = ["+model.depth=2", *WITHOUT, "~sampler.variance_type", "+sampler.eta=0.5"]
     metrics, folder = small_train(*registered, *mine, "trainer.max_epochs=1")
     assert metrics["finished"] is True
     run = load_run(folder)
@@ -71,7 +76,7 @@ def test_what_is_registered_is_trained_and_loaded(config, registered, small_trai
 
 
 def test_an_argument_that_it_has_not_is_named(config, registered):
-    wrong = config_problems(config("model.name=mine", "~model.embedding_init_scale", "+model.dept=2"))
+    wrong = config_problems(config("model.name=mine", *WITHOUT, "+model.dept=2"))
     assert list(wrong.values()) == ["model.dept: no such key; did you mean model.depth?"]
 
 
@@ -85,3 +90,8 @@ def test_a_registry_imports_what_it_is_asked_for_alone():
     assert registry["other"] is nn.Linear
     with pytest.raises(KeyError):
         registry["nothing"]
+
+
+def test_arguments_that_a_registered_network_has_not_are_named_before_a_run(config, registered):
+    (line,) = problems(config("model.name=mine"))
+    assert line == "model.name=mine: got an unexpected keyword argument 'num_units'; choose it by model=NAME"

@@ -2,7 +2,8 @@
 
 Machines differ sixfold, and the same one from minute to minute: so each figure that counts is a ratio of two
 things that were timed in turn, the median of several rounds. What each is compared with stands in
-:mod:`point_diffusion.baselines`. Everything runs with one thread of torch's, but where threads are compared.
+:mod:`point_diffusion.benchmark.baselines`. Everything runs with one thread of torch's, but where threads are
+compared.
 """
 
 import json

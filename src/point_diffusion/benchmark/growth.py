@@ -40,7 +40,7 @@ TUTORIAL_MEASURED = (40, 100, 400, 1000, 2000, 4000)
 
 def race() -> Iterator[Figure]:
     """What samples are worth by the time that was spent on them: ours, and the tutorial's loop."""
-    points = Source("s_curve", 2, 0.1, 1234).fresh(2 * RACING_POINTS, "race")
+    points = Source("s_curve", 2, 0.1, 1234).fresh(2 * RACING_POINTS, "race").points
     truth = Truth(points)
     for epochs in RACING_EPOCHS:
         seconds, without, worths = [], [], []

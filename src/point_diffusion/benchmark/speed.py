@@ -177,7 +177,7 @@ def parts() -> tuple[Tutorial, Tightest, Diffusion]:
     """The tutorial's loop, the tightest one, and our model, with the default settings and untrained."""
     config = default_config()
     data = config["data"]
-    points = torch.from_numpy(build_source(data).train) / data["scale"]
+    points = torch.from_numpy(build_source(data).train.points) / data["scale"]
     data["dim"] = points.shape[1]
     ours = Diffusion.from_config(config)
     return Tutorial(points, ours.schedule), Tightest(points, ours.schedule), ours

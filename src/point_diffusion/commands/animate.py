@@ -52,7 +52,7 @@ def animate(config: DictConfig) -> Path:
 
     def pictures() -> "Iterator[Image.Image]":
         size = config.size + (config.size % 2 if path.suffix.lower() == ".mp4" else 0)
-        animator = Animator(run.source.train, config.num_points, size, config.point_size)
+        animator = Animator(run.source.train.points, config.num_points, size, config.point_size)
         drawn = config.num_points, config.num_frames, config.seed
         moving = chain(forward_frames(run, *drawn), reverse_frames(run, *drawn, sampler))
         for t, points in progress(moving, "Drawing", 2 * config.num_frames):
@@ -79,7 +79,7 @@ def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Ite
     from point_diffusion.common.seeds import derive_seed
 
     random = np.random.default_rng(derive_seed(seed, "animation"))
-    train = run.source.train
+    train = run.source.train.points
     x_0 = np.resize(train, (num_points, train.shape[1]))  # from the first on, and again if there are too few
     noise = random.standard_normal(x_0.shape) * run.diffusion.scale
     levels = [run.schedule.level(t) for t in range(run.schedule.num_step)]

@@ -41,9 +41,9 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     run = open_run(config)
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
     with memory_error_names(f"num_samples={config.num_samples}"):
-        rows = _curve(config, run, samplers) if config.curve else _whole(config, run, *samplers[0])
+        rows = _curve(config, run, samplers) if config.curve else _all_figures(config, run, *samplers[0])
 
-    files = _keep(config, run, rows)
+    files = _write(config, run, rows)
 
     from rich.console import Console
 
@@ -58,13 +58,16 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def _whole(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
+def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
     """Every figure: of the samples, of the training set, and of fresh truth, which shows each figure's best."""
     from point_diffusion import metrics
 
-    num, train = config.num_samples, run.source.train
-    truth, fresh = run.source.fresh(metrics.truth_size(num, len(train))), run.source.fresh(num, "another truth")
-    other = run.source.fresh(len(train) + max(num, 2), "beside the training points")
+    num, train = config.num_samples, run.source.train.points
+    truth, fresh = (
+        run.source.fresh(metrics.truth_size(num, len(train))).points,
+        run.source.fresh(num, "another truth").points,
+    )
+    other = run.source.fresh(len(train) + max(num, 2), "beside the training points").points
     alike = min(num, len(train))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
     rows.append({"what": "fresh truth"})
@@ -93,14 +96,14 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
     """Quality against network calls."""
     from point_diffusion.metrics import quality, truth_size
 
-    truth = run.source.fresh(truth_size(config.num_samples, run.config.data.num_points))
+    truth = run.source.fresh(truth_size(config.num_samples, run.config.data.num_points)).points
     rows = []
     for name, sampler in progress(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
         row["energy_distance"], size = quality(_sample(config, run, name, sampler), truth)
         rows.append(row | _numbers("equivalent_sample_size", size))
     own = {"what": "training set", "num_points": run.config.data.num_points}
-    own["energy_distance"], size = quality(run.source.train, truth, empirical=True)
+    own["energy_distance"], size = quality(run.source.train.points, truth, empirical=True)
     own |= _numbers("equivalent_sample_size", size)
     _compare(rows, own)
     return [*rows, own]
@@ -144,7 +147,7 @@ def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
     return flat | ({f"{name}_at_least": number.at_least} if name == "equivalent_sample_size" else {})
 
 
-def _keep(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
+def _write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
     """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve."""
     from point_diffusion.report.style import save_pixels
 

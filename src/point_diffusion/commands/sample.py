@@ -38,7 +38,7 @@ def sample(config: DictConfig) -> Path:
     blocks = run.diffusion.sample_blocks(config.num_samples, config.seed, sampler)
     shape = (config.num_samples, run.diffusion.dim)
     memory = memory_error_names(f"num_samples={config.num_samples}")
-    with memory, _look(path, config.style), atomic_write(path, "output", config.overwrite) as part:
+    with memory, _style(path, config.style), atomic_write(path, "output", config.overwrite) as part:
         WRITERS[path.suffix.lower()](
             part, shape, _batches(blocks, config.batch_size, -(-config.num_samples // SAMPLE_BLOCK)), about
         )
@@ -61,7 +61,7 @@ def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarra
         yield np.concatenate(waiting)
 
 
-def _look(path: Path, style: str | None) -> AbstractContextManager[None]:
+def _style(path: Path, style: str | None) -> AbstractContextManager[None]:
     if path.suffix.lower() != ".png":
         return nullcontext()
     from point_diffusion.report.style import use_style

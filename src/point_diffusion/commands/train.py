@@ -17,7 +17,7 @@ from point_diffusion.common.errors import UsageError, format_error, memory_error
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
 from point_diffusion.runs.status import write_metrics
-from point_diffusion.training.plan import Plan, prepared
+from point_diffusion.training.plan import Plan, is_hydras, prepared
 from point_diffusion.training.preflight import quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def _before_training(error: BaseException, plan: Plan) -> BaseException:
 
 @contextmanager
 def _quiet_threads() -> Iterator[None]:
-    """A logger's thread that can't write hands its error on to us; its own traceback is no news."""
+    """A logger's thread that can't write hands its error on to us; its own traceback adds nothing."""
     loud = threading.excepthook
     threading.excepthook = lambda args: None if issubclass(args.exc_type, OSError) else loud(args)
     try:
@@ -174,8 +174,8 @@ def _draw_curves(plan: Plan) -> None:
 
 @contextmanager
 def _log_file(folder: Path) -> Iterator[None]:
-    """A run called from Python gets its train.log as well; under Hydra it has one."""
-    if HydraConfig.initialized():
+    """A run that is called from Python gets its train.log as well; a run of Hydra has one."""
+    if is_hydras(folder):
         yield
         return
     handler = logging.FileHandler(folder / "train.log")

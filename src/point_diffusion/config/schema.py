@@ -131,7 +131,7 @@ class Model:
     """The network."""
 
     name: str = key("which network", choices=NETWORKS)
-    num_units: int = key("width of the hidden layers", at_least=1, at_most=16_384)
+    num_units: int = key("width of the hidden layers", at_least=1, at_most=16_384, required=False)
     embedding_init_scale: float = key(
         "initial size of the step embeddings; 0.1 trains faster", at_least=0, at_most=1000, required=False
     )

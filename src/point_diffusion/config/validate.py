@@ -1,4 +1,7 @@
-"""What is wrong with a config by itself: each value by the schema, and values that don't go together. No torch."""
+"""What is wrong with a config by itself: each value by the schema, and values that don't go together.
+
+Without torch, but for keys that only what is registered knows.
+"""
 
 import inspect
 import math

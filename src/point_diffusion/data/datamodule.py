@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from point_diffusion.common.seeds import generator
-from point_diffusion.data.source import Source
+from point_diffusion.data.source import PointSet, Source
 
 VALIDATION_BATCH = 10_000
 
@@ -107,22 +106,22 @@ class PointSetDataModule(L.LightningDataModule):
         self.scale = scale
         self.batch_size = batch_size
         self.order_seed = order_seed
-        self.train_points = torch.from_numpy(source.train)
-        self.val_points = torch.from_numpy(source.held_out())
+        self._held_out = source.held_out()
+        self.train_points = torch.from_numpy(source.train.points)
+        self.val_points = torch.from_numpy(self._held_out.points)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of at most batch_size points, on the training device, in a fresh order each epoch."""
-        return self._loader(self.train_points, self.source.condition, self.batch_size, self.order_seed)
+        return self._loader(self.source.train, self.batch_size, self.order_seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The held-out points in large batches, always in the same order."""
-        return self._loader(self.val_points, None, VALIDATION_BATCH, None)
+        return self._loader(self._held_out, VALIDATION_BATCH, None)
 
-    def _loader(
-        self, points: Tensor, condition: np.ndarray | None, batch_size: int, seed: int | None
-    ) -> DataLoader[Batch]:
+    def _loader(self, given: PointSet, batch_size: int, seed: int | None) -> DataLoader[Batch]:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        given = None if condition is None else torch.from_numpy(condition).to(device)
-        dataset = BatchDataset(Batch((points / self.scale).to(device), given))
+        points = (torch.from_numpy(given.points) / self.scale).to(device)
+        condition = None if given.condition is None else torch.from_numpy(given.condition).to(device)
+        order = EpochOrder(len(points), batch_size, seed, device)
         # batch_size=None: the sampler's items are whole batches already
-        return DataLoader(dataset, sampler=EpochOrder(len(points), batch_size, seed, device), batch_size=None)
+        return DataLoader(BatchDataset(Batch(points, condition)), sampler=order, batch_size=None)

@@ -3,12 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.registry import SHAPES
+
+
+class PointSet(NamedTuple):
+    """Points in the data's own units, and what each is conditioned on.
+
+    Attributes:
+        points: shape (N, dim), float32.
+        condition: shape (N, ...); None where there is nothing.
+    """
+
+    points: np.ndarray
+    condition: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -28,36 +40,30 @@ class Source:
     seed: int
 
     @cached_property
-    def train(self) -> np.ndarray:
-        """The points to train on: shape (num_points, dim), float32."""
-        return SHAPES[self.shape](self.num_points, self.noise, self.seed)
-
-    @property
-    def condition(self) -> np.ndarray | None:
-        """What each training point is conditioned on, shape (num_points, ...); None where there is nothing."""
-        return None
+    def train(self) -> PointSet:
+        """The points to train on."""
+        return self._draw(self.num_points, self.seed)
 
     @property
     def dim(self) -> int:
         """Dimension of the points."""
-        return self.train.shape[1]
+        return self.train.points.shape[1]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """A name for each coordinate."""
         return column_names(self.dim)
 
-    def held_out(self) -> np.ndarray:
+    def held_out(self) -> PointSet:
         """As many points as there are to train on, which training never sees."""
         return self.fresh(self.num_points, "held out")
 
-    def fresh(self, num_points: int, purpose: str = "truth") -> np.ndarray:
-        """Points of the distribution that the training points come from, other ones for each purpose.
+    def fresh(self, num_points: int, purpose: str = "truth") -> PointSet:
+        """Points of the distribution that the training points come from, other ones for each purpose."""
+        return self._draw(num_points, derive_seed(self.seed, purpose) % 2**32)
 
-        Returns:
-            Array of shape (num_points, dim), float32.
-        """
-        return SHAPES[self.shape](num_points, self.noise, derive_seed(self.seed, purpose) % 2**32)
+    def _draw(self, num_points: int, seed: int) -> PointSet:
+        return PointSet(SHAPES[self.shape](num_points, self.noise, seed))
 
 
 def column_names(dim: int) -> tuple[str, ...]:

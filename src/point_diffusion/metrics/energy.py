@@ -1,4 +1,4 @@
-r"""The yardstick: how far samples are from the truth, and how many real points that makes them worth.
+r"""The energy distance: how far samples are from the truth, and how many real points that makes them worth.
 
 The squared energy distance between the laws of Y and X (Szekely & Rizzo 2013, eq. 2.1) is
 

@@ -128,7 +128,7 @@ def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> Estimate:
 
 
 def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float]:
-    """What a run is judged by, as flat names and finite numbers.
+    """The figures of a run for metrics.json: flat names and finite numbers.
 
     Args:
         x: shape (n, dim), points of the generator.

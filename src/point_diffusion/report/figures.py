@@ -19,7 +19,7 @@ from point_diffusion.report.style import canvas_pixels, new_figure, styled
 
 FAINT: dict[str, Any] = {"color": "0.5", "alpha": 0.04, "markeredgewidth": 0}  # the truth, behind the points
 PANEL, MARGIN = (2.8, 3.1), 0.06  # inches
-MANY = 20_000  # more points than that have no edges and are transparent
+MAX_EDGED = 20_000  # more points than that have no edges and are transparent
 
 
 @styled
@@ -219,13 +219,13 @@ def _draw_points(axes: Axes, points: np.ndarray, size: float | None = None, **op
     count = max(len(points), 1)
     # many points are drawn small, and very many transparent: what is seen is their density
     size = size or float(np.clip(300 / count**0.5, 1.0, 8.0))
-    edges = rcParams["scatter.edgecolors"] if count <= MANY else "face"
+    edges = rcParams["scatter.edgecolors"] if count <= MAX_EDGED else "face"
     given: dict[str, Any] = {
         "marker": rcParams["scatter.marker"],
         "markersize": size,
         "markeredgewidth": 0 if edges == "face" else size / 12,
         "markeredgecolor": "none" if edges == "face" else edges,
-        "alpha": float(np.clip(MANY / count, 0.05, 1)),
+        "alpha": float(np.clip(MAX_EDGED / count, 0.05, 1)),
     }
     # Line2D stamps one ready-made marker: far quicker than scatter's collection of 10,000 paths
     axes.plot(*points.T, linestyle="none", rasterized=True, **{**given, **options})

@@ -17,7 +17,7 @@ from point_diffusion.common.text import show
 
 METRICS, ERROR, LOCK = "metrics.json", "error.txt", ".lock"  # in a run's folder
 LOCK_TIMEOUT = 1.0  # seconds; a process that only looks holds the lock for less than a millisecond
-LOOK_TIMEOUT = 0.1  # seconds that a process that only looks waits for others that look
+READ_TIMEOUT = 0.1  # seconds that a process that only looks waits for others that look
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _is_locked(folder: Path) -> bool:
     if lock.exists():
         with suppress(OSError):  # not ours to write: then none of ours writes there either
             try:
-                with FileLock(lock).acquire(timeout=LOOK_TIMEOUT, poll_interval=0.01):
+                with FileLock(lock).acquire(timeout=READ_TIMEOUT, poll_interval=0.01):
                     pass
             except Timeout:
                 return True

@@ -45,9 +45,9 @@ class EMA(WeightAveraging):
             self._buffers = list(average.module.buffers()), list(pl_module.buffers())
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Nothing: the module calls :meth:`on_step` after each step."""
+        """Nothing: the module calls :meth:`on_optimizer_step` after each step."""
 
-    def on_step(self) -> None:
+    def on_optimizer_step(self) -> None:
         """Average, after a step; the base class walks through both models, and has the device answer, at each."""
         average = self._average_model
         if average is None:

@@ -68,7 +68,7 @@ class DiffusionModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
-        self._step_listeners = [each.on_step for each in callbacks if hasattr(each, "on_step")]
+        self._step_listeners = [each.on_optimizer_step for each in callbacks if hasattr(each, "on_optimizer_step")]
         self.steps.start(self)
 
     def on_train_end(self) -> None:
@@ -90,8 +90,8 @@ class DiffusionModule(L.LightningModule):
 
     def after_step(self) -> None:
         """Tell the callbacks that listen (:class:`point_diffusion.training.callbacks.EMA`) of a step."""
-        for on_step in self._step_listeners:
-            on_step()
+        for listener in self._step_listeners:
+            listener()
 
     def configure_gradient_clipping(
         self,

@@ -73,7 +73,7 @@ class Plan:
 
     def store(self) -> None:
         """Write the settings into the folder; of a resumed run, mark its metrics as no longer final."""
-        hydra: Any = HydraConfig.get() if HydraConfig.initialized() and not self.in_place else None
+        hydra: Any = HydraConfig.get() if is_hydras(self.folder) and not self.in_place else None
         store_settings(self.folder, self.config, hydra)
         if self.in_place:
             void_metrics(self.folder)
@@ -141,4 +141,13 @@ def _handed_on(config: DictConfig) -> Plan | None:
     """The plan that was kept, once, with the config that Hydra hands to the script's main; None without one."""
     plan = _waiting.get()
     _waiting.set(None)
-    return plan and replace(plan, config=config)
+    if plan is None:
+        return None
+    kept = OmegaConf.masked_copy(plan.config, [str(key) for key in plan.config if key != "hydra"])
+    checkpoint = plan.checkpoint if kept == config else check(config)  # a main may have changed it
+    return replace(plan, config=config, checkpoint=checkpoint)
+
+
+def is_hydras(folder: Path) -> bool:
+    """Whether Hydra writes a run's log and knows its overrides: not of a further training in one process."""
+    return HydraConfig.initialized() and Path(HydraConfig.get().runtime.output_dir) == folder

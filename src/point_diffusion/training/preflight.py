@@ -70,7 +70,7 @@ def _refused(check: Callable[[], Any]) -> Iterator[str]:
 def _theory_problems(config: DictConfig) -> Iterator[str]:
     """What only shows when the betas are computed."""
     from point_diffusion.diffusion import check_sampler
-    from point_diffusion.registry import PREDICTION_TYPES
+    from point_diffusion.registry import NETWORKS, PREDICTION_TYPES
     from point_diffusion.samplers import build_sampler
     from point_diffusion.schedule import build_schedule
 
@@ -82,11 +82,20 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
             yield f"{section}.{error}"
         except TypeError as error:
             yield f"{section}.name={config[section].name}: {first_line(error)}; choose it by {section}=NAME"
+    try:
+        inspect.signature(NETWORKS[config.model.name]).bind(dim=1, num_step=1, **_named(config.model))
+    except TypeError as error:
+        yield f"model.name={config.model.name}: {first_line(error)}; choose it by model=NAME"
     if len(built) == 2:
         try:
             check_sampler(**built, prediction=PREDICTION_TYPES[config.module.prediction_type]())
         except ValueError as error:
             yield f"sampler={config.sampler.name}: {error}"
+
+
+def _named(section: DictConfig) -> dict[str, Any]:
+    """The arguments of what a section chooses by its ``name``."""
+    return {name: value for name, value in plain(section).items() if name != "name"}
 
 
 def _hardware_problems(config: DictConfig) -> Iterator[str]:
@@ -212,7 +221,7 @@ def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> 
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning to warnings: what it logs of every run is not news."""
+    """Keep Lightning to warnings: what it logs of every run adds nothing."""
     import lightning  # noqa: F401, its loggers get their levels when it is imported
 
     for name in list(logging.root.manager.loggerDict):

@@ -1,4 +1,4 @@
-"""At each validation new points are drawn, shown and judged. The callbacks call, they do not compute."""
+"""At each validation new points are drawn, shown and measured. The callbacks call, they do not compute."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class ValidationSamples:
         self._latest: tuple[int, int] | None = None
 
     def trajectory(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> tuple[list[int], Tensor]:
-        """``count`` points on their way: see :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
+        """``count`` points: see :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
         t, states = pl_module.diffusion.sample_trajectory(count, self._seed(pl_module))
         self._latest, self._points = (trainer.global_step, count), states[-1]
         return t, states
@@ -188,7 +188,7 @@ class SampleQuality(ValidationCallback):
         from point_diffusion.metrics import Truth
 
         with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
-            points = trainer.datamodule.source.fresh(2 * self.num_samples)  # type: ignore[attr-defined]
+            points = trainer.datamodule.source.fresh(2 * self.num_samples).points  # type: ignore[attr-defined]
             self._truth = Truth(points) if len(points) <= MAX_SORTED else points
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
@@ -214,7 +214,7 @@ class SampleQuality(ValidationCallback):
             points = pl_module.diffusion.sample(self.final_num_samples, seed)
             if points.isfinite().all():
                 data = trainer.datamodule  # type: ignore[attr-defined]
-                truth = data.source.fresh(truth_size(self.final_num_samples, len(data.train_points)))
+                truth = data.source.fresh(truth_size(self.final_num_samples, len(data.train_points))).points
                 self.final = summary(_array(points), truth, _array(data.train_points))
 
 

@@ -27,8 +27,8 @@ def test_the_gif_has_all_its_frames(call, trained):
     assert min(changes) > 0  # something moves in each
     # what is drawn in the first is the data, in the last the samples: red where they are
     run = load_run(trained)
-    points = {0: run.source.train, 199: run.sample(500, 0).numpy()}
-    low, high = run.source.train.min(0), run.source.train.max(0)
+    points = {0: run.source.train.points, 199: run.sample(500, 0).numpy()}
+    low, high = run.source.train.points.min(0), run.source.train.points.max(0)
     center, reach = (low + high) / 2, (high - low).max()
     for index, drawn in points.items():
         place = (drawn - center + reach) / (2 * reach)
@@ -43,14 +43,14 @@ def test_frames_begin_with_the_data_and_end_with_the_samples(trained):
     run = load_run(trained)
     forward = list(forward_frames(run, 250, 37, seed=1))
     assert [t for t, _ in forward] == pytest.approx(np.linspace(0, 10, 37))
-    assert np.array_equal(forward[0][1], run.source.train[:250])
+    assert np.array_equal(forward[0][1], run.source.train.points[:250])
     moves = [np.abs(b - a).max() for (_, a), (_, b) in pairwise(forward)]
     assert min(moves) > 0
     assert max(moves) < 1.5  # each point wanders, none jumps
     # the marginal law of the last frame is q(x_T)
     level = run.schedule.last_level
     residue = list(forward_frames(run, 20_000, 2, 1))[-1][1] - level.alpha * np.resize(
-        run.source.train, (20_000, 2)
+        run.source.train.points, (20_000, 2)
     )
     assert residue.std() == pytest.approx(level.sigma, rel=0.02)
     backward = list(reverse_frames(run, 250, 37, seed=1))

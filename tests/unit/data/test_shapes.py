@@ -30,11 +30,11 @@ def test_without_noise_the_curve_is_an_s():
 
 def test_each_purpose_has_points_of_its_own():
     source = Source("s_curve", 50, 0.1, 3)
-    drawn = {"held out": source.held_out(), "truth": source.fresh(50)}
+    drawn = {"held out": source.held_out().points, "truth": source.fresh(50).points}
     assert not np.isin(drawn["held out"], drawn["truth"]).any()
-    assert np.array_equal(drawn["truth"], source.fresh(50, "truth"))
-    assert np.array_equal(source.train, SHAPES["s_curve"](50, 0.1, 3))
-    assert not np.isin(drawn["truth"], source.train).any()
+    assert np.array_equal(drawn["truth"], source.fresh(50, "truth").points)
+    assert np.array_equal(source.train.points, SHAPES["s_curve"](50, 0.1, 3))
+    assert not np.isin(drawn["truth"], source.train.points).any()
 
 
 def test_a_shape_of_the_users_own_has_all_that_shipped_ones_have():
@@ -46,7 +46,7 @@ def test_a_shape_of_the_users_own_has_all_that_shipped_ones_have():
         source = build_source({"shape": "line", "num_points": 20, "noise": 0.5, "seed": 1})
         assert source.dim == 5
         assert source.columns == ("x1", "x2", "x3", "x4", "x5")
-        assert source.fresh(7).shape == (7, 5)
+        assert source.fresh(7).points.shape == (7, 5)
     finally:
         del SHAPES["line"]
     assert column_names(3) == ("x", "y", "z")

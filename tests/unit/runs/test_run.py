@@ -64,8 +64,8 @@ def test_samples_are_in_the_curves_units(run, config, outputs):
 
 def test_truth_and_training_points(run):
     train_points = make_s_curve(300, noise=0.1, random_state=1234)[0][:, [0, 2]].astype(np.float32)
-    assert np.array_equal(run.source.train, train_points)
-    truth = run.source.fresh(300)
+    assert np.array_equal(run.source.train.points, train_points)
+    truth = run.source.fresh(300).points
     assert truth.shape == (300, 2)
     assert not np.isin(truth[:, 0], train_points[:, 0]).any()
 
@@ -73,7 +73,7 @@ def test_truth_and_training_points(run):
 def test_a_matched_start_has_the_moments_of_the_noised_data(run):
     diffusion = run.diffusion
     noise = torch.randn(100_000, 2, generator=torch.Generator().manual_seed(0))
-    points = torch.from_numpy(run.source.train).repeat(334, 1)[:100_000] / 10
+    points = torch.from_numpy(run.source.train.points).repeat(334, 1)[:100_000] / 10
     x_T = diffusion.schedule.add_noise(points, noise, torch.tensor([9]))
     t, states = diffusion.sample_trajectory(50_000, sampler=DDPM(1, start="matched"))
     assert t[0] == 10

@@ -34,7 +34,7 @@ class Line(L.LightningModule):
         super().optimizer_step(*args, **kwargs)
         for each in self.trainer.callbacks:
             if isinstance(each, EMA):
-                each.on_step()
+                each.on_optimizer_step()
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=1.0)

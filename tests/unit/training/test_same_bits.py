@@ -10,7 +10,7 @@ from helpers.small_runs import FEW, SMALL
 @pytest.mark.parametrize("split", [(1, 4), (2, 3, 4), (1, 2, 3, 4)])
 def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
     from point_diffusion.commands.train import train
-    from point_diffusion.runs.run import logged_curves
+    from point_diffusion.runs.logged_curves import logged_curves
 
     options = [each for each in SMALL if "max_epochs" not in each]
     options += [
@@ -58,7 +58,7 @@ def test_other_arithmetic_and_wild_runs_go_on_to_the_same_bits(config, tmp_path,
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_whole_epochs_and_single_steps_give_the_same_bits_and_go_on_with_each_other(config, tmp_path, scheduler):
     from point_diffusion.commands.train import train
-    from point_diffusion.runs.run import logged_curves
+    from point_diffusion.runs.logged_curves import logged_curves
 
     options = [each for each in SMALL if "max_epochs" not in each] + [f"lr_scheduler={scheduler}"]
     options += ["trainer.max_epochs=4"]

@@ -41,7 +41,9 @@ def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_run):
     _, folder = small_run
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
     _, states = model.sample_trajectory(100, derive_seed(1234, "reconstruction"))
-    distance, size = quality(states[-1], PointSetDataModule(Source("s_curve", 300, 0.1, 1234)).source.fresh(200))
+    distance, size = quality(
+        states[-1], PointSetDataModule(Source("s_curve", 300, 0.1, 1234)).source.fresh(200).points
+    )
     assert size.point < 100  # nothing is cut off
     log = events(folder)
     assert log.Scalars("val/energy_distance")[-1].value == pytest.approx(distance, rel=1e-6)
@@ -68,7 +70,7 @@ def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(sma
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
     data = PointSetDataModule(Source("s_curve", 300, 0.1, 1234))
     points = model.sample(5000, derive_seed(1234, "final quality"))
-    expected = summary(points, data.source.fresh(10_000), data.train_points)
+    expected = summary(points, data.source.fresh(10_000).points, data.train_points)
     assert {name: metrics[name] for name in expected} == expected
     assert metrics["final_num_samples"] == 5000
     assert metrics["equivalent_sample_size_low"] < metrics["equivalent_sample_size"]
@@ -78,7 +80,7 @@ def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(sma
     assert metrics["data_efficiency"] == pytest.approx(ratio)
     # other points of the same run say the same, within the interval
     run = load_run(folder)
-    again = quality(run.sample(5000, seed=7), run.source.fresh(10_000, "yet another"))[1]
+    again = quality(run.sample(5000, seed=7), run.source.fresh(10_000, "yet another").points)[1]
     assert again.low < metrics["equivalent_sample_size_high"]
     assert again.high > metrics["equivalent_sample_size_low"]
 
