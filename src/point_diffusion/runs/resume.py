@@ -15,7 +15,7 @@ from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show
 from point_diffusion.config.convert import flatten
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint
-from point_diffusion.runs.settings import differences, stored_settings
+from point_diffusion.runs.settings import differences, drop, stored_settings
 from point_diffusion.runs.status import finished_metrics
 
 LOGGERS = CHECKOUT / "conf" / "logger"
@@ -50,9 +50,9 @@ def resume_settings(config: DictConfig, typed: Sequence[str]) -> Path:
     find_checkpoint(config.resume, "resume")
     writable(folder, "resume")
     stored = stored_settings(folder, "resume")
-    stored.pop("hydra", None)  # never stored by us; its logging could name any class
+    drop(stored, "hydra")  # never stored by us; its logging could name any class
     stored.ckpt_path = None  # the run has a checkpoint of its own by now
-    stored.pop("output_dir", None)  # of the machine, not of the run
+    drop(stored, "output_dir")  # of the machine, not of the run
     composed: Any = OmegaConf.to_container(config, resolve=False)
     del composed["hydra"]
     for override in OverridesParser.create().parse_overrides(list(typed)):
@@ -81,7 +81,7 @@ def earlier_try(config: DictConfig, folder: Path) -> tuple[dict[str, Any], Path 
     if not metrics and not checkpoint.exists():
         return {}, None
     stored = stored_settings(folder, "hydra.sweep.dir")
-    stored.pop("output_dir", None)  # of the machine, not of the run
+    drop(stored, "output_dir")  # of the machine, not of the run
     _check_untrusted(stored, config, f"hydra.sweep.dir={folder.parent}")
     plain: list[Any] = [OmegaConf.to_container(each, resolve=True) for each in (stored, config)]
     if changed := differences(*plain):

@@ -1,6 +1,7 @@
 """The settings that a run has stored: written, read back without executing anything, and compared."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,14 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
     if not isinstance(stored, DictConfig):
         raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
     if isinstance(model := stored.get("model"), DictConfig):
-        model.pop("num_step", None)  # of an earlier version
+        drop(model, "num_step")  # of an earlier version
     return stored
+
+
+def drop(node: DictConfig, name: str) -> None:
+    """Remove a key that may be there; unlike ``pop`` without resolving what it refers to."""
+    with suppress(KeyError):
+        del node[name]
 
 
 def typed_overrides(folder: Path) -> dict[str, str]:
