@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from point_diffusion.network import call_network
 from point_diffusion.prediction import PredictionType
 from point_diffusion.schedule import NoiseSchedule
 
@@ -71,6 +72,5 @@ class NetworkDenoiser(Denoiser):
         self.prediction = prediction
 
     def __call__(self, x: Tensor, t: int, condition: Tensor | None = None) -> Denoised:
-        given = () if condition is None else (condition,)
-        output = self.network(x, torch.full((1,), t, device=x.device), *given)
+        output = call_network(self.network, x, torch.full((1,), t, device=x.device), condition)
         return Denoised(*self.prediction.x_0_and_epsilon(output, x, *self.schedule.level(t)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from point_diffusion.denoisers import NetworkDenoiser
-from point_diffusion.network import build_network
+from point_diffusion.network import build_network, call_network
 from point_diffusion.prediction import PredictionType, stable_target
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDPM, Sampler, build_sampler
@@ -184,8 +184,7 @@ class Diffusion(nn.Module):
         if stable:
             x_0, noise = stable_target(x, x_0, alpha, sigma)
         target = self.prediction.target(x_0, noise, alpha, sigma)
-        given = () if condition is None else (condition,)
-        return F.mse_loss(self.network(x, t, *given), target)
+        return F.mse_loss(call_network(self.network, x, t, condition), target)
 
     def noised(self, points: Tensor, steps: Sequence[int], generator: torch.Generator) -> list[Tensor]:
         """Points with so many noise steps in them.

@@ -52,6 +52,11 @@ class MLPDiffusion(nn.Module):
         return self.head(x)
 
 
+def call_network(network: nn.Module, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+    """A network's output about ``x`` at step ``t``; a condition is handed on where there is one."""
+    return network(x, t) if condition is None else network(x, t, condition)
+
+
 def build_network(config: Mapping[str, Any], dim: int, num_step: int) -> nn.Module:
     """The network that a config's ``model`` section describes.
 

@@ -63,10 +63,8 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
     from point_diffusion import metrics
 
     num, train = config.num_samples, run.source.train.points
-    truth, fresh = (
-        run.source.fresh(metrics.truth_size(num, len(train))).points,
-        run.source.fresh(num, "another truth").points,
-    )
+    truth = run.source.fresh(metrics.truth_size(num, len(train))).points
+    fresh = run.source.fresh(num, "another truth").points
     other = run.source.fresh(len(train) + max(num, 2), "beside the training points").points
     alike = min(num, len(train))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]

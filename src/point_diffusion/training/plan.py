@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
-from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
 from point_diffusion.runs.resume import earlier_try
 from point_diffusion.runs.settings import store_settings
@@ -122,8 +122,8 @@ def _job(config: DictConfig, folder: Path) -> Plan | dict[str, float]:
 
 def _plan_from_python(config: DictConfig) -> Plan:
     checkpoint = check(config)
-    if config.resume is not None:
-        return Plan(config, find_checkpoint(config.resume, "resume").parents[1], checkpoint, in_place=True)
+    if checkpoint is not None and config.resume is not None:
+        return Plan(config, checkpoint.parents[1], checkpoint, in_place=True)
     folder = typed_path(config.output_dir) / "runs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S}"
     return Plan(config, unique_dir(folder), checkpoint)
 
