@@ -8,7 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from point_diffusion.cli.main import refusing, run
-from point_diffusion.commands.compare import compare, compare_problems
+from point_diffusion.commands.compare import compare
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="compare")
@@ -19,4 +19,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, compare_problems)
+    run(main)

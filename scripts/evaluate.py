@@ -10,8 +10,6 @@ from omegaconf import DictConfig
 
 from point_diffusion.cli.main import refusing, run
 from point_diffusion.commands.evaluate import evaluate
-from point_diffusion.config.script_schema import Evaluate
-from point_diffusion.config.validate import script_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="evaluate")
@@ -22,4 +20,4 @@ def main(config: DictConfig) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run(main, lambda config: script_problems(config, Evaluate))
+    run(main)

@@ -10,8 +10,6 @@ from omegaconf import DictConfig
 
 from point_diffusion.cli.main import refusing, run
 from point_diffusion.commands.sample import sample
-from point_diffusion.config.script_schema import Sample
-from point_diffusion.config.validate import script_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="sample")
@@ -22,4 +20,4 @@ def main(config: DictConfig) -> Path:
 
 
 if __name__ == "__main__":
-    run(main, lambda config: script_problems(config, Sample))
+    run(main)

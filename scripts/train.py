@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 
 from point_diffusion.cli.main import run
 from point_diffusion.commands.train import train
-from point_diffusion.config.validate import value_problems
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="train")
@@ -19,4 +18,4 @@ def main(config: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    run(main, value_problems, trains=True)
+    run(main, trains=True)

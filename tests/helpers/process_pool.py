@@ -7,6 +7,7 @@ its own, but for the seconds that importing takes.
 """
 
 import atexit
+import gc
 import json
 import os
 import resource
@@ -17,6 +18,19 @@ import sys
 import time
 from pathlib import Path
 
+IMPORTED = (
+    "hydra",
+    "lightning",
+    "matplotlib.pyplot",
+    "ot",
+    "rich.console",
+    "rich.progress",
+    "scipy.stats",
+    "sklearn.datasets",
+    "sklearn.ensemble",
+    "sklearn.neighbors",
+    "torch.utils.tensorboard",
+)
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
@@ -95,11 +109,14 @@ def code_of(pid, ended={}):  # noqa: B006, remembered from call to call
 
 
 if __name__ == "__main__":
-    import sklearn.datasets  # noqa: F401
-    import torch
-    from torch.utils import tensorboard  # noqa: F401
+    import importlib
 
+    import torch
+
+    for name in IMPORTED:
+        importlib.import_module(name)
     torch.set_num_threads(1)
+    gc.freeze()  # else each fork's first collection copies all of it
     for line in sys.stdin:
         case = json.loads(line)
         answer = {"pid": begin(**case)} if "script" in case else {"code": code_of(case["pid"])}

@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from point_diffusion.cli.explain import expand_sweep
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.train_messages import prior_line
@@ -49,6 +49,14 @@ def without_blocks(text):
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
+def each_value(override):
+    """The single overrides of one that may sweep."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_discrete_sweep():
+        return [override]
+    return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
+
+
 def anchors(text):
     """The names by which GitHub links to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", without_blocks(text), re.MULTILINE)
@@ -72,7 +80,7 @@ def test_commands_compose(name, arguments):
     overrides = [each for each in typed if not each.startswith("-")]
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
         for override in overrides:
-            for single in expand_sweep(override, "-m" in typed):
+            for single in each_value(override):
                 groups = ("hydra/", "experiment=") if "-m" in typed else ("",)
                 others = [each for each in overrides if each != override and each.startswith(groups)]
                 config = compose(name, [*others, single])

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.cli import help  # noqa: A004, F401, its pages are what conf/ refers to
-from point_diffusion.cli.explain import CONF, Problems, explain
+from point_diffusion.cli.explain import CONF, explain
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.common.errors import UsageError, first_line, format_error
 from point_diffusion.common.signals import raise_stopped
@@ -30,14 +30,13 @@ FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hy
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters, as Unicode counts them
 
 
-def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> None:
+def run(main: Callable[[], Any], trains: bool = False) -> None:
     """Call a script's Hydra main; whatever a user did wrong ends in one line on stderr and exit code 2.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
 
     Args:
         main: decorated by ``hydra.main``, with the script's own name for its config.
-        problems: names the wrong values of that config, a line each.
         trains: other scripts look at a run that is there: no sweeps, and any key of its sampler can be changed.
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -83,8 +82,8 @@ def run(main: Callable[[], Any], problems: Problems, trains: bool = False) -> No
             raise
         if isinstance(error, OSError) and not isinstance(error, HydraException):  # the machine's fault
             refuse(format_error(error))
-        if lines := explain(sys.argv[1:], problems):
-            refuse("\n".join(lines))
+        if line := explain(error, sys.argv[1:]):
+            refuse(line)
         refuse(_bug(error), code=1)
 
 

@@ -58,7 +58,8 @@ def compare(config: DictConfig) -> list[Row]:
             raise UsageError(f"sweep={config.sweep}: is a run's folder; runs=[RUN,RUN] compares runs")
         jobs = jobs_in(place)
     if (known := metrics_of(jobs)) and config.metric not in known:
-        raise UsageError(f"metric={config.metric}: no run has it{_hint(config.metric, known)}")
+        hint = suggest(config.metric, known, max_listed=len(known))
+        raise UsageError(f"metric={config.metric}: no run has it{hint}")
     if config.output is not None:
         place = typed_path(config.output)
         if place.is_file():
@@ -82,14 +83,9 @@ def show_comparison(sweep: Path, metric: str) -> None:
     jobs = jobs_in(sweep)
     known = metrics_of(jobs)
     if known and metric not in known:
-        print(f"metric={metric}: no run has it{_hint(metric, known)}")
+        print(f"metric={metric}: no run has it{suggest(metric, known, max_listed=len(known))}")
         metric = "val_loss" if "val_loss" in known else known[0]
     _show(jobs, metric, sweep, None)
-
-
-def _hint(metric: str, known: list[str]) -> str:
-    suggestion = suggest(metric, known)
-    return suggestion if "did you mean" in suggestion else f"; there are {', '.join(known)}"
 
 
 def _check_kinds(jobs: Sequence[Job]) -> None:

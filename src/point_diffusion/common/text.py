@@ -22,10 +22,9 @@ def sort_key(value: Any) -> tuple[int, float, str]:
     return (0, 0, "") if value is None else (2, 0, show(value))
 
 
-def suggest(name: str, names: Iterable[str], section: str = "") -> str:
+def suggest(name: str, names: Iterable[str], section: str = "", max_listed: int = 12) -> str:
     """A hint to follow "no such key": the closest of ``names``, else all of them if they are few."""
-    names = list(names)
-    prefix = f"{section}." if section else ""
+    prefix, names = f"{section}." if section else "", list(names)
     if close := difflib.get_close_matches(name, names, n=1, cutoff=0.6):
         return f"; did you mean {prefix}{close[0]}?"
-    return f"; there are {', '.join(prefix + each for each in names)}" if len(names) <= 12 else ""
+    return f"; there are {', '.join(prefix + each for each in names)}" if 0 < len(names) <= max_listed else ""
