@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 pytest.register_assert_rewrite("helpers.run_files")
 
+from helpers.shared import made_once  # noqa: E402
 from helpers.small_runs import CHECKOUT, SMALL  # noqa: E402
 
 
@@ -79,10 +80,9 @@ def small_run(config, tmp_path_factory):
     """The metrics and the folder of a small run; tests only read it."""
     from point_diffusion.commands.train import train
 
-    outputs = tmp_path_factory.mktemp("small")
-    metrics = train(config(*SMALL, f"output_dir={outputs}"))
+    outputs = made_once(tmp_path_factory, "small", lambda folder: train(config(*SMALL, f"output_dir={folder}")))
     (folder,) = outputs.glob("runs/*/*")
-    return metrics, folder
+    return json.loads((folder / "metrics.json").read_text()), folder
 
 
 @pytest.fixture
@@ -108,7 +108,9 @@ def trained(config, tmp_path_factory):
     """A small run, within a folder of outputs of its own; tests only read it."""
     from point_diffusion.commands.train import train
 
-    outputs = tmp_path_factory.mktemp("trained")
-    train(config(*SMALL, "data.scale=1", "module.prediction_type=v_prediction", f"output_dir={outputs}"))
+    options = [*SMALL, "data.scale=1", "module.prediction_type=v_prediction"]
+    outputs = made_once(
+        tmp_path_factory, "trained", lambda folder: train(config(*options, f"output_dir={folder}"))
+    )
     (run,) = outputs.glob("runs/*/*")
     return run

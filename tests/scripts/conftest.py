@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.process_pool import Process
+from helpers.shared import made_once
 from helpers.small_runs import CHECKOUT, LONG, SWEPT
 
 HERE = Path(__file__).parent
@@ -106,10 +107,12 @@ def start(tmp_path, forks):
 @pytest.fixture(scope="session")
 def whole(forks, tmp_path_factory):
     """A run that nobody stops; tests only read it."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    process = forks("train", [*LONG, f"hydra.run.dir={folder}", f"output_dir={folder.parent}"], folder.parent)
-    assert process.wait(timeout=300) == 0
-    return folder
+
+    def train(folder):
+        process = forks("train", [*LONG, f"hydra.run.dir={folder}/run", f"output_dir={folder}"], folder)
+        assert process.wait(timeout=300) == 0
+
+    return made_once(tmp_path_factory, "whole", train) / "run"
 
 
 @pytest.fixture
@@ -121,12 +124,16 @@ def run(whole, tmp_path):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, forks):
     """One real sweep, two of whose jobs fail; its folder, and what it said. Tests only read it."""
-    home = tmp_path_factory.mktemp("sweep")
-    command = ["-m", "num_step=5,0,10", "seed=1,2", *SWEPT, f"output_dir={home}/outputs"]
-    process = forks("train", command, home)
-    said = process.communicate(timeout=300)
+    command = ["-m", "num_step=5,0,10", "seed=1,2", *SWEPT]
+
+    def train(home):
+        process = forks("train", [*command, f"output_dir={home}/outputs"], home)
+        said = process.communicate(timeout=300)
+        (home / "said.json").write_text(json.dumps([process.returncode, *said]))
+
+    home = made_once(tmp_path_factory, "sweep", train)
     (folder,) = home.glob("outputs/sweeps/*/*")
-    return folder, subprocess.CompletedProcess(command, process.returncode, *said)
+    return folder, subprocess.CompletedProcess(command, *json.loads((home / "said.json").read_text()))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from PIL import Image
 
 from point_diffusion.benchmark import __main__ as benchmark
@@ -12,6 +13,7 @@ from point_diffusion.benchmark.timing import (
     Figure,
     command,
 )
+from point_diffusion.common.errors import UsageError
 
 
 def test_a_command_is_timed_with_its_memory():
@@ -59,14 +61,11 @@ def test_growth_is_measured_in_time_and_memory(monkeypatch):
     assert len(found) == 8
 
 
-def test_wrong_sections_are_refused_in_one_line(tmp_path):
-    wrong = {
-        "thread": "thread: no such section; did you mean threads?",
-        "output=a.txt": "output=a.txt: must end in",
-    }
-    for typed, said in wrong.items():
-        program = [sys.executable, "-m", "point_diffusion.benchmark", typed]
-        done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 2
-        assert done.stderr.startswith(f"error: {said}")
-        assert len(done.stderr.splitlines()) == 1
+def test_wrong_sections_are_refused_in_one_line(tmp_path, monkeypatch):
+    program = [sys.executable, "-m", "point_diffusion.benchmark", "thread"]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: thread: no such section; did you mean threads?\n"
+    monkeypatch.setattr(sys, "argv", ["benchmark", "output=a.txt"])
+    with pytest.raises(UsageError, match=r"output=a\.txt: must end in"):
+        benchmark.main()

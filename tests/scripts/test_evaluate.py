@@ -2,7 +2,7 @@
 
 import json
 import re
-import subprocess
+import shutil
 
 from PIL import Image
 
@@ -89,6 +89,6 @@ def test_a_curve_takes_up_the_runs_own_options(script, tmp_path):
 
 def test_an_evaluation_is_kept_whatever_the_terminal_can_show(whole, script, tmp_path):
     run = tmp_path / "run"
-    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    shutil.copytree(whole, run)
     script("evaluate", f"run={run}", "num_samples=50", env={"PYTHONIOENCODING": "ascii"})
     assert len(json.loads((run / "evaluations.json").read_text())) == 1

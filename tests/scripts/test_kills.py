@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.run_files import assert_same_run, assert_same_tensors, bytes_of, load, metrics_of, rows_of, wait_for
-from helpers.small_runs import CHECKOUT, LONG, SMALL
+from helpers.small_runs import CHECKOUT, LONG, NO_PICTURES, SMALL
 from point_diffusion.runs.status import finished_metrics, status
 
 
@@ -66,7 +67,7 @@ def test_killed_at_any_moment_a_readable_checkpoint_is_left(start, whole, tmp_pa
 
 def test_an_extended_run_that_is_stopped_has_not_finished(start, whole, script, tmp_path):
     run = tmp_path / "run"
-    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    shutil.copytree(whole, run)
     process = start(f"resume={run}", "trainer.max_epochs=100000")
     while metrics_of(run)["finished"]:
         assert process.poll() is None
@@ -79,7 +80,7 @@ def test_an_extended_run_that_is_stopped_has_not_finished(start, whole, script, 
 
 def test_a_killed_sweep_goes_on_to_the_same_bits(script, forks, tmp_path):
     few = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
-    long = [*few, "trainer.max_epochs=80", "trainer.check_val_every_n_epoch=40", "seed=1,2,3"]
+    long = [*few, "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=20", "seed=1,2,3", NO_PICTURES]
     script("train", "-m", *long, f"hydra.sweep.dir={tmp_path}/whole")
     places = [f"hydra.sweep.dir={tmp_path}/killed", f"output_dir={tmp_path}/outputs"]
     process = forks("train", ["-m", *long, *places], tmp_path)
@@ -107,7 +108,15 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(script, forks, tmp_path):
 
 def test_a_worker_that_is_killed_leaves_an_answer(tmp_path):
     ends = "+callbacks.end._target_=helpers.planted_callbacks.End"
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", *SMALL, ends, "+callbacks.end.how=kill,no"]
+    command = [
+        sys.executable,
+        f"{CHECKOUT}/scripts/train.py",
+        "-m",
+        *SMALL,
+        NO_PICTURES,
+        ends,
+        "+callbacks.end.how=kill,no",
+    ]
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")]),

@@ -11,15 +11,15 @@ from helpers.small_runs import SMALL, SWEPT
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_run_the_same_jobs(finished, script, tmp_path, launcher):
-    swept = ["num_step=5,0,10", "seed=1,2"] if launcher == "joblib" else ["num_step=5,0", "seed=1"]
+    swept = ["num_step=5,0,10", "seed=1"] if launcher == "joblib" else ["num_step=5,0", "seed=1"]
     done = script("train", "-m", f"hydra/launcher={launcher}", *swept, *SWEPT, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     (folder,) = tmp_path.glob("outputs/sweeps/*/*")
     runs = [run for run in folder.iterdir() if (run / ".hydra").is_dir()]
-    assert len(runs) == {"joblib": 6, "submitit_local": 2}[launcher]
+    assert len(runs) == {"joblib": 3, "submitit_local": 2}[launcher]
     for run in runs:
-        name = run.name if launcher == "joblib" else f"{run.name},seed=1"
+        name = f"{run.name},seed=1"
         if "num_step=0" in name:
             assert "num_step=0: must be" in (run / "error.txt").read_text()
         else:
@@ -51,7 +51,8 @@ def test_without_the_extra_it_is_named(script, tmp_path, argument):
     path = os.pathsep.join([str(tmp_path / "bare"), os.environ.get("PYTHONPATH", "")])
     done = script("train", "-m", argument, "seed=1,2", check=False, env={"PYTHONPATH": path})
     assert done.returncode == 2
-    assert done.stderr == f'error: {argument}: needs more packages: pip install -e ".[sweep]"\n'
+    needed = argument.replace("experiment=search", "hydra/sweeper=optuna")
+    assert done.stderr == f'error: {needed}: needs more packages: pip install -e ".[sweep]"\n'
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -106,7 +107,7 @@ def test_the_csv_of_a_run_that_goes_on_is_kept(script, tmp_path):
 
 def test_a_callback_of_ones_own_is_typed_again_with_what_it_takes(whole, start, script, tmp_path):
     run, elsewhere, here = tmp_path / "run", tmp_path / "elsewhere", tmp_path / "here"
-    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    shutil.copytree(whole, run)
     stored = run / ".hydra/config.yaml"
     config = yaml.safe_load(stored.read_text())
     config["callbacks"]["own"] = {

@@ -1,11 +1,8 @@
 """Sweeps as users run them."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
 
@@ -13,7 +10,7 @@ import pytest
 from PIL import Image
 
 from helpers.run_files import assert_same_tensors, bytes_of, load, metrics_of, rows_of
-from helpers.small_runs import CHECKOUT, SMALL, SWEPT
+from helpers.small_runs import NO_PICTURES, SMALL, SWEPT
 from point_diffusion.runs.status import status
 
 
@@ -123,24 +120,12 @@ def test_other_settings_are_not_mixed_into_a_sweep(sweep, script):
     assert "decay: 0.9\n" in stored.read_text()
 
 
-def test_what_a_callback_does_ends_its_own_job_alone(tmp_path):
-    ends = "+callbacks.end._target_=helpers.planted_callbacks.End"
-    command = [
-        sys.executable,
-        f"{CHECKOUT}/scripts/train.py",
-        "-m",
-        *SMALL,
-        ends,
-        "+callbacks.end.how=raise,exit,stop,no",
-    ]
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")]),
-    }
-    done = subprocess.run([*command, f"output_dir={tmp_path}"], capture_output=True, text=True, env=env)
+def test_what_a_callback_does_ends_its_own_job_alone(script, tmp_path):
+    ends = ["+callbacks.end._target_=helpers.planted_callbacks.End", "+callbacks.end.how=raise,exit,stop,no"]
+    done = script("train", "-m", *SMALL, NO_PICTURES, *ends, check=False)
     assert done.returncode == 2
     assert "4 runs, 3 failed, 1 finished" in done.stdout
-    (sweep,) = tmp_path.glob("sweeps/*/*")
+    (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     errors = {run.parent.name.partition("how=")[2]: run.read_text() for run in sweep.glob("*/error.txt")}
     assert errors == {
         "raise": "ValueError: enough\n",
@@ -149,10 +134,9 @@ def test_what_a_callback_does_ends_its_own_job_alone(tmp_path):
     }
 
 
-def test_two_sweeps_at_once_do_not_mix(tmp_path):
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", *SWEPT, f"output_dir={tmp_path}"]
-    asked = [["num_step=5,6"], ["num_step=7,8"]]
-    processes = [subprocess.Popen([*command, *each], stdout=subprocess.PIPE, text=True) for each in asked]
+def test_two_sweeps_at_once_do_not_mix(forks, tmp_path):
+    command = ["-m", *SWEPT, NO_PICTURES, f"output_dir={tmp_path}"]
+    processes = [forks("train", [*command, each], tmp_path) for each in ("num_step=5,6", "num_step=7,8")]
     said = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     folders = sorted(tmp_path.glob("sweeps/*/*"))
@@ -165,7 +149,7 @@ def test_two_sweeps_at_once_do_not_mix(tmp_path):
 
 
 def test_a_search_makes_the_metric_large_and_goes_on(script, tmp_path):
-    few = [each for each in SWEPT if "max_epochs" not in each]
+    few = [NO_PICTURES, *(each for each in SWEPT if "max_epochs" not in each)]
     # what is searched for is made visible: the number of epochs, of which more are better
     asked = ["experiment=search", *few, "sampler.num_inference_steps=5", "metric=epochs", "num_step=20"]
     asked += ["schedule.beta_end=0.1", "optimizer.lr=choice(1.0,0.001)", "trainer.max_epochs=range(1,5)"]

@@ -13,7 +13,7 @@ import termios
 import yaml
 
 from helpers.run_files import assert_same_tensors, load
-from helpers.small_runs import CHECKOUT, FEW, SMALL
+from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, SMALL
 
 
 def test_logger_can_be_switched_off_from_the_command_line(script, tmp_path):
@@ -25,8 +25,8 @@ def test_logger_can_be_switched_off_from_the_command_line(script, tmp_path):
 
 def test_the_bar_shows_the_loss_and_the_time_left(tmp_path):
     # a real terminal: the bar is drawn there alone
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "trainer.max_epochs=400", "logger=false"]
-    command += ["callbacks.reconstruction=null", "trainer.check_val_every_n_epoch=100", f"output_dir={tmp_path}"]
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "trainer.max_epochs=100", "logger=false"]
+    command += [NO_PICTURES, "trainer.check_val_every_n_epoch=50", f"output_dir={tmp_path}"]
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
     process = subprocess.Popen(command, stdout=side, stderr=side)
@@ -37,20 +37,13 @@ def test_the_bar_shows_the_loss_and_the_time_left(tmp_path):
             seen += chunk
     assert process.wait() == 0
     text = seen.decode()
-    assert re.search(r"Training: +\d+%.*\d+/400 \[\d\d:\d\d<\d\d:\d\d, .*epoch/s, train/loss \d", text)
-    assert re.search(r"epoch 100/400  train/loss", text)
+    assert re.search(r"Training: +\d+%.*\d+/100 \[\d\d:\d\d<\d\d:\d\d, .*epoch/s, train/loss \d", text)
+    assert re.search(r"epoch 50/100  train/loss", text)
 
 
-def test_runs_started_at_once_do_not_share_a_folder(tmp_path):
-    command = [
-        sys.executable,
-        f"{CHECKOUT}/scripts/train.py",
-        *SMALL,
-        "trainer.max_epochs=1",
-        f"output_dir={tmp_path}",
-    ]
-    seeds = [1, 2, 3, 4] * 2
-    processes = [subprocess.Popen([*command, f"seed={seed}"], stdout=subprocess.DEVNULL) for seed in seeds]
+def test_runs_started_at_once_do_not_share_a_folder(forks, tmp_path):
+    command = [*SMALL, NO_PICTURES, "trainer.max_epochs=1", f"output_dir={tmp_path}"]
+    processes = [forks("train", [*command, f"seed={seed}"], tmp_path) for seed in [1, 2, 3, 4] * 2]
     assert [process.wait() for process in processes] == [0] * 8
     runs = [file.parent for file in tmp_path.glob("runs/*/*/metrics.json")]
     assert len(runs) == 8
@@ -68,7 +61,11 @@ def test_of_runs_that_want_the_same_folder_one_gets_it(forks, tmp_path):
     for attempt in range(2):
         run = tmp_path / str(attempt)
         processes = [
-            forks("train", [*SMALL, f"seed={seed}", f"hydra.run.dir={run}", f"output_dir={tmp_path}"], tmp_path)
+            forks(
+                "train",
+                [*SMALL, NO_PICTURES, f"seed={seed}", f"hydra.run.dir={run}", f"output_dir={tmp_path}"],
+                tmp_path,
+            )
             for seed in (1, 2, 3)
         ]
         assert sorted(process.wait(timeout=60) for process in processes) == [0, 2, 2]
@@ -86,7 +83,7 @@ def test_other_arguments_of_trainer_make_no_noise(script):
 
 def test_callbacks_of_ones_own_see_single_steps_and_can_change_them(script, tmp_path):
     callback = "lightning.pytorch.callbacks"
-    four = ["trainer.max_epochs=4"]
+    four = ["trainer.max_epochs=4", NO_PICTURES]
     told = [f"+callbacks.own._target_={callback}.LambdaCallback"]
     told += ["+callbacks.own.on_train_batch_end._target_=helpers.planted_callbacks.tells_of_each_step"]
     assert script("train", *FEW, *four, *told).stdout.count("a step") == 20

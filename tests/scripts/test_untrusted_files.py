@@ -4,7 +4,7 @@ import json
 import os
 import pickle
 import re
-import subprocess
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,7 +110,7 @@ def test_checkpoints_of_other_programs_are_refused_in_one_line(whole, script, tm
 
 def test_a_foreign_checkpoint_can_not_have_other_folders_deleted(whole, script, tmp_path):
     run, victim = tmp_path / "run", tmp_path / "victim"
-    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    shutil.copytree(whole, run)
     victim.mkdir()
     (victim / "mine").touch()
     last = run / "checkpoints/last.ckpt"
@@ -155,7 +155,7 @@ HIDDEN = {how: {"callbacks": {"evil": node}} for how, node in CALLBACKS.items()}
 @pytest.mark.parametrize("how", HIDDEN)
 def test_stored_settings_can_not_make_us_call_what_is_not_ours(whole, script, tmp_path, how):
     run, evil = tmp_path / "run", tmp_path / "evil"
-    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    shutil.copytree(whole, run)
     stored = run / ".hydra/config.yaml"
     config = yaml.safe_load(stored.read_text())
     for section, keys in yaml.safe_load(json.dumps(HIDDEN[how]).replace("EVIL", str(evil))).items():
@@ -185,7 +185,7 @@ def test_a_stored_config_can_not_make_us_import_what_is_not_ours(script, tmp_pat
 def test_an_untrusted_sweep_neither_fills_the_time_nor_reads_the_environment(whole, script, tmp_path):
     sweep = tmp_path / "sweep"
     sweep.mkdir()
-    subprocess.run(["cp", "-r", str(whole), f"{sweep}/seed=1"], check=True)
+    shutil.copytree(whole, f"{sweep}/seed=1")
     plan = {"hydra": {"sweeper": {"params": None}, "overrides": {"task": ["seed=range(0,300000000)"]}}}
     (sweep / "multirun.yaml").write_text(yaml.safe_dump(plan))
     assert "1 runs, 1 finished" in script("compare", f"sweep={sweep}").stdout
@@ -200,14 +200,14 @@ def test_an_untrusted_sweep_neither_fills_the_time_nor_reads_the_environment(who
 
 def test_an_untrusted_error_can_not_command_the_terminal(whole, script, tmp_path):
     run = tmp_path / "run"
-    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    shutil.copytree(whole, run)
     (run / "error.txt").write_text("\x1b[31mred\x1b]0;title\x07")
     assert "\x1b" not in script("compare", f"runs=[{run}]").stdout
 
 
 def test_figures_that_are_no_numbers_are_no_figures(whole, script, tmp_path):
     run = tmp_path / "run"
-    subprocess.run(["cp", "-r", str(whole), str(run)], check=True)
+    shutil.copytree(whole, run)
     for wrong in ("9" * 400, "NaN", "-Infinity", '"x"', "[1]", "{}", "null"):
         text = json.dumps({**metrics_of(whole), "val_loss": "HERE"}).replace('"HERE"', wrong)
         (run / "metrics.json").write_text(text)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers import cuda_graph_stand_in as stand_in
-from helpers.small_runs import SMALL
+from helpers.small_runs import NO_PICTURES, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.training import cuda_graph as graph
@@ -29,7 +29,7 @@ def run(config, tmp_path):
 
     def _run(name, *overrides):
         folder = tmp_path / name
-        train(config(*SMALL, *EPOCHS, *overrides, f"output_dir={folder}"))
+        train(config(*SMALL, *EPOCHS, *overrides, NO_PICTURES, f"output_dir={folder}"))
         (checkpoint,) = folder.glob("runs/*/*/checkpoints/last.ckpt")
         return checkpoint
 

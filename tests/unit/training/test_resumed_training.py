@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.run_files import assert_same_tensors, events, load
-from helpers.small_runs import SMALL
+from helpers.small_runs import NO_PICTURES, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 
@@ -16,13 +16,14 @@ from point_diffusion.common.errors import UsageError
 @pytest.mark.parametrize("scheduler", [pytest.param("constant", marks=pytest.mark.slow), "cosine"])
 @pytest.mark.parametrize("start", ["last.ckpt", pytest.param("best.ckpt", marks=pytest.mark.slow)])
 def test_resuming_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, scheduler):
-    whole, whole_folder = small_train(f"lr_scheduler={scheduler}", "callbacks.checkpoint.every_n_epochs=1")
+    scheduler = [NO_PICTURES, f"lr_scheduler={scheduler}"]
+    whole, whole_folder = small_train(*scheduler, "callbacks.checkpoint.every_n_epochs=1")
     # stopped after two of the four epochs it was meant for: by its time limit
     stop = ["+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1"]
-    _, one = small_train(f"lr_scheduler={scheduler}", *stop)
-    _, two = small_train(f"lr_scheduler={scheduler}", *stop, f"ckpt_path='{one}/checkpoints/{start}'")
+    _, one = small_train(*scheduler, *stop)
+    _, two = small_train(*scheduler, *stop, f"ckpt_path='{one}/checkpoints/{start}'")
     assert load(two / "checkpoints/last.ckpt")["epoch"] == 1
-    rest, rest_folder = small_train(f"lr_scheduler={scheduler}", f"ckpt_path='{two}/checkpoints/{start}'")
+    rest, rest_folder = small_train(*scheduler, f"ckpt_path='{two}/checkpoints/{start}'")
     for name in ("state_dict", "current_model_state", "averaging_state"):
         assert_same_tensors(
             load(whole_folder / "checkpoints/last.ckpt")[name],
@@ -61,7 +62,7 @@ def test_the_best_checkpoint_is_kept_when_what_follows_is_worse(small_train):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_resuming_with_another_learning_rate_takes_it(small_train, scheduler):
-    base = [f"lr_scheduler={scheduler}", "trainer.max_epochs=8"]
+    base = [NO_PICTURES, f"lr_scheduler={scheduler}", "trainer.max_epochs=8"]
     _, first = small_train(*base, "+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1")
     changed = ["optimizer.lr=0.004", "+optimizer.weight_decay=0.01", f"ckpt_path={first}"]
     _, second = small_train(*base, *changed)
