@@ -149,7 +149,7 @@ def test_two_sweeps_at_once_do_not_mix(forks, tmp_path):
 
 
 def test_a_search_makes_the_metric_large_and_goes_on(script, tmp_path):
-    few = [NO_PICTURES, *(each for each in SWEPT if "max_epochs" not in each)]
+    few = [*(each for each in SWEPT if "max_epochs" not in each), NO_PICTURES]
     # what is searched for is made visible: the number of epochs, of which more are better
     asked = ["experiment=search", *few, "sampler.num_inference_steps=5", "metric=epochs", "num_step=20"]
     asked += ["schedule.beta_end=0.1", "optimizer.lr=choice(1.0,0.001)", "trainer.max_epochs=range(1,5)"]

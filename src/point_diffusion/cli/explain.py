@@ -1,8 +1,11 @@
 """What is wrong with a command line that Hydra refuses, from the error that it raises."""
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -29,8 +32,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, OverrideParseException):
         broken = first_line(error) if "=" in error.override else "must be KEY=VALUE"
         return f"{error.override}: {broken}"
-    if swept := re.match("Ambiguous value for argument '(.*)'\n", str(error)):
-        return f"{swept[1]}: several values need -m, a sweep"
+    if swept := re.match("(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
+        return _not_a_sweep(swept[1], arguments)
     if isinstance(error, ConfigCompositionException):
         if isinstance(cause := error.__cause__, OmegaConfBaseException):
             return _unknown_key(cause, arguments)
@@ -41,6 +44,19 @@ def explain(error: Exception, arguments: list[str]) -> str:
                 choices = ", ".join(group_choices(each.key_or_group))
                 return f"{each.input_line}: must be {f'one of {choices}' if each.key_or_group else 'KEY=VALUE'}"
     return ""
+
+
+def _not_a_sweep(swept: str, arguments: list[str]) -> str:
+    """Hydra takes a command for a single run also where it can't compose what else was typed, and says only this."""
+    parsed = OverridesParser.create().parse_overrides(_overrides(arguments))
+    with initialize_config_dir(str(CONF), version_base=None):
+        try:
+            compose(
+                Path(sys.argv[0]).stem, [str(each.input_line) for each in parsed if not each.is_sweep_override()]
+            )
+        except Exception as error:
+            return explain(error, arguments)
+    return f"{swept}: several values need -m, a sweep"
 
 
 def _missing_choice(error: MissingConfigException) -> str:

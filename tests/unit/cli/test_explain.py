@@ -1,9 +1,16 @@
 """What is wrong with a command line that Hydra refuses."""
 
+import sys
+
 import pytest
 from hydra import compose, initialize_config_dir
 
 from point_diffusion.cli.explain import CONF, explain
+
+
+@pytest.fixture(autouse=True)
+def train(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
 
 
 def said(*arguments):
@@ -42,6 +49,13 @@ def test_one_line_names_the_argument_and_what_is_allowed(argument, line):
 
 def test_the_keys_that_a_choice_brings_are_suggested():
     assert said("schedule.beta=0.1", "schedule=betas").endswith("did you mean schedule.betas?")
+
+
+def test_of_a_sweep_that_can_not_be_composed_the_cause_is_named():
+    assert said("experiment=search", "optimizer.lr=choice(1,2)", "model.num_unit=3").startswith(
+        "model.num_unit=3: no"
+    )
+    assert said("optimizer.lr=range(1,3)") == "optimizer.lr=range(1,3): several values need -m, a sweep"
 
 
 def test_other_errors_are_not_explained():
