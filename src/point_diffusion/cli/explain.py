@@ -47,13 +47,12 @@ def explain(error: Exception, arguments: list[str]) -> str:
 
 
 def _not_a_sweep(swept: str, arguments: list[str]) -> str:
-    """Hydra takes a command for a single run also where it can't compose what else was typed, and says only this."""
+    """Hydra takes a command for a single run also where it can't compose the rest, and does not say so."""
     parsed = OverridesParser.create().parse_overrides(_overrides(arguments))
+    others = [str(each.input_line) for each in parsed if not each.is_sweep_override()]
     with initialize_config_dir(str(CONF), version_base=None):
         try:
-            compose(
-                Path(sys.argv[0]).stem, [str(each.input_line) for each in parsed if not each.is_sweep_override()]
-            )
+            compose(Path(sys.argv[0]).stem, others)
         except Exception as error:
             return explain(error, arguments)
     return f"{swept}: several values need -m, a sweep"

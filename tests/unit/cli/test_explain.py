@@ -14,11 +14,11 @@ def train(monkeypatch):
 
 
 def said(*arguments):
-    with initialize_config_dir(str(CONF), version_base=None):
-        try:
+    try:
+        with initialize_config_dir(str(CONF), version_base=None):
             compose("train", list(arguments), return_hydra_config=True)
-        except Exception as error:
-            return explain(error, ["-m", *arguments])
+    except Exception as error:
+        return explain(error, ["-m", *arguments])
 
 
 @pytest.mark.parametrize(
