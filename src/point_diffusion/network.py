@@ -41,10 +41,17 @@ class MLPDiffusion(nn.Module):
 
         Returns:
             Shape (B, dim).
+
+        Raises:
+            ValueError: ``t`` is of another shape.
         """
+        # shape[0], not len(): an export with any number of points can't see through that
+        if t.ndim != 1 or (t.shape[0] != x.shape[0] and t.shape[0] != 1):
+            shape = tuple(t.shape)
+            raise ValueError(f"t: must be of shape ({x.shape[0]},), one for each point, or (1,), not {shape}")
         for linear, embedding in zip(self.linears, self.step_embeddings, strict=True):
             assert isinstance(linear, nn.Linear)
-            if len(t) < len(x):  # all points are at one step: as part of the bias it takes no pass over them
+            if t.shape[0] != x.shape[0]:  # all at one step: as part of the bias it takes no pass over them
                 x = F.linear(x, linear.weight, linear.bias + embedding(t)[0])
             else:
                 x = linear(x) + embedding(t)

@@ -55,3 +55,23 @@ def test_embeddings_start_at_the_asked_size(scale):
     network = MLPDiffusion(1000, embedding_init_scale=scale)
     for embedding in (m for m in network.modules() if isinstance(m, nn.Embedding)):
         assert embedding.weight.std().item() == pytest.approx(scale, rel=0.02)
+
+
+@pytest.mark.parametrize("shape", [(6, 1), (2,), (7,), (), (1, 6)])
+def test_steps_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"t: must be of shape \(6,\), one for each point, or \(1,\), not"):
+        MLPDiffusion(10, num_units=8)(torch.randn(6, 2), torch.zeros(shape, dtype=torch.int64))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+def test_it_can_be_exported_with_any_number_of_points_and_traced():
+    network = MLPDiffusion(10, num_units=8)
+    batch = torch.export.Dim("batch", min=2)
+    x, t = torch.randn(6, 2), torch.arange(6)
+    exported = torch.export.export(network, (x, t), dynamic_shapes=({0: batch}, {0: batch})).module()
+    traced = torch.jit.trace(network, (x, t))
+    for count in (2, 9):
+        x, t = torch.randn(count, 2), torch.randint(10, (count,))
+        for other in (exported, traced):
+            torch.testing.assert_close(other(x, t), network(x, t))

@@ -22,7 +22,7 @@ from point_diffusion.cli import help  # noqa: A004, F401, its pages are what con
 from point_diffusion.cli.explain import CONF, explain
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.common.errors import UsageError, first_line, format_error
-from point_diffusion.common.signals import raise_stopped
+from point_diffusion.common.signals import SIGNALS, exit_code, raise_stopped
 
 FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
 
@@ -59,14 +59,16 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
                 refuse(f"{argument}: Hydra's own settings are for train.py")
         arguments = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in arguments]
     sys.argv[1:] = [quote_override(argument) for argument in arguments]
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's or a screen's need not be there
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not all terminals know all signs
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
-    signal.signal(signal.SIGTERM, raise_stopped)  # half-written files are cleared away
+    for number in SIGNALS:
+        signal.signal(number, raise_stopped)  # half-written files are cleared away
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if trains and sys.argv[1:2] not in (["-m"], ["--multirun"]):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, _stop)  # until training takes the signals itself
     try:
         if "--help" in sys.argv or "-h" in sys.argv:
@@ -97,7 +99,7 @@ def _show_help() -> None:
 def _stop(number: int, _: Any) -> None:
     """End a process that imports and sets up: some libraries swallow exceptions meanwhile."""
     os.write(2, b"error: stopped before the training began; the same command begins anew\n")
-    os._exit(128 + number)
+    os._exit(exit_code(number))
 
 
 def _wrong_flag(_: argparse.ArgumentParser, message: str) -> NoReturn:

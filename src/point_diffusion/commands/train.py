@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -18,17 +17,10 @@ from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
 from point_diffusion.runs.status import write_metrics
 from point_diffusion.training.plan import Plan, is_hydras, prepared
-from point_diffusion.training.preflight import quiet_lightning
 
 log = logging.getLogger(__name__)
 
 MEMORY_KEYS = ("model.num_units", "data.batch_size")  # what a step's memory grows with
-EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # there is nothing to load
-    ".*logging interval.*",  # losses are logged once an epoch
-    ".*exists and is not empty.*",  # so it is when a run is resumed
-    ".*LeafSpec.*",  # between Lightning and torch
-)
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -68,19 +60,16 @@ def _fit(plan: Plan) -> dict[str, float]:
     from point_diffusion.common.seeds import derive_seed
     from point_diffusion.data.datamodule import PointSetDataModule
     from point_diffusion.data.source import build_source
+    from point_diffusion.training.environment import process_settings
     from point_diffusion.training.module import DiffusionModule
     from point_diffusion.training.steps import choose_steps
     from point_diffusion.training.trainer import build_trainer, outcome
 
     raise_if_stopped()
     started, settings = time.monotonic(), plan.settings
-    quiet_lightning()
-    for message in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
-    torch.set_num_threads(plan.config.num_threads)
-    torch.set_float32_matmul_precision(settings["float32_matmul_precision"])
     steps, wanted = choose_steps(plan.config), settings["data"]
-    with StopSignals() as signals, _quiet_threads():
+    process = process_settings(plan.config.num_threads, settings["float32_matmul_precision"])
+    with StopSignals() as signals, _quiet_threads(), process:
         with memory_error_names(f"data.num_points={wanted['num_points']}"):
             batch_size = steps.points_a_batch(wanted["num_points"], wanted["batch_size"])
             data = PointSetDataModule(build_source(wanted), wanted["scale"], batch_size, settings["seed"])

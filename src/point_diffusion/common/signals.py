@@ -6,7 +6,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGUSR1 is what a cluster sends some time before SIGTERM, where it is asked to; Windows has none
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGUSR1", None)]))
 
 
 class Stopped(SystemExit):
@@ -25,22 +26,27 @@ class Stopped(SystemExit):
 _came_early: list[int] = []
 
 
+def exit_code(number: int) -> int:
+    """A shell's code for a process that a signal has ended: 130, or 143 (also of SIGUSR1, its announcement)."""
+    return 128 + (number if number == signal.SIGINT else signal.SIGTERM)
+
+
 def raise_stopped(number: int, _: Any) -> None:
     """Handle a signal to a sweep between its trainings: some libraries swallow what is raised while they are
     imported, so it is noted for :func:`raise_if_stopped`, too.
     """
     _came_early.append(number)
-    raise Stopped(128 + number)
+    raise Stopped(exit_code(number))
 
 
 def raise_if_stopped() -> None:
     """Raise Stopped if a signal came early."""
     if _came_early:
-        raise Stopped(128 + _came_early[0])
+        raise Stopped(exit_code(_came_early[0]))
 
 
 class StopSignals:
-    """Catches SIGINT (Ctrl-C) and SIGTERM (a cluster's preemption) in its block.
+    """Catches SIGINT (Ctrl-C), SIGTERM (a cluster's preemption) and SIGUSR1 (its announcement) in its block.
 
     While :attr:`deferring`, the first of them is only noted, for the training to stop where it can be resumed
     exactly. All others raise :class:`Stopped` with a shell's code for the signal: 130 or 143.
@@ -75,11 +81,11 @@ class StopSignals:
     @property
     def code(self) -> int:
         """The exit code of a process that was stopped so."""
-        return 128 + (self.signal or 0)
+        return exit_code(self.signal or 0)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.deferring or self.signal is not None:
-            raise Stopped(128 + number)
+            raise Stopped(exit_code(number))
         self.signal = number
         os.write(2, b"\nstopping at the end of this epoch; once more stops at once\n")
 

@@ -143,11 +143,11 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
         return
     if not extra:
         return
-    quiet_lightning()
     import lightning as L
 
     from point_diffusion.data.datamodule import VALIDATION_BATCH
     from point_diffusion.training.callbacks import Clock
+    from point_diffusion.training.environment import OneProcess, quiet_lightning
 
     unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
     hints = typing.get_type_hints(L.Trainer.__init__)
@@ -163,7 +163,9 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
         options = plain(OmegaConf.create(extra))
         try:
             Clock(options.pop("max_time", None))
-            L.Trainer(accelerator="cpu", **options, logger=False, enable_checkpointing=False)
+            fixed: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+            with quiet_lightning():
+                L.Trainer(**options, **fixed, plugins=[OneProcess()])
         except Exception as error:  # Trainer refuses its arguments with many kinds
             yield f"{' '.join(f'trainer.{name}={value}' for name, value in extra.items())}: {first_line(error)}"
 
@@ -218,12 +220,3 @@ def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> 
         if name not in arguments:
             hint = suggest(name, arguments, section)
             yield f"{section}.{name}={value}: no such argument of {target.__name__}{hint}"
-
-
-def quiet_lightning() -> None:
-    """Keep Lightning to warnings: what it logs of every run adds nothing."""
-    import lightning  # noqa: F401, its loggers get their levels when it is imported
-
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("lightning"):
-            logging.getLogger(name).setLevel(logging.WARNING)

@@ -34,6 +34,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
 
     from point_diffusion.training.callbacks import EMA, Clock, HParams, Stop
     from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+    from point_diffusion.training.environment import OneProcess
     from point_diffusion.training.progress import EpochProgress
     from point_diffusion.training.validation import ReconstructionGrid, SampleQuality, ValidationSamples
 
@@ -63,7 +64,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         "enable_checkpointing": checkpoint is not None,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "plugins": [AtomicCheckpointIO()],
+        "plugins": [AtomicCheckpointIO(), OneProcess()],
     }
     if not steps.automatic:
         del options["gradient_clip_val"]  # then it is the module's

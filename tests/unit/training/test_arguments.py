@@ -1,11 +1,10 @@
 """What is handed on to libraries is checked before a run begins."""
 
-import logging
 import re
 
 import pytest
 
-from point_diffusion.training.preflight import problems, quiet_lightning
+from point_diffusion.training.preflight import problems
 
 
 @pytest.mark.parametrize("overrides", [[], ["experiment=recommended"], ["logger=csv"], ["logger='false'"]])
@@ -85,9 +84,3 @@ TIMER = "+callbacks.own._target_=lightning.pytorch.callbacks.Timer"
 def test_loggers_and_callbacks_of_ones_own(config, overrides, line):
     found = "\n".join(problems(config(*overrides)))
     assert found == "" if line is None else re.match(line, found)
-
-
-def test_lightning_tells_no_more_than_warnings():
-    quiet_lightning()
-    assert not logging.getLogger("lightning.pytorch.utilities.rank_zero").isEnabledFor(logging.INFO)
-    assert logging.getLogger("lightning.pytorch").isEnabledFor(logging.WARNING)
