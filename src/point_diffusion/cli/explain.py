@@ -70,7 +70,8 @@ def _unknown_key(cause: Any, arguments: list[str]) -> str:
     """``cause`` names the key, or the first section of it that is not there, and holds its siblings."""
     key = cause.full_key
     names = {text.lstrip("+~").partition("=")[0]: text for text in _overrides(arguments)}
-    typed = next(text for name, text in names.items() if f"{name}.".startswith(f"{key}."))
+    # else it stands in an experiment's sweep
+    typed = next((text for name, text in names.items() if f"{name}.".startswith(f"{key}.")), key)
     section, _, last = key.rpartition(".")
     siblings = [str(name) for name in cause.parent_node or () if name != "hydra"]
     if not typed.lstrip("+~").startswith(f"{key}."):

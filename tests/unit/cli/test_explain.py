@@ -13,12 +13,12 @@ def train(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
 
 
-def said(*arguments):
+def said(*arguments, typed=None):
     try:
         with initialize_config_dir(str(CONF), version_base=None):
             compose("train", list(arguments), return_hydra_config=True)
     except Exception as error:
-        return explain(error, ["-m", *arguments])
+        return explain(error, ["-m", *(typed or arguments)])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,12 @@ def test_of_a_sweep_that_can_not_be_composed_the_cause_is_named():
         "model.num_unit=3: no"
     )
     assert said("optimizer.lr=range(1,3)") == "optimizer.lr=range(1,3): several values need -m, a sweep"
+
+
+def test_a_wrong_key_that_an_experiment_sweeps_over_is_named():
+    assert said("model.num_unit=3", typed=["experiment=steps"]).startswith(
+        "model.num_unit: no such key; did you mean"
+    )
 
 
 def test_other_errors_are_not_explained():
