@@ -38,11 +38,20 @@ def explain(error: Exception, arguments: list[str]) -> str:
         if isinstance(cause := error.__cause__, OmegaConfBaseException):
             return _unknown_key(cause, arguments)
         return first_line(error)
-    if isinstance(error, ValueError) and "Config group override" in str(error):  # it does not say which
-        for each in OverridesParser.create().parse_overrides(_overrides(arguments)):
-            if not isinstance(each.value(), (str, list)) and (CONF / each.key_or_group).is_dir():
-                choices = ", ".join(group_choices(each.key_or_group))
-                return f"{each.input_line}: must be {f'one of {choices}' if each.key_or_group else 'KEY=VALUE'}"
+    if wrong := re.search("Config group override must be a string or a list. Got (.*)", str(error)):
+        return _no_choice(wrong[1], arguments)
+    return ""
+
+
+def _no_choice(kind: str, arguments: list[str]) -> str:
+    """Hydra says of which type the choice of a group is, and not which group."""
+    for each in OverridesParser.create().parse_overrides(_overrides(arguments)):
+        group = each.key_or_group
+        is_group = "/" in group or (CONF / group).is_dir()
+        if is_group and not each.is_delete() and type(each.value()).__name__ == kind:
+            choices = ", ".join(group_choices(group))
+            allowed = "KEY=VALUE" if not group else f"one of {choices}" if choices else "a name"
+            return f"{each.input_line}: must be {allowed}"
     return ""
 
 
@@ -74,13 +83,16 @@ def _unknown_key(cause: Any, arguments: list[str]) -> str:
     typed = next((text for name, text in names.items() if f"{name}.".startswith(f"{key}.")), key)
     section, _, last = key.rpartition(".")
     siblings = [str(name) for name in cause.parent_node or () if name != "hydra"]
+    if last in siblings:
+        return f"{typed}: {first_line(cause)}"
     if not typed.lstrip("+~").startswith(f"{key}."):
         return f"{typed}: no such key{suggest(last, siblings, section)}"
     return f"{typed}: no such section{suggest(last, siblings, max_listed=0)}"
 
 
 def _overrides(arguments: list[str]) -> list[str]:
-    return [text for text in arguments if not text.startswith("-")]
+    """Without flags and their values."""
+    return [text for text in arguments if text.startswith("~") or ("=" in text and not text.startswith("-"))]
 
 
 def group_choices(group: str) -> list[str]:

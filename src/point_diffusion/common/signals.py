@@ -61,7 +61,9 @@ class StopSignals:
         self.deferring = False
 
     def __enter__(self) -> "StopSignals":
-        self._before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+        self._before: dict[int, Any] = {
+            number: handler for number in SIGNALS if _is_free(handler := signal.getsignal(number), number)
+        }
         self.install()
         return self
 
@@ -75,7 +77,7 @@ class StopSignals:
     def install(self) -> None:
         """Take the signals (again: Lightning puts its own handler in the place of ours)."""
         if _may_handle():
-            for number in SIGNALS:
+            for number in self._before:
                 signal.signal(number, self._handle)
 
     @property
@@ -88,6 +90,13 @@ class StopSignals:
             raise Stopped(exit_code(number))
         self.signal = number
         os.write(2, b"\nstopping at the end of this epoch; once more stops at once\n")
+
+
+def _is_free(handler: Any, number: int) -> bool:
+    """Whether nobody else waits for a signal: a launcher on a cluster may take SIGUSR1, to start the job again."""
+    if number in (signal.SIGINT, signal.SIGTERM) or handler is signal.SIG_DFL:
+        return True
+    return str(getattr(handler, "__module__", "")).startswith("point_diffusion")
 
 
 def _may_handle() -> bool:

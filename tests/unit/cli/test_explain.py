@@ -47,6 +47,22 @@ def test_one_line_names_the_argument_and_what_is_allowed(argument, line):
     assert found is None or "\n" not in found
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["~logger", "data=3"], "data=3: must be one of s_curve"),
+        (["--cfg", "job", "data=3"], "data=3: must be one of s_curve"),
+        (["schedule=null"], "schedule=null: must be one of betas, cosine, "),
+        (["hydra/launcher=3"], "hydra/launcher=3: must be a name"),
+        (["hydra.mode=foo"], "hydra.mode=foo: Invalid value 'foo'"),
+        (["--cfg", "job", "seed=1,2"], "seed=1,2: several values need -m"),
+    ],
+)
+def test_what_is_right_beside_it_is_not_blamed(arguments, line):
+    composed = [each for each in arguments if "=" in each or each[0] == "~"]
+    assert said(*composed, typed=arguments).startswith(line)
+
+
 def test_the_keys_that_a_choice_brings_are_suggested():
     assert said("schedule.beta=0.1", "schedule=betas").endswith("did you mean schedule.betas?")
 

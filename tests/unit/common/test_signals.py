@@ -61,3 +61,25 @@ def test_an_early_signal_is_noted_even_if_its_exception_is_swallowed(monkeypatch
     with pytest.raises(Stopped) as stopped:
         raise_if_stopped()
     assert stopped.value.code == 143
+
+
+def test_the_announcement_stops_like_the_signal_it_announces():
+    with StopSignals() as signals:
+        signals.deferring = True
+        signal.raise_signal(signal.SIGUSR1)
+        assert (signals.signal, signals.code) == (signal.SIGUSR1, 143)
+        with pytest.raises(Stopped) as stopped:
+            signal.raise_signal(signal.SIGTERM)
+    assert stopped.value.code == 143
+
+
+def test_a_launcher_that_waits_for_the_announcement_keeps_it():
+    seen = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
+    try:
+        with StopSignals() as signals:
+            signals.deferring = True
+            signal.raise_signal(signal.SIGUSR1)
+        assert (seen, signals.signal) == ([signal.SIGUSR1], None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
