@@ -115,7 +115,7 @@ def test_a_signal_before_the_training_and_in_other_scripts(start, script, tmp_pa
     time.sleep(0.5)  # it imports
     process.send_signal(signal.SIGINT)
     _, wrong = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode in (-signal.SIGINT, 130)  # a shell says 130 of both
     assert "Traceback" not in wrong
 
 
