@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import time
 from pathlib import Path
 
@@ -67,3 +68,10 @@ def wait_for(path: Path, process) -> None:
     while not path.exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.005)
+
+
+def catches(process, number: int) -> bool:
+    """Whether a running process has a handler of its own for a signal, as Linux tells."""
+    assert process.poll() is None
+    told = Path(f"/proc/{process.pid}/status").read_text()
+    return bool(int(re.findall(r"SigCgt:\s*(\w+)", told)[0], 16) >> (number - 1) & 1)

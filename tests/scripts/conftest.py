@@ -85,17 +85,19 @@ def script(tmp_path, forks):
 
 @pytest.fixture
 def start(tmp_path, forks):
-    """Start a training in a process of its own (``fresh``: one that imports by itself); kill it in the end."""
+    """Start a training in a process of its own (``fresh``: one that imports by itself, and can have
+    an ``env``); kill it in the end."""
     processes = []
 
-    def _start(*arguments, fresh=False, **options):
+    def _start(*arguments, fresh=False, env=None, **options):
         arguments = [*arguments, f"output_dir={tmp_path}/outputs"]
         if not fresh:
             processes.append(forks("train", arguments, tmp_path))
             return processes[-1]
         command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, **pipes, **options))
+        both = {**ENVIRONMENT, **(env or {})}
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=both, **pipes, **options))
         return processes[-1]
 
     yield _start

@@ -13,7 +13,7 @@ from point_diffusion.benchmark.timing import (
     Figure,
     command,
 )
-from point_diffusion.common.errors import UsageError
+from point_diffusion.cli.main import refusing
 
 
 def test_a_command_is_timed_with_its_memory():
@@ -61,11 +61,15 @@ def test_growth_is_measured_in_time_and_memory(monkeypatch):
     assert len(found) == 8
 
 
-def test_wrong_sections_are_refused_in_one_line(tmp_path, monkeypatch):
+def test_wrong_sections_are_refused_in_one_line(tmp_path, monkeypatch, capsys):
     program = [sys.executable, "-m", "point_diffusion.benchmark", "thread"]
     done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: thread: no such section; did you mean threads?\n"
     monkeypatch.setattr(sys, "argv", ["benchmark", "output=a.txt"])
-    with pytest.raises(UsageError, match=r"output=a\.txt: must end in"):
+    with pytest.raises(SystemExit) as end, refusing():
         benchmark.main()
+    assert end.value.code == 2
+    wrong = capsys.readouterr().err
+    assert wrong.startswith("error: output=a.txt: must end in")
+    assert len(wrong.splitlines()) == 1

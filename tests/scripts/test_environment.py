@@ -1,16 +1,12 @@
 """Variables of clusters and launchers don't change what a run is; their signals stop it."""
 
 import os
-import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from helpers.run_files import assert_same_run, events, load, metrics_of, wait_for
-from helpers.small_runs import CHECKOUT, FEW, LONG, NO_PICTURES, SMALL
+from helpers.small_runs import LONG, NO_PICTURES, SMALL
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2"}
 VARIABLES = {
@@ -22,13 +18,13 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_one_process_is_one_run(script, tmp_path, name):
-    more = ["+trainer.enable_model_summary=false"]  # so that Trainer is tried out, too
-    script("train", *SMALL, NO_PICTURES, *more, f"hydra.run.dir={tmp_path}/plain")
-    done = script("train", *SMALL, NO_PICTURES, *more, f"hydra.run.dir={tmp_path}/run", env=VARIABLES[name])
+def test_one_process_is_one_run(script, small_run, tmp_path, name):
+    _, plain = small_run
+    more = "+trainer.enable_model_summary=false"  # so that Trainer is tried out, too
+    done = script("train", *SMALL, more, f"hydra.run.dir={tmp_path}/run", env=VARIABLES[name])
     assert done.stderr == ""
-    assert_same_run(tmp_path / "run", tmp_path / "plain")
-    curves = [events(tmp_path / each).Scalars("train/loss") for each in ("run", "plain")]
+    assert_same_run(tmp_path / "run", plain)
+    curves = [events(each).Scalars("train/loss") for each in (tmp_path / "run", plain)]
     assert [point.value for point in curves[0]] == [point.value for point in curves[1]]
     assert len(curves[0]) == 4
 
@@ -57,36 +53,15 @@ def test_a_node_with_srun_is_no_reason_for_a_hint(script, tmp_path):
     assert "srun" not in done.stdout
 
 
-def test_the_signal_that_announces_the_end_stops_a_run_that_then_goes_on(tmp_path, whole):
-    run = tmp_path / "run"
-    command = [
-        sys.executable,
-        f"{CHECKOUT}/scripts/train.py",
-        *LONG,
-        f"hydra.run.dir={run}",
-        f"output_dir={tmp_path}",
-    ]
-    env = {**os.environ, **SLURM, "SLURM_PROCID": "0"}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_for(run / "checkpoints/last.ckpt", process)
-        process.send_signal(signal.SIGUSR1)
-        said, _ = process.communicate(timeout=60)
+def test_the_signal_that_announces_the_end_stops_a_run_that_then_goes_on(start, script, tmp_path, whole):
+    run, env = tmp_path / "run", {**SLURM, "SLURM_PROCID": "0"}
+    process = start(*LONG, f"hydra.run.dir={run}", fresh=True, env=env)
+    wait_for(run / "checkpoints/last.ckpt", process)
+    process.send_signal(signal.SIGUSR1)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "resume it: python" in said
     assert {path.name for path in (run / "checkpoints").iterdir()} <= {"best.ckpt", "last.ckpt"}
     assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1 < 300
-    again = [*command[:2], f"resume={run}", f"output_dir={tmp_path}"]
-    assert subprocess.run(again, env=env, capture_output=True).returncode == 0
+    script("train", f"resume={run}", env=env)
     assert_same_run(run, whole)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="as Linux tells of signals")
-def test_it_stops_the_start_without_a_traceback(start):
-    process = start(*FEW, "trainer.max_epochs=3", fresh=True)
-    status = Path(f"/proc/{process.pid}/status")
-    while not int(re.findall(r"SigCgt:\s*(\w+)", status.read_text())[0], 16) >> (signal.SIGUSR1 - 1) & 1:
-        assert process.poll() is None
-    process.send_signal(signal.SIGUSR1)
-    _, wrong = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "Traceback" not in wrong

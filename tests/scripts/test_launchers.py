@@ -11,7 +11,7 @@ from helpers.small_runs import SMALL, SWEPT
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_run_the_same_jobs(finished, script, tmp_path, launcher):
-    swept = ["num_step=5,0,10", "seed=1"] if launcher == "joblib" else ["num_step=5,0", "seed=1"]
+    swept = [{"joblib": "num_step=5,0,10", "submitit_local": "num_step=5,0"}[launcher], "seed=1"]
     done = script("train", "-m", f"hydra/launcher={launcher}", *swept, *SWEPT, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -178,7 +178,7 @@ def test_a_value_that_all_jobs_share_is_refused_before_the_sweep(script, tmp_pat
 @pytest.mark.parametrize(
     "wrong",
     [
-        ["num_step=0", "data.batch_size=x", "optimizer.lr=-1", "accelerator=tpu", "ckpt_path=nowhere", "+foo=1"],
+        ["num_step=0", "data.batch_size=x", "optimizer.lr=-1", "accelerator=tpu", "ckpt_path=nowhere.ckpt"],
         ["num_step=abc", "trainer.devices=2", "+trainer.logger=x"],
         ["+optimizer.weight_decay=-1", "sampler.num_inference_steps=101", "resume=nowhere"],
     ],
@@ -187,7 +187,7 @@ def test_all_wrong_values_are_named(script, tmp_path, wrong):
     done = script("train", *wrong, check=False)
     assert done.returncode == 2
     if wrong[-1] != "resume=nowhere":  # whose settings decide on the rest
-        assert [each for each in wrong if each.lstrip("+").removesuffix("=1") not in done.stderr] == []
+        assert [each for each in wrong if each.lstrip("+") not in done.stderr] == []
         assert len(done.stderr.splitlines()) == len(wrong)
     assert list(tmp_path.rglob("*")) == []
 

@@ -64,12 +64,13 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not all terminals know all signs
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
-    for number in SIGNALS:
-        signal.signal(number, raise_stopped)  # half-written files are cleared away
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if trains and sys.argv[1:2] not in (["-m"], ["--multirun"]):
-        for number in SIGNALS:
-            signal.signal(number, _stop)  # until training takes the signals itself
+    single = trains and sys.argv[1:2] not in (["-m"], ["--multirun"])
+    for (
+        number
+    ) in SIGNALS:  # of a single training until it takes them itself; else half-written files are cleared away
+        signal.signal(number, _stop if single else raise_stopped)
+    if not single:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if "--help" in sys.argv or "-h" in sys.argv:
             _show_help()
