@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+import torch
 from lightning.pytorch.callbacks import Callback
 
 
@@ -16,6 +17,16 @@ class Witness(Callback):
 
     def on_train_epoch_start(self, trainer, pl_module):
         self.path.write_text(str(trainer.current_epoch))
+
+
+class Precision(Callback):
+    """Tells how precise matrix products are while a training goes on, in a file."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def on_train_start(self, trainer, pl_module):
+        self.path.write_text(torch.get_float32_matmul_precision())
 
 
 class Steps(Callback):

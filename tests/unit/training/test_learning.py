@@ -8,6 +8,7 @@ import torch
 
 from helpers.planted_callbacks import Recorder
 from helpers.run_files import assert_same_tensors, events, load, module_of
+from helpers.small_runs import NO_PICTURES
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import PointSetDataModule
@@ -112,11 +113,21 @@ def test_a_diverged_run_says_so_and_does_not_count_as_finished(small_train, tmp_
 
 
 @pytest.mark.slow
-def test_the_precision_of_matrix_products_is_torchs_setting(small_train):
-    usual, usually = small_train("trainer.max_epochs=1")
-    assert torch.get_float32_matmul_precision() == "highest"
-    less, folder = small_train("trainer.max_epochs=1", "float32_matmul_precision=medium")
-    assert torch.get_float32_matmul_precision() == "medium"
-    assert less["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-2)
+def test_the_precision_of_matrix_products_is_torchs_setting(small_train, tmp_path):
+    def trained(*overrides):
+        witness = tmp_path / "precision"
+        metrics, folder = small_train(
+            NO_PICTURES,
+            "trainer.max_epochs=1",
+            "+callbacks.precision._target_=helpers.planted_callbacks.Precision",
+            f"+callbacks.precision.path={witness}",
+            *overrides,
+        )
+        return metrics["train_loss"], witness.read_text(), folder
+
+    usual, precision, usually = trained()
+    less, lower, folder = trained("float32_matmul_precision=medium")
+    assert (precision, lower) == ("highest", "medium")
+    assert less == pytest.approx(usual, rel=1e-2)
     stored = [load(run / "checkpoints/last.ckpt")["hyper_parameters"]["config"] for run in (usually, folder)]
     assert [each["float32_matmul_precision"] for each in stored] == ["highest", "medium"]
