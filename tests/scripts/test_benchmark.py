@@ -1,5 +1,6 @@
 """The benchmark measures real commands."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -9,10 +10,8 @@ from PIL import Image
 
 from point_diffusion.benchmark import __main__ as benchmark
 from point_diffusion.benchmark import growth
-from point_diffusion.benchmark.timing import (
-    Figure,
-    command,
-)
+from point_diffusion.benchmark.speed import default_config
+from point_diffusion.benchmark.timing import Figure, command
 from point_diffusion.cli.main import refusing
 
 
@@ -49,6 +48,9 @@ def test_the_race_measures_real_runs_and_the_tutorials(tmp_path, monkeypatch):
 
 
 def test_growth_is_measured_in_time_and_memory(monkeypatch):
+    config = default_config()
+    config["model"]["num_units"] = 16
+    monkeypatch.setattr(growth, "default_config", lambda: copy.deepcopy(config))
     monkeypatch.setattr(growth, "GROWING", {"model.num_units": (16,)})
     monkeypatch.setattr(growth, "DIMENSIONS", (2, 256))
     monkeypatch.setattr(growth, "UNSEEN", (*growth.UNSEEN, "data.num_points=1000"))
