@@ -50,7 +50,7 @@ OUTPUTS = [
 OUTPUTS += ["ü β.csv", "x.gif", "a=b,[c].npy", "-", "'x.csv'", "x.GIF", "n" * 300 + ".csv"]
 GROUPS = ["schedule", "sampler", "data", "model", "optimizer", "lr_scheduler", "trainer", "callbacks", "logger"]
 # what is handed on to libraries
-HANDED_ON = ["logger.name", "logger.version", "+logger.x", "+logger.comment", "logger._target_"]
+HANDED_ON = ["logger.tensorboard.name", "+logger.x", "+logger.tensorboard.comment", "logger._target_"]
 HANDED_ON += ["+trainer.limit_train_batches", "+trainer.limit_val_batches", "+trainer.accumulate_grad_batches"]
 HANDED_ON += ["+trainer.log_every_n_steps", "+trainer.deterministic", "+trainer.profiler", "+trainer.plugins"]
 HANDED_ON += ["+trainer.max_time", "+trainer.gradient_clip_algorithm", "trainer.precision", "+optimizer.betas"]

@@ -27,8 +27,9 @@ from point_diffusion.runs.resume import resume_settings
 from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
 from point_diffusion.runs.status import finished_metrics, run_lock
 from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_overrides
-from point_diffusion.training.plan import Plan, hand_on
+from point_diffusion.training.plan import Plan
 from point_diffusion.training.preflight import check
+from point_diffusion.training.preparation import hand_on
 
 
 class RunDirs(Callback):

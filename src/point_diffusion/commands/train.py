@@ -16,7 +16,8 @@ from point_diffusion.common.errors import UsageError, format_error, memory_error
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
 from point_diffusion.runs.status import write_metrics
-from point_diffusion.training.plan import Plan, is_hydras, prepared
+from point_diffusion.training.plan import Plan, is_hydras
+from point_diffusion.training.preparation import prepared
 
 log = logging.getLogger(__name__)
 

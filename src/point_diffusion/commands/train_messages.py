@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from point_diffusion.common.paths import CHECKOUT, shell_path, typed_path
+from point_diffusion.config.convert import loggers
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.training.plan import Plan
 
@@ -63,7 +64,8 @@ def summary(plan: Plan, metrics: Mapping[str, float]) -> str:
     lines.append(f"  run       {shell_path(folder)}")
     if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
         lines.append(f"  picture   {shell_path(grids[-1])}")
-    if config.logger:
+    kept = [str(node._target_) for node in loggers(config.logger).values()]
+    if any(target.endswith("TensorBoardLogger") for target in kept):
         outputs = typed_path(config.output_dir)
         logdir = outputs if folder.is_relative_to(outputs) else folder
         lines.append(f"  curves    tensorboard --logdir {shell_path(logdir)} --samples_per_plugin images=1000")

@@ -22,6 +22,16 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
+def loggers(section: DictConfig | None) -> dict[str, Any]:
+    """What writes curves down, by the full names of their keys: those chosen, or that of ``logger._target_``."""
+    if not section:
+        return {}
+    if section.get("_target_") is None:
+        return {f"logger.{name!s}": node for name, node in section.items() if isinstance(node, DictConfig)}
+    chosen = [name for name, node in section.items() if isinstance(node, DictConfig) and "_target_" in node]
+    return {"logger": OmegaConf.masked_copy(section, [str(name) for name in section if name not in chosen])}
+
+
 def user_callbacks(config: DictConfig) -> dict[str, Any]:
     """The callbacks that are the user's own, by the full names of their keys."""
     named = {f"callbacks.{name}": node for name, node in config.callbacks.items()}

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show, suggest
-from point_diffusion.config.convert import flatten
+from point_diffusion.config.convert import flatten, loggers
 from point_diffusion.config.schema import (
     OPEN,
     OPTIONAL,
@@ -45,6 +45,9 @@ NOT_FOR_TRAINER = {
     "strategy": "a sweep: -m seed=1,2",
 }
 
+# loggers that write below the run's folder, and what they put into the paths there
+FILE_LOGGERS = ("lightning.pytorch.loggers.TensorBoardLogger", "lightning.pytorch.loggers.CSVLogger")
+IN_THE_FOLDER = ("name", "version", "sub_dir")
 
 # arguments that are no keys: they follow from others
 COMPUTED = ("dim", "num_step")
@@ -198,6 +201,22 @@ class _Values:
             return None
 
 
+def _logger_problems(section: Any) -> Iterator[tuple[str, str]]:
+    if section and not isinstance(section, DictConfig):
+        yield "logger", f"logger={show(section)}: must be false, tensorboard, csv, or a section of loggers"
+        return
+    if section and section.get("_target_") is None:
+        for name, node in section.items():
+            if node is not None and not (isinstance(node, DictConfig) and "_target_" in node):
+                line = f"logger.{name}={show(node)}: must be a section with a _target_"
+                yield f"logger.{name}", f"{line}; logger._target_=... is one of your own in the place of all"
+    for name, node in loggers(section).items():
+        plain: Any = OmegaConf.to_container(node)
+        for key in IN_THE_FOLDER if plain.get("_target_") in FILE_LOGGERS else ():
+            if isinstance(given := plain.get(key), str) and ("/" in given or given == ".."):
+                yield f"{name}.{key}", f"{name}.{key}={show(given)}: must be a plain name, in the run's folder"
+
+
 def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
     devices = value["trainer.devices"]
     one_gpu = OmegaConf.is_list(devices) and len(devices) == 1 and isinstance(devices[0], int)
@@ -215,13 +234,8 @@ def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
             "trainer.limit_train_batches",
             "trainer.limit_train_batches=0: must be above 0, or nothing is trained",
         )
-    logger, callbacks = value["logger"], value["callbacks"]
-    if logger and not (isinstance(logger, DictConfig) and "_target_" in logger):
-        yield "logger", f"logger={show(logger)!s}: must be false, tensorboard, csv, or a section with a _target_"
-    plain: Any = OmegaConf.to_container(logger) if isinstance(logger, DictConfig) else {}
-    for key, given in plain.items():
-        if isinstance(given, str) and ("/" in given or given == ".."):
-            yield f"logger.{key}", f"logger.{key}={show(given)}: must be a plain name, in the run's folder"
+    yield from _logger_problems(value["logger"])
+    callbacks = value["callbacks"]
     if not isinstance(callbacks, DictConfig):
         yield "callbacks", f"callbacks={show(callbacks)}: must be a section of callbacks"
     parts: Any = OmegaConf.to_container(callbacks) if isinstance(callbacks, DictConfig) else {}

@@ -145,7 +145,8 @@ def _check_untrusted(stored: DictConfig, typed: DictConfig, key: str) -> None:
         # a reference to another key is fine
         if re.search(r"\$\{.*:", str(value), re.DOTALL) and value != own.get(name):
             raise UsageError(f"{key}: its setting {name}={value} looks up more than settings; type it again")
-    shipped = [_plain(OmegaConf.load(path), key) for path in sorted(LOGGERS.glob("*.yaml"))]
+    files = [_plain(OmegaConf.load(path), key) for path in sorted(LOGGERS.glob("*.yaml"))]
+    shipped = [node for file in files for _, node in _targets(file)]
     own = dict(_targets(_plain(typed, key)))
     for name, node in _targets(_plain(stored, key)):
         if node != own.get(name) and node not in shipped:
@@ -164,7 +165,7 @@ def _plain(config: Any, key: str, resolve: bool = True) -> dict[str, Any]:
 
 def _targets(node: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The nodes from which objects are made, by the full names of their keys."""
-    if isinstance(node, dict) and "_target_" in node:
+    if isinstance(node, dict) and node.get("_target_") is not None:
         yield name, node
         return
     parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()

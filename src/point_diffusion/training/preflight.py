@@ -1,22 +1,20 @@
 """What must be right before a run gets its folder: values, theory, hardware, what is handed on to libraries."""
 
 import inspect
-import logging
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show, suggest
-from point_diffusion.config.convert import plain, user_callbacks
+from point_diffusion.config.convert import loggers, plain, user_callbacks
 from point_diffusion.config.schema import NOUNS, Trainer, known
-from point_diffusion.config.validate import config_problems
+from point_diffusion.config.validate import FILE_LOGGERS, config_problems
 from point_diffusion.runs.resume import checkpoint_of, misfits
 
 STYLE = "callbacks.reconstruction.style"
@@ -52,8 +50,8 @@ def problems(config: DictConfig) -> Iterator[str]:
     yield from _theory_problems(config)
     yield from _hardware_problems(config)
     yield from _optimizer_problems(config)
-    yield from _trainer_problems(config)
-    yield from _part_problems(config)
+    trainer = list(_trainer_problems(config))
+    yield from trainer or _part_problems(config)
     if (style := OmegaConf.select(config, STYLE)) is not None:
         from point_diffusion.report.style import check_style
 
@@ -183,35 +181,13 @@ def _wrong_type(value: Any, hint: Any) -> str:
 
 
 def _part_problems(config: DictConfig) -> Iterator[str]:
-    """What is wrong with the logger and the callbacks of the user's own."""
-    from lightning.pytorch.callbacks import Callback
-    from lightning.pytorch.loggers import Logger, TensorBoardLogger
-    from torch.utils.tensorboard import SummaryWriter
+    shipped = {"_target_", "name", "version", "default_hp_metric"}
+    others = [node for node in loggers(config.logger).values() if not set(node) <= shipped]
+    foreign = [node for node in loggers(config.logger).values() if str(node._target_) not in FILE_LOGGERS]
+    if others or foreign or user_callbacks(config):
+        from point_diffusion.training.rehearsal import part_problems
 
-    nodes = user_callbacks(config) | ({"logger": config.logger} if config.logger else {})
-    for name, node in nodes.items():
-        kind: type = Logger if name == "logger" else Callback
-        given = {key: value for key, value in node.items() if not str(key).startswith("_")}
-        line = f"{name}._target_={show(node._target_)}: "
-        try:
-            logging.disable(logging.ERROR)  # Hydra logs a failure in several lines
-            made = get_object(node._target_)
-        except Exception as error:  # whatever its import raises
-            yield f"{line}can't be imported ({first_line(error.__cause__ or error)})"
-            continue
-        finally:
-            logging.disable(logging.NOTSET)
-        if not (isinstance(made, type) and issubclass(made, kind)):
-            yield f"{line}must be a {kind.__name__} of Lightning's"
-            continue
-        if made is TensorBoardLogger:  # it hands on what it does not know
-            given = {key: value for key, value in given.items() if key not in inspect.signature(made).parameters}
-            made = SummaryWriter
-        place = {"save_dir": ""} if name == "logger" and made is not SummaryWriter else {}
-        try:
-            inspect.signature(made).bind(**given, **place)
-        except TypeError as error:
-            yield f"{line}{error}"
+        yield from part_problems(config)
 
 
 def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> Iterator[str]:

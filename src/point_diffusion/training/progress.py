@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 
 import lightning as L
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -16,35 +16,28 @@ from point_diffusion.training.validation import SampleQuality
 log = logging.getLogger(__name__)
 
 
-class EpochProgress(ProgressBar):
+class EpochProgress(Callback):
     """One bar for the whole run, with the losses and the time left; plain lines where no one can see a bar move.
 
-    A line goes to the log after each validation, and twice a minute where there is no bar.
+    A line goes to the log after each validation, and twice a minute where there is no bar. (Not a ProgressBar of
+    Lightning's, which counts the batches of each epoch, and of which a run can have one alone: the user's.)
 
     Args:
         quality: what knows the samples' worth, if the run asks for it.
-        alone: whether no other run moves a bar on the same screen.
+        bar: whether nothing else moves a bar on the same screen.
     """
 
-    def __init__(self, quality: SampleQuality | None = None, alone: bool = True) -> None:
-        super().__init__()
+    def __init__(self, quality: SampleQuality | None = None, bar: bool = True) -> None:
         self._quality = quality
-        self._alone = alone
-        self._enabled = True
+        self._wanted = bar
         self._stack = ExitStack()
-
-    def disable(self) -> None:
-        self._enabled = False
-
-    def enable(self) -> None:
-        self._enabled = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._first, self._started = trainer.current_epoch, time.monotonic()
         self._next_line, self._next_losses = self._started + 30, self._started
         self._validated = False
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        live = self._enabled and self._alone and sys.stderr.isatty()
+        live = self._wanted and sys.stderr.isatty()
         self._stack.enter_context(logging_redirect_tqdm())
         self._bar = self._stack.enter_context(
             tqdm(
@@ -74,7 +67,7 @@ class EpochProgress(ProgressBar):
 
     def _tick(self, trainer: L.Trainer) -> None:
         epochs, now = trainer.current_epoch, time.monotonic()
-        if self._validated or (self._bar.disable and self._enabled and now > self._next_line):
+        if self._validated or (self._bar.disable and now > self._next_line):
             elapsed = now - self._started
             left = elapsed / max(epochs - self._first, 1) * ((trainer.max_epochs or epochs) - epochs)
             log.info(

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
-
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.settings import typed_settings
@@ -21,27 +19,31 @@ if TYPE_CHECKING:
 LOSSES = ("train/loss", "train/grad_norm", "val/loss")
 
 
-def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: float) -> "L.Trainer":
+def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals | None, started: float) -> "L.Trainer":
     """Lightning's Trainer with all that a run asks for.
 
     Args:
         plan: of the run.
         steps: how its optimiser steps are made.
-        signals: what notes the signals that stop it.
+        signals: what notes the signals that stop it; None: nothing does.
         started: when, by time.monotonic().
     """
     import lightning as L
+    from lightning.pytorch.callbacks import ProgressBar
 
     from point_diffusion.training.callbacks import EMA, Clock, HParams, Stop
     from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
     from point_diffusion.training.environment import OneProcess
+    from point_diffusion.training.parts import make_callbacks
     from point_diffusion.training.progress import EpochProgress
     from point_diffusion.training.validation import ReconstructionGrid, SampleQuality, ValidationSamples
 
     options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
     settings = typed_settings(plan.config)
     checkpoints = (plan.folder / LAST_CHECKPOINT).parent
-    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None), started), Stop(signals)]
+    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None), started)]
+    if signals is not None:
+        callbacks.append(Stop(signals))
     if (ema := wanted.pop("ema", None)) is not None:
         callbacks.append(EMA(**ema))
     samples, quality = ValidationSamples(), None
@@ -51,14 +53,15 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         asked = {**asked, "num_samples": asked["num_samples"] or (grid or {}).get("num_points", 10_000)}
         callbacks.append(quality := SampleQuality(**asked, samples=samples))
     callbacks.append(HParams(settings, quality))
+    own = make_callbacks(plan.config)
+    has_bar = any(isinstance(each, ProgressBar) for each in own)
     if options.get("enable_progress_bar", True):
-        callbacks.append(EpochProgress(quality, plan.alone))
+        callbacks.append(EpochProgress(quality, bar=plan.alone and not has_bar))
     if (checkpoint := wanted.pop("checkpoint", None)) is not None:
         monitor = "val/loss" if quality is None else "val/energy_distance"
         best = plan.checkpoint and plan.checkpoint.with_name("best.ckpt")
         callbacks += [BestCheckpoint(checkpoints, monitor, best), LastCheckpoint(checkpoints, **checkpoint)]
-    # any other entry is a callback of the user's, by its _target_
-    callbacks += [instantiate(each) for each in wanted.values() if each is not None]
+    callbacks += own
     defaults = {
         "default_root_dir": plan.folder,
         "enable_checkpointing": checkpoint is not None,
@@ -66,6 +69,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         "num_sanity_val_steps": 0,
         "plugins": [AtomicCheckpointIO(), OneProcess()],
     }
+    options["enable_progress_bar"] = has_bar  # ours is not one of Lightning's, which takes one alone
     if not steps.automatic:
         del options["gradient_clip_val"]  # then it is the module's
     loggers = _loggers(plan, settings)
@@ -73,13 +77,16 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
 
 
 def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
-    if not plan.config.logger or plan.config.trainer.get("fast_dev_run"):
+    if plan.config.trainer.get("fast_dev_run"):
         return []
+    from point_diffusion.training.parts import make_loggers
+
     (plan.folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
     _keep_csv(plan.folder / "csv" / "metrics.csv")
-    logger = instantiate(plan.config.logger, save_dir=plan.folder)
-    logger.log_hyperparams(settings)
-    return [logger]
+    loggers = make_loggers(plan.config, plan.folder)
+    for logger in loggers:
+        logger.log_hyperparams(settings)
+    return loggers
 
 
 def _keep_csv(curves: Path) -> None:

@@ -56,14 +56,22 @@ def test_nothing_is_wrong_with_what_is_shipped_or_documented(config, overrides):
         ("trainer.devices=[0,1]", "trainer.devices", "trainer.devices=[0, 1]: must be 1 "),
         ("callbacks.ema=3", "callbacks.ema", "callbacks.ema=3: must be a section of keys: decay"),
         ("+callbacks.own=3", "callbacks.own", "callbacks.own=3: must be a section with a _target_"),
-        ("logger.name=a/b", "logger.name", "logger.name=a/b: must be a plain name, in the run's folder"),
+        (
+            "logger.tensorboard.name=a/b",
+            "logger.tensorboard.name",
+            "logger.tensorboard.name=a/b: must be a plain name, in the run's folder",
+        ),
         (
             "schedule.beta_start=0.1",
             "schedule.beta_start",
             "schedule.beta_start=0.1: must be at most",
         ),
         ("output_dir=???", "output_dir", "output_dir: must be given"),
-        ("logger.name=${nowhere}", "logger.name", "logger.name: Interpolation key 'nowhere' not found"),
+        (
+            "logger.tensorboard.name=${nowhere}",
+            "logger.tensorboard.name",
+            "logger.tensorboard.name: Interpolation key 'nowhere' not found",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(config, override, key, line):

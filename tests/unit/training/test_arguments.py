@@ -75,10 +75,54 @@ TIMER = "+callbacks.own._target_=lightning.pytorch.callbacks.Timer"
             "callbacks.own._target_=os.getcwd: must be a Callback of ",
         ),
         (["logger._target_=os.getcwd"], "logger._target_=os.getcwd: must be a Logger of Lightning's"),
-        (["+logger.foo=1"], "logger._target_=.*TensorBoardLogger: got an unexpected keyword argument 'foo'"),
-        (["logger=csv", "+logger.foo=1"], "logger._target_=.*CSVLogger: got an unexpected keyword argument 'foo'"),
-        (["+logger.comment=x"], None),  # which TensorBoardLogger hands on
-        (["+logger.prefix=x"], None),
+        (
+            ["+logger.tensorboard.foo=1"],
+            "logger.tensorboard._target_=.*TensorBoardLogger: got an unexpected keyword argument 'foo'",
+        ),
+        (
+            ["logger=csv", "+logger.csv.foo=1"],
+            "logger.csv._target_=.*CSVLogger: got an unexpected keyword argument 'foo'",
+        ),
+        (["+logger.tensorboard.comment=x"], None),  # which TensorBoardLogger hands on
+        (["+logger.tensorboard.prefix=x"], None),
+        (["logger._target_=lightning.pytorch.loggers.CSVLogger"], None),
+        (
+            [
+                "+callbacks.own._target_=lightning.pytorch.callbacks.ModelCheckpoint",
+                "+callbacks.own.save_top_k=-5",
+            ],
+            r"callbacks.own._target_=.*ModelCheckpoint: Invalid value for save_top_k=-5. Must be >= -1$",
+        ),
+        (
+            [
+                "+callbacks.own._target_=lightning.pytorch.callbacks.EarlyStopping",
+                "+callbacks.own.monitor=val_loss",
+            ],
+            "callbacks.own: Early stopping conditioned on metric `val_loss` which is not available.*`val/loss`",
+        ),
+        (
+            [
+                "+callbacks.own._target_=lightning.pytorch.callbacks.ModelCheckpoint",
+                "+callbacks.own.monitor=val_loss",
+            ],
+            "callbacks.own: .*could not find the monitored key",
+        ),
+        (
+            ["logger='false'", "+callbacks.own._target_=lightning.pytorch.callbacks.LearningRateMonitor"],
+            "callbacks.own: Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger$",
+        ),
+        (
+            ["+callbacks.own._target_=lightning.pytorch.callbacks.GradientAccumulationScheduler"],
+            "callbacks.own._target_=.*: missing 1 required positional argument: 'scheduling'$",
+        ),
+        (["+callbacks.own._target_=lightning.pytorch.callbacks.RichProgressBar"], None),
+        (
+            [
+                "+callbacks.own._target_=lightning.pytorch.callbacks.RichProgressBar",
+                "+callbacks.more._target_=lightning.pytorch.callbacks.TQDMProgressBar",
+            ],
+            "callbacks.own, callbacks.more: You added multiple progress bar callbacks",
+        ),
     ],
 )
 def test_loggers_and_callbacks_of_ones_own(config, overrides, line):

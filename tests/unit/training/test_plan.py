@@ -7,7 +7,8 @@ from helpers.small_runs import SMALL
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.settings import SETTINGS, stored_settings
-from point_diffusion.training.plan import Plan, hand_on, prepared
+from point_diffusion.training.plan import Plan
+from point_diffusion.training.preparation import hand_on, prepared
 
 
 def with_hydra(config):

@@ -68,7 +68,20 @@ def test_the_quality_decides_on_the_best_where_it_is_measured(build):
 def test_loggers_are_those_that_are_chosen(build):
     assert build("logger='false'").loggers == []
     assert [type(each) for each in build("logger=csv").loggers] == [CSVLogger]
+    assert [type(each) for each in build("logger=[csv,tensorboard]").loggers] == [CSVLogger, TensorBoardLogger]
+    csv = ["logger._target_=lightning.pytorch.loggers.CSVLogger", "+logger.name=mine"]
+    (own,) = build(*csv).loggers
+    assert (type(own), own.name) == (CSVLogger, "mine")  # in the place of those chosen
+    assert build("logger.tensorboard=null").loggers == []
     assert build("+trainer.fast_dev_run=true", steps=SingleSteps()).loggers == []
+
+
+def test_a_bar_of_the_users_own_is_the_only_one(build):
+    rich = "+callbacks.bar._target_=lightning.pytorch.callbacks.RichProgressBar"
+    trainer = build(rich, steps=SingleSteps())
+    assert type(trainer.progress_bar_callback).__name__ == "RichProgressBar"
+    assert EpochProgress in kinds(trainer)  # its lines go to the log
+    assert build().progress_bar_callback is None
 
 
 def test_the_curves_of_the_run_that_goes_on_are_kept(build, tmp_path):

@@ -1,0 +1,58 @@
+"""The loggers and the callbacks that a run asks for by their ``_target_``, made."""
+
+import inspect
+import logging
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object, instantiate
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+
+from point_diffusion.common.errors import UsageError, first_line
+from point_diffusion.common.text import show
+from point_diffusion.config.convert import loggers, user_callbacks
+
+
+def make_loggers(config: DictConfig, folder: Path) -> list[Logger]:
+    """Whatever writes curves down, below ``folder`` where it writes files.
+
+    Raises:
+        UsageError: one of them can't be made; with the innermost cause.
+    """
+    return [_make(name, node, Logger, save_dir=str(folder)) for name, node in loggers(config.logger).items()]
+
+
+def make_callbacks(config: DictConfig) -> list[Callback]:
+    """The callbacks of the user's own.
+
+    Raises:
+        UsageError: as above.
+    """
+    return [_make(name, node, Callback) for name, node in user_callbacks(config).items()]
+
+
+def _make(name: str, node: DictConfig, kind: type, **place: Any) -> Any:
+    line = f"{name}._target_={show(node._target_)}"
+    try:
+        logging.disable(logging.ERROR)  # Hydra logs a failure in several lines
+        target = get_object(node._target_)
+    except Exception as error:  # whatever its import raises
+        raise UsageError(f"{line}: can't be imported ({first_line(_innermost(error))})") from error
+    finally:
+        logging.disable(logging.NOTSET)
+    if not (isinstance(target, type) and issubclass(target, kind)):
+        raise UsageError(f"{line}: must be a {kind.__name__} of Lightning's")
+    taken = inspect.signature(target).parameters
+    try:
+        return instantiate(node, **{key: value for key, value in place.items() if key in taken})
+    except Exception as error:  # whatever it raises
+        raise UsageError(f"{line}: {first_line(_innermost(error))}") from error
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What has begun it: Hydra says which call failed, and Lightning more than once which package is not there."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -1,0 +1,102 @@
+"""What a run asks of Lightning beside the shipped parts, tried in one step, before the run has a folder."""
+
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from lightning.pytorch.callbacks import Checkpoint, LambdaCallback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from point_diffusion.common.errors import UsageError, first_line
+from point_diffusion.config.convert import loggers, user_callbacks
+from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.source import build_source
+from point_diffusion.training.environment import process_settings
+from point_diffusion.training.module import DiffusionModule
+from point_diffusion.training.parts import make_callbacks, make_loggers
+from point_diffusion.training.plan import Plan
+from point_diffusion.training.steps import choose_steps
+from point_diffusion.training.trainer import build_trainer
+
+# a run of one step: its callbacks see what those of the real run will
+SMALL = {
+    "data.num_points": 4,
+    "data.batch_size": 4,
+    "model.num_units": 2,
+    "callbacks.reconstruction": None,
+    "callbacks.quality.num_samples": 2,
+    "callbacks.quality.final_num_samples": 2,
+    "trainer.accelerator": "cpu",
+    "trainer.devices": 1,
+    "trainer.max_epochs": 1,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.profiler": None,
+}
+
+
+def part_problems(config: DictConfig) -> Iterator[str]:
+    """One line on what is wrong with the loggers and the callbacks of the user's own.
+
+    All are made, the Trainer is built with them, and a step is trained if the callbacks are Lightning's own:
+    others may do anything, and do it in the run alone.
+    """
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        try:
+            made = make_loggers(config, Path(folder))
+            callbacks = make_callbacks(config)
+        except UsageError as error:
+            yield str(error)
+            return
+        for (name, node), logger in zip(loggers(config.logger).items(), made, strict=True):
+            if isinstance(logger, (TensorBoardLogger, CSVLogger)):
+                try:
+                    logger.experiment  # noqa: B018, what it hands on is only looked at now
+                except Exception as error:
+                    yield f"{name}._target_={node._target_}: {first_line(error)}"
+                    return
+        try:
+            _rehearse(_small(config, bool(made)), Path(folder), fit=all(map(_is_lightnings, callbacks)))
+        except Exception as error:  # whatever a callback raises
+            yield f"{', '.join(user_callbacks(config)) or 'logger'}: {first_line(error)}"
+
+
+def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
+    plan, steps = Plan(config, folder), choose_steps(config)
+    settings = plan.settings
+    data = PointSetDataModule(build_source(settings["data"]), settings["data"]["scale"], 4, settings["seed"])
+    settings["data"]["dim"] = data.source.dim
+    with torch.random.fork_rng(), process_settings(1, settings["float32_matmul_precision"]):
+        trainer = build_trainer(plan, steps, None, time.monotonic())
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Checkpoint) and hasattr(callback, "dirpath"):
+                callback.dirpath = str(folder / "checkpoints")  # not where the user's own would go
+        if fit:
+            module = DiffusionModule(settings, steps)
+            module.diffusion.describe_data(data.train_points)
+            trainer.fit(module, data)
+
+
+def _small(config: DictConfig, logged: bool) -> DictConfig:
+    small = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    OmegaConf.set_struct(small, False)
+    OmegaConf.resolve(small)
+    for key, value in SMALL.items():
+        section, _, name = key.rpartition(".")
+        node = OmegaConf.select(small, section)
+        if node is not None and (name in node or key == "trainer.profiler"):
+            node[name] = value
+    for name in ("limit_train_batches", "limit_val_batches", "fast_dev_run"):
+        small.trainer.pop(name, None)
+    small.trainer.enable_progress_bar = False  # nor its lines
+    logger = {"_target_": "lightning.pytorch.loggers.CSVLogger"} if logged else {}
+    small.logger, small.resume, small.ckpt_path = logger, None, None
+    return small
+
+
+def _is_lightnings(callback: object) -> bool:
+    return type(callback).__module__.startswith("lightning.") and not isinstance(callback, LambdaCallback)
