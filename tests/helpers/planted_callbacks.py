@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
 
 
 class Witness(Callback):
@@ -62,6 +63,29 @@ class LastPicture(Callback):
             return draw(*curves)
 
         charts.training_curves = interrupted
+
+
+class NeedsAPackage(CSVLogger):
+    """As Lightning's are whose package is not installed."""
+
+    def __init__(self, save_dir):
+        try:
+            import bogus  # noqa: F401
+        except ImportError:
+            raise ModuleNotFoundError("no package named bogus (pip install bogus)") from None
+
+
+class FailsDeepWithin(Callback):
+    """Says what is wrong far below what it is asked for."""
+
+    def __init__(self):
+        try:
+            self.deeper()
+        except ZeroDivisionError as error:
+            raise RuntimeError("some call has failed") from error
+
+    def deeper(self):
+        raise ZeroDivisionError("the true cause")
 
 
 def tells_of_each_step():

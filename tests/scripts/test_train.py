@@ -1,19 +1,13 @@
 """train.py: its folders, its bar, its loggers and callbacks of one's own."""
 
-import contextlib
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
 
 import yaml
 
 from helpers.run_files import assert_same_tensors, load
 from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, SMALL
+from helpers.terminal import on_a_terminal
 
 
 def test_logger_can_be_switched_off_from_the_command_line(script, tmp_path):
@@ -24,19 +18,9 @@ def test_logger_can_be_switched_off_from_the_command_line(script, tmp_path):
 
 
 def test_the_bar_shows_the_loss_and_the_time_left(tmp_path):
-    # a real terminal: the bar is drawn there alone
     command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "trainer.max_epochs=100", "logger=false"]
     command += [NO_PICTURES, "trainer.check_val_every_n_epoch=50", f"output_dir={tmp_path}"]
-    main, side = pty.openpty()
-    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
-    process = subprocess.Popen(command, stdout=side, stderr=side)
-    os.close(side)
-    seen = b""
-    with contextlib.suppress(OSError):  # how Linux says that the other side is closed
-        while chunk := os.read(main, 4096):
-            seen += chunk
-    assert process.wait() == 0
-    text = seen.decode()
+    text = on_a_terminal(command, tmp_path)
     assert re.search(r"Training: +\d+%.*\d+/100 \[\d\d:\d\d<\d\d:\d\d, .*epoch/s, train/loss \d", text)
     assert re.search(r"epoch 50/100  train/loss", text)
 

@@ -15,7 +15,7 @@ from point_diffusion.commands.train_messages import how_to_resume, prior_line, s
 from point_diffusion.common.errors import UsageError, format_error, memory_error_names
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
-from point_diffusion.runs.status import write_metrics
+from point_diffusion.runs.status import ENDED_BY, write_metrics
 from point_diffusion.training.plan import Plan, is_hydras
 from point_diffusion.training.preparation import prepared
 
@@ -48,7 +48,7 @@ def train(config: DictConfig) -> dict[str, float]:
             try:
                 return _fit(plan)
             except Stopped as end:
-                log.info("%s; %s", end.text, how_to_resume(plan.folder, plan.in_sweep))
+                log.info("%s; %s", end.text, how_to_resume(plan))
                 raise
             except SystemExit as end:  # a callback's: it would end a sweep silently
                 raise RuntimeError(f"something called for an exit ({end.code})") from end
@@ -101,8 +101,12 @@ def _fit(plan: Plan) -> dict[str, float]:
             raise _before_training(ended, plan)
 
         kept = outcome(trainer, failed=ended is not None)
-        metrics = {
+        if ended is None and not kept.validated:
+            with suppress(Stopped):  # once more stops at once
+                kept.losses["val_loss"] = module.validation_loss(data.val_dataloader())
+        metrics: dict[str, Any] = {
             "finished": ended is None and signals.signal is None,
+            **({ENDED_BY: kept.ended_by} if kept.ended_by else {}),
             "epochs": kept.epochs,
             "seconds": kept.seconds,
             "parameters": sum(parameter.numel() for parameter in module.parameters()),
@@ -124,6 +128,8 @@ def _fit(plan: Plan) -> dict[str, float]:
         raise ended
     if signals.signal is not None:
         raise Stopped(signals.code, f"stopped after epoch {kept.epochs} of {trainer.max_epochs}")
+    if kept.ended_by:
+        log.info("ended after epoch %d of %d by %s", kept.epochs, trainer.max_epochs, kept.ended_by)
     log.info("%s", summary(plan, metrics))
     return metrics
 
@@ -170,13 +176,15 @@ def _log_file(folder: Path) -> Iterator[None]:
         return
     handler = logging.FileHandler(folder / "train.log")
     handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
-    package = logging.getLogger("point_diffusion")
-    level = package.level
-    package.addHandler(handler)
-    package.setLevel(logging.INFO)
+    packages = [logging.getLogger(name) for name in ("point_diffusion", "lightning.pytorch")]
+    levels = [package.level for package in packages]
+    for package in packages:
+        package.addHandler(handler)
+        package.setLevel(logging.INFO)
     try:
         yield
     finally:
-        package.removeHandler(handler)
-        package.setLevel(level)
+        for package, level in zip(packages, levels, strict=True):
+            package.removeHandler(handler)
+            package.setLevel(level)
         handler.close()

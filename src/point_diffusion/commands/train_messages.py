@@ -1,12 +1,13 @@
 """What a training says in words: of its schedule at the start, of its samples at the end, how to resume it."""
 
+import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from point_diffusion.common.paths import CHECKOUT, shell_path, typed_path
 from point_diffusion.config.convert import loggers
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
+from point_diffusion.runs.resume import typed_again
 from point_diffusion.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def summary(plan: Plan, metrics: Mapping[str, float]) -> str:
         logdir = outputs if folder.is_relative_to(outputs) else folder
         lines.append(f"  curves    tensorboard --logdir {shell_path(logdir)} --samples_per_plugin images=1000")
     if (folder / LAST_CHECKPOINT).exists():
-        resume = f"python {shell_path(SCRIPT)} resume={shell_path(folder)}"
-        lines.append(f"  resume    {resume} trainer.max_epochs={2 * int(metrics['epochs'])}")
+        lines.append(f"  resume    {_resume(plan)} trainer.max_epochs={2 * int(metrics['epochs'])}")
     return "\n".join(lines)
 
 
@@ -83,14 +83,19 @@ def what_is_kept(plan: Plan, epochs: int, error: BaseException) -> str:
     if (plan.folder / LAST_CHECKPOINT).exists():
         parts.append(f"epoch {epochs} is kept in {shell_path(plan.folder)}")
     if not isinstance(error, DivergenceError):
-        parts.append(how_to_resume(plan.folder, plan.in_sweep))
+        parts.append(how_to_resume(plan))
     return ", ".join(parts) or "no checkpoint was written before"
 
 
-def how_to_resume(folder: Path, in_sweep: bool) -> str:
+def how_to_resume(plan: Plan) -> str:
     """How to resume a run that was stopped."""
-    if in_sweep:
-        return f"the same command with hydra.sweep.dir={shell_path(folder.parent)} resumes it"
-    if not (folder / LAST_CHECKPOINT).exists():
+    if plan.in_sweep:
+        return f"the same command with hydra.sweep.dir={shell_path(plan.folder.parent)} resumes it"
+    if not (plan.folder / LAST_CHECKPOINT).exists():
         return "it has no checkpoint yet, the same command begins anew"
-    return f"resume it: python {shell_path(SCRIPT)} resume={shell_path(folder)}"
+    return f"resume it: {_resume(plan)}"
+
+
+def _resume(plan: Plan) -> str:
+    again = "".join(f" {shlex.quote(each)}" for each in typed_again(plan.config))
+    return f"python {shell_path(SCRIPT)} resume={shell_path(plan.folder)}{again}"

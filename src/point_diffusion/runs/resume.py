@@ -1,5 +1,6 @@
 """What resumes a run: in its own folder with its stored settings, as a sweep's job, or in a new folder."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show
-from point_diffusion.config.convert import flatten
+from point_diffusion.config.convert import flatten, loggers, user_callbacks
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint
 from point_diffusion.runs.settings import differences, drop, stored_settings
 from point_diffusion.runs.status import finished_metrics
@@ -90,6 +91,18 @@ def earlier_try(config: DictConfig, folder: Path) -> tuple[dict[str, Any], Path 
     return metrics, None if metrics else checkpoint
 
 
+def typed_again(config: DictConfig) -> list[str]:
+    """The overrides that :func:`resume_settings` wants: of the loggers and callbacks that are not shipped."""
+    lines, shipped = [], _shipped("logger")
+    for name, node in (loggers(config.logger) | user_callbacks(config)).items():
+        if (plain := _plain(node, name)) not in shipped:
+            for key, value in flatten(plain, f"{name}."):
+                plain_text = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value)
+                text = value if plain_text and value not in ("null", "true", "false") else json.dumps(value)
+                lines.append(f"{'' if key == 'logger._target_' else '+'}{key}={text}")
+    return lines
+
+
 def checkpoint_of(config: DictConfig) -> Path | None:
     """The checkpoint that a config names: of the run in ``resume``, or ``ckpt_path``.
 
@@ -145,15 +158,18 @@ def _check_untrusted(stored: DictConfig, typed: DictConfig, key: str) -> None:
         # a reference to another key is fine
         if re.search(r"\$\{.*:", str(value), re.DOTALL) and value != own.get(name):
             raise UsageError(f"{key}: its setting {name}={value} looks up more than settings; type it again")
-    files = [_plain(OmegaConf.load(path), key) for path in sorted(LOGGERS.glob("*.yaml"))]
-    shipped = [node for file in files for _, node in _targets(file)]
-    own = dict(_targets(_plain(typed, key)))
+    own, shipped = dict(_targets(_plain(typed, key))), _shipped(key)
     for name, node in _targets(_plain(stored, key)):
         if node != own.get(name) and node not in shipped:
             target = f"{name}._target_={node['_target_']}"
             raise UsageError(
                 f"{key}: its settings have {target}, which may do anything; to allow it, type it again"
             )
+
+
+def _shipped(key: str) -> list[Mapping[str, Any]]:
+    files = [_plain(OmegaConf.load(path), key) for path in sorted(LOGGERS.glob("*.yaml"))]
+    return [node for file in files for _, node in _targets(file)]
 
 
 def _plain(config: Any, key: str, resolve: bool = True) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""What happens beside training: averaging, the clock, a row in TensorBoard's table."""
+"""What happens beside training: averaging, its time and its end, a row in TensorBoard's table."""
 
+import signal
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,7 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -32,6 +33,7 @@ class EMA(WeightAveraging):
     def __init__(self, decay: float = 0.99) -> None:
         self._update = get_ema_multi_avg_fn(decay)
         super().__init__(use_buffers=False, multi_avg_fn=self._update)
+        self._in_place = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         average = self._average_model
@@ -60,18 +62,22 @@ class EMA(WeightAveraging):
             average.update_parameters(self._module)
             self._begun = True
 
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        self._in_place = True
+
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._average_model is not None:
+        if self._average_model is not None and not self._in_place:
             # a run that had nothing left to train has not been at the end of a training
             self._copy_average_to_current(pl_module)
 
 
 class Clock(Callback):
-    """One clock: whichever epoch turns out to be the last one ends with a validation, and then all stops.
+    """How long a run has taken, and whether its time is over.
 
     Args:
-        max_time: the epoch in which this much time has passed is the last one; as Trainer's argument of that
-            name: a timedelta, its arguments in a dict, or "DD:HH:MM:SS". (Trainer's own stops amid an epoch.)
+        max_time: as Trainer's argument of that name: a timedelta, its arguments in a dict, or "DD:HH:MM:SS".
+            (Trainer's own stops amid an epoch.)
         started: when the run was, by time.monotonic(); None: now.
 
     Raises:
@@ -89,6 +95,11 @@ class Clock(Callback):
         """How long the run has taken, with those that it resumes, up to their checkpoints."""
         return time.monotonic() - self._started
 
+    @property
+    def is_over(self) -> bool:
+        """Whether ``max_time`` has passed since the training began."""
+        return time.monotonic() >= self._deadline
+
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds}
 
@@ -97,16 +108,6 @@ class Clock(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._deadline = time.monotonic() + self._limit
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        out_of_epochs = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
-        out_of_time = trainer.is_last_batch and time.monotonic() >= self._deadline
-        if out_of_epochs or out_of_time:
-            # Lightning asks right after this hook whether to validate
-            trainer.check_val_every_n_epoch = 1
-            trainer.should_stop = True
 
 
 def _seconds(max_time: timedelta | dict[str, int] | str | None) -> float:
@@ -121,27 +122,77 @@ def _seconds(max_time: timedelta | dict[str, int] | str | None) -> float:
         raise ValueError("must be DD:HH:MM:SS, or like {minutes: 5}") from None
 
 
-class Stop(Callback):
-    """Ends a training with the epoch in which a signal came; before the checkpoint of that epoch is written.
+class Ending(Checkpoint):
+    """Whatever ends a training, it ends with an epoch, and that with a validation; not so where a signal stops it:
+    the validation would stand in the curves of the run that resumes it.
+
+    (A Checkpoint by kind alone: Lightning calls these last of all, after callbacks that may end a training.)
 
     Args:
-        signals: what notes them.
+        clock: the epoch in which its time is over is the last one.
+        signals: what notes those that stop a training; None: nothing does.
+        others: the user's own callbacks, by the full names of their keys.
+
+    Attributes:
+        reason: who has ended the training before its last epoch; "" where nobody has.
     """
 
-    def __init__(self, signals: StopSignals) -> None:
-        self.signals = signals
+    def __init__(self, clock: Clock, signals: StopSignals | None, others: Mapping[str, Callback]) -> None:
+        self.clock, self.signals, self.others = clock, signals, others
+        self.reason = ""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.signals.install()
-        self.signals.deferring = True
+        self._validated = False
+        if self.signals is not None:
+            self.signals.install()
+            self.signals.deferring = True
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.should_stop:
+            self._by_a_callback()
+        trainer.should_stop = False  # an epoch that is cut could not be resumed exactly
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self.on_train_epoch_start(trainer, pl_module)
+        if not trainer.is_last_batch:
+            return
+        out_of_epochs = trainer.current_epoch + 1 == trainer.max_epochs
+        if not out_of_epochs and self.clock.is_over:
+            self.reason = self.reason or "trainer.max_time"
+        if out_of_epochs or self.reason:
+            # Lightning asks right after this hook whether to validate
+            trainer.check_val_every_n_epoch = 1
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.signals.signal is not None:
+        if trainer.should_stop and trainer.current_epoch + 1 != trainer.max_epochs:
+            self._by_a_callback()
+        if self.signals is not None and self.signals.signal is not None:
             trainer.should_stop = True
             trainer.state.status = TrainerStatus.INTERRUPTED  # no final figures, then
+            self.reason = signal.Signals(self.signals.signal).name
+        elif trainer.should_stop and not self._validated:
+            _validate(trainer)
+        self._validated = False
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.signals.deferring = False
+        if self.signals is not None:
+            self.signals.deferring = False
+
+    def _by_a_callback(self) -> None:
+        stoppers = [name for name, each in self.others.items() if getattr(each, "stopped_epoch", 0)]
+        self.reason = self.reason or ", ".join(stoppers or self.others)
+
+
+def _validate(trainer: L.Trainer) -> None:
+    """Validate within an epoch's end, as Lightning does after its last batch."""
+    loop, connector = trainer.fit_loop.epoch_loop.val_loop, trainer._logger_connector
+    trainer.validating, first = True, connector._first_loop_iter
+    loop.run()
+    trainer.training, connector._first_loop_iter = True, first
 
 
 class HParams(Callback):

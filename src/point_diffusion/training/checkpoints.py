@@ -44,6 +44,7 @@ class LastCheckpoint(Checkpoint):
     Attributes:
         metrics: the losses at the checkpoint, by their tags: a run that has nothing left to train has no others.
         epochs: how many it has seen.
+        changed: whether a callback (StochasticWeightAveraging, say) has changed the weights after the last epoch.
     """
 
     def __init__(self, folder: Path, every_n_epochs: int = 10) -> None:
@@ -51,6 +52,7 @@ class LastCheckpoint(Checkpoint):
         self.every_n_epochs = every_n_epochs
         self.metrics: dict[str, float] = {}
         self.epochs = 0
+        self.changed = False
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         due = trainer.should_stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0
@@ -63,6 +65,16 @@ class LastCheckpoint(Checkpoint):
             except BaseException:  # then the file is still the one of before
                 self.metrics, self.epochs = before
                 raise
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the weights that the training ends with: they are what is measured then."""
+        if not self.path.exists() or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        kept = torch.load(self.path, map_location="cpu", weights_only=True)
+        weights = {name: value.cpu() for name, value in pl_module.state_dict().items()}
+        if not all(torch.equal(value, kept["state_dict"][name]) for name, value in weights.items()):
+            self.changed = True
+            trainer.strategy.checkpoint_io.save_checkpoint({**kept, "state_dict": weights}, self.path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"metrics": self.metrics, "epochs": self.epochs}

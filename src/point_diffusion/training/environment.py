@@ -37,19 +37,33 @@ class OneProcess(LightningEnvironment):
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning to warnings that tell something: what it says of every run adds nothing."""
-    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("lightning")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
+    """Keep Lightning to warnings and to what callbacks, profilers and tuners were asked to say.
+
+    What it says of every run adds nothing. The rest goes where the process's other lines go, the log among it.
+    """
+    levels = {
+        "lightning": logging.WARNING,
+        "lightning.pytorch": logging.WARNING,
+        "lightning.fabric": logging.WARNING,
+    }
+    levels |= {f"lightning.pytorch.{name}": logging.INFO for name in ("callbacks", "profilers", "tuner")}
+    before = {name: logging.getLogger(name).level for name in levels}
+    own = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    ways = [(logger.handlers, logger.propagate) for logger in own]
+    for logger in own if logging.root.hasHandlers() else ():
+        logger.handlers, logger.propagate = [], True  # they have some of their own if the root had none before
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     try:
         with warnings.catch_warnings():
             for message in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for logger, (handlers, propagate) in zip(own, ways, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager

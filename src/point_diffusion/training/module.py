@@ -1,6 +1,6 @@
 """The LightningModule: a Diffusion and its optimiser, what is logged, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -143,9 +143,18 @@ class DiffusionModule(L.LightningModule):
         self._val_generator = generator(self.config["seed"], "validation", device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._log({"val/loss": self._validation_loss(batch)}, batch_size=len(batch.points))
+
+    def _validation_loss(self, batch: Batch) -> Tensor:
         t, noise = self.diffusion.draw(batch.points, self._val_generator)
-        loss = self.diffusion.loss(batch.points, t, noise, batch.condition)
-        self._log({"val/loss": loss}, batch_size=len(batch.points))
+        return self.diffusion.loss(batch.points, t, noise, batch.condition)
+
+    @torch.no_grad()
+    def validation_loss(self, batches: Iterable[Batch]) -> float:
+        """The mean over the points of ``batches`` of the loss that is logged at each validation."""
+        self.on_validation_epoch_start()
+        losses = [(self._validation_loss(batch).item(), len(batch.points)) for batch in batches]
+        return sum(loss * size for loss, size in losses) / sum(size for _, size in losses)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The optimiser's state comes from the checkpoint, but its settings from this module's config."""

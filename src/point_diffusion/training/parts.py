@@ -24,24 +24,25 @@ def make_loggers(config: DictConfig, folder: Path) -> list[Logger]:
     return [_make(name, node, Logger, save_dir=str(folder)) for name, node in loggers(config.logger).items()]
 
 
-def make_callbacks(config: DictConfig) -> list[Callback]:
-    """The callbacks of the user's own.
+def make_callbacks(config: DictConfig) -> dict[str, Callback]:
+    """The callbacks of the user's own, by the full names of their keys.
 
     Raises:
         UsageError: as above.
     """
-    return [_make(name, node, Callback) for name, node in user_callbacks(config).items()]
+    return {name: _make(name, node, Callback) for name, node in user_callbacks(config).items()}
 
 
 def _make(name: str, node: DictConfig, kind: type, **place: Any) -> Any:
     line = f"{name}._target_={show(node._target_)}"
+    hydras = logging.getLogger("hydra.utils")
     try:
-        logging.disable(logging.ERROR)  # Hydra logs a failure in several lines
+        hydras.disabled = True  # it logs a failure in several lines
         target = get_object(node._target_)
     except Exception as error:  # whatever its import raises
         raise UsageError(f"{line}: can't be imported ({first_line(_innermost(error))})") from error
     finally:
-        logging.disable(logging.NOTSET)
+        hydras.disabled = False
     if not (isinstance(target, type) and issubclass(target, kind)):
         raise UsageError(f"{line}: must be a {kind.__name__} of Lightning's")
     taken = inspect.signature(target).parameters

@@ -1,8 +1,9 @@
 """What a run asks of Lightning beside the shipped parts, tried in one step, before the run has a folder."""
 
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +46,7 @@ def part_problems(config: DictConfig) -> Iterator[str]:
     All are made, the Trainer is built with them, and a step is trained if the callbacks are Lightning's own:
     others may do anything, and do it in the run alone.
     """
-    with TemporaryDirectory() as folder, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+    with TemporaryDirectory() as folder, _silence():
         try:
             made = make_loggers(config, Path(folder))
             callbacks = make_callbacks(config)
@@ -60,9 +61,19 @@ def part_problems(config: DictConfig) -> Iterator[str]:
                     yield f"{name}._target_={node._target_}: {first_line(error)}"
                     return
         try:
-            _rehearse(_small(config, bool(made)), Path(folder), fit=all(map(_is_lightnings, callbacks)))
+            _rehearse(_small(config, bool(made)), Path(folder), fit=all(map(_is_lightnings, callbacks.values())))
         except Exception as error:  # whatever a callback raises
             yield f"{', '.join(user_callbacks(config)) or 'logger'}: {first_line(error)}"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:

@@ -31,7 +31,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals | None, start
     import lightning as L
     from lightning.pytorch.callbacks import ProgressBar
 
-    from point_diffusion.training.callbacks import EMA, Clock, HParams, Stop
+    from point_diffusion.training.callbacks import EMA, Clock, Ending, HParams
     from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
     from point_diffusion.training.environment import OneProcess
     from point_diffusion.training.parts import make_callbacks
@@ -41,9 +41,8 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals | None, start
     options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
     settings = typed_settings(plan.config)
     checkpoints = (plan.folder / LAST_CHECKPOINT).parent
-    callbacks: list[L.Callback] = [Clock(options.pop("max_time", None), started)]
-    if signals is not None:
-        callbacks.append(Stop(signals))
+    clock = Clock(options.pop("max_time", None), started)
+    callbacks: list[L.Callback] = [clock]
     if (ema := wanted.pop("ema", None)) is not None:
         callbacks.append(EMA(**ema))
     samples, quality = ValidationSamples(), None
@@ -54,17 +53,16 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals | None, start
         callbacks.append(quality := SampleQuality(**asked, samples=samples))
     callbacks.append(HParams(settings, quality))
     own = make_callbacks(plan.config)
-    has_bar = any(isinstance(each, ProgressBar) for each in own)
+    has_bar = any(isinstance(each, ProgressBar) for each in own.values())
     if options.get("enable_progress_bar", True):
         callbacks.append(EpochProgress(quality, bar=plan.alone and not has_bar))
+    callbacks += [Ending(clock, signals, own), *own.values()]
     if (checkpoint := wanted.pop("checkpoint", None)) is not None:
         monitor = "val/loss" if quality is None else "val/energy_distance"
         best = plan.checkpoint and plan.checkpoint.with_name("best.ckpt")
         callbacks += [BestCheckpoint(checkpoints, monitor, best), LastCheckpoint(checkpoints, **checkpoint)]
-    callbacks += own
     defaults = {
         "default_root_dir": plan.folder,
-        "enable_checkpointing": checkpoint is not None,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "plugins": [AtomicCheckpointIO(), OneProcess()],
@@ -104,31 +102,39 @@ class Outcome:
         losses: the last ones, by their names in ``metrics.json``, where finite.
         final: the final figures of the samples; empty where it did not get there.
         epochs: how many are trained, as far as they are kept.
+        ended_by: who has ended it before its last epoch; "" where nobody has.
+        validated: whether the weights that are kept are those of the last validation.
         seconds: how long it took, in all sessions of a run that was resumed.
     """
 
     losses: dict[str, float]
     final: dict[str, float]
     epochs: int
+    ended_by: str
+    validated: bool
     seconds: float
 
 
 def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
     """What a training has come to; where an error has ended it (``failed``), what its last checkpoint holds."""
-    from point_diffusion.training.callbacks import Clock
+    from point_diffusion.training.callbacks import Clock, Ending
     from point_diffusion.training.checkpoints import LastCheckpoint
     from point_diffusion.training.validation import SampleQuality
 
-    values, final, epochs, seconds = dict[str, float](), dict[str, float](), 0, 0.0
+    values, final, epochs, ended_by, seconds = dict[str, float](), dict[str, float](), 0, "", 0.0
+    changed = False
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, LastCheckpoint):
-            values, epochs = dict(each.metrics), each.epochs
+            values, epochs, changed = dict(each.metrics), each.epochs, each.changed
         elif isinstance(each, SampleQuality):
             final = each.final
+        elif isinstance(each, Ending):
+            ended_by = each.reason
         elif isinstance(each, Clock):
             seconds = each.seconds
     if not failed:
         values |= {tag: value.item() for tag, value in trainer.callback_metrics.items()}
         epochs = trainer.current_epoch
     losses = {tag.replace("/", "_"): values[tag] for tag in LOSSES if math.isfinite(values.get(tag, math.nan))}
-    return Outcome(losses, final, epochs, round(seconds, 3))
+    validated = not changed and not trainer.interrupted
+    return Outcome(losses, final, epochs, ended_by, validated, round(seconds, 3))

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from point_diffusion.common.signals import StopSignals
-from point_diffusion.training.callbacks import EMA, Clock, HParams, Stop
+from point_diffusion.training.callbacks import EMA, Clock, Ending, HParams
 
 
 class Line(L.LightningModule):
@@ -47,7 +47,6 @@ def fit(tmp_path, *callbacks, max_epochs=3, steps=2, **options):
         max_epochs=max_epochs,
         callbacks=list(callbacks),
         logger=False,
-        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -71,9 +70,42 @@ def test_the_average_is_in_place_for_validations_and_after_training(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_time_that_is_up_ends_with_the_epoch_and_a_validation(tmp_path):
-    trainer, module = fit(tmp_path, Clock({"seconds": 0}), max_epochs=100, steps=3, check_val_every_n_epoch=50)
+    clock = Clock({"seconds": 0})
+    ending = Ending(clock, None, {})
+    trainer, module = fit(tmp_path, clock, ending, max_epochs=100, steps=3, check_val_every_n_epoch=50)
     assert (trainer.current_epoch, trainer.global_step) == (1, 3)
     assert len(module.seen) == 1
+    assert ending.reason == "trainer.max_time"
+
+
+class AtOnce(L.Callback):
+    """Asks for an end in the first step of the second epoch, by the hook that is named."""
+
+    def __init__(self, hook):
+        setattr(self, hook, self.end)
+
+    def end(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            trainer.should_stop = True
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_epoch_end", "on_train_epoch_start"])
+def test_whatever_ends_a_training_it_ends_with_an_epoch_and_one_validation(tmp_path, hook):
+    clock, stopper = Clock(), AtOnce(hook)
+    ending = Ending(clock, None, {"callbacks.a": stopper})
+    trainer, module = fit(tmp_path, clock, ending, stopper, max_epochs=9, steps=3, check_val_every_n_epoch=5)
+    assert (trainer.current_epoch, trainer.global_step) == (2, 6)
+    assert len(module.seen) == 1
+    assert ending.reason == "callbacks.a"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_that_gets_to_its_last_epoch_is_ended_by_nobody(tmp_path):
+    clock = Clock()
+    ending = Ending(clock, None, {"callbacks.a": EMA(0.5)})
+    _, module = fit(tmp_path, clock, ending, max_epochs=3, check_val_every_n_epoch=2)
+    assert (len(module.seen), ending.reason) == (2, "")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -88,8 +120,11 @@ def test_a_signal_ends_the_epoch_and_nobody_looks_at_the_next(tmp_path):
 
     with StopSignals() as interruption:
         signal = Signal()
-        trainer, _ = fit(tmp_path, Stop(interruption), signal, max_epochs=9)
+        clock = Clock()
+        ending = Ending(clock, interruption, {})
+        trainer, _ = fit(tmp_path, clock, ending, signal, max_epochs=9)
         assert not interruption.deferring
+    assert ending.reason == "SIGINT"
     assert (trainer.current_epoch, trainer.global_step) == (2, 4)
     assert signal.status == TrainerStatus.INTERRUPTED  # which others ask before the final figures
 

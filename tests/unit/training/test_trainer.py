@@ -121,6 +121,7 @@ def test_an_outcome_is_that_of_the_training_or_of_its_last_checkpoint(tmp_path):
     last.load_state_dict({"metrics": {"train/loss": 0.5}, "epochs": 3})
     values = {"train/loss": torch.tensor(0.25), "val/loss": torch.tensor(float("nan")), "lr": torch.tensor(1.0)}
     trainer = SimpleNamespace(callbacks=[last, clock, Callback()], callback_metrics=values, current_epoch=7)
+    trainer.interrupted = False
     now, kept = outcome(trainer, failed=False), outcome(trainer, failed=True)
     assert (now.losses, now.epochs, now.final) == ({"train_loss": 0.25}, 7, {})
     assert (kept.losses, kept.epochs) == ({"train_loss": 0.5}, 3)
