@@ -23,13 +23,12 @@ from point_diffusion.config.schema import SECTIONS
 from point_diffusion.config.validate import schema_problems
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
+from point_diffusion.runs.requeue import mark, requeued_folder
 from point_diffusion.runs.resume import resume_settings
 from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
 from point_diffusion.runs.status import finished_metrics, run_lock
 from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_overrides
-from point_diffusion.training.plan import Plan
-from point_diffusion.training.preflight import check
-from point_diffusion.training.preparation import hand_on
+from point_diffusion.training.preparation import hand_on, planned
 
 
 class RunDirs(Callback):
@@ -39,13 +38,11 @@ class RunDirs(Callback):
         """Check the config, with the stored settings of a run to resume, and give out the run's folder."""
         with refusing(), read_write(config), open_dict(config):
             _check_hydra(config)
-            in_place = not OmegaConf.is_missing(config, "resume") and bool(config.resume)
-            if in_place:
+            if not OmegaConf.is_missing(config, "resume") and config.resume:
                 resume_settings(config, _typed(config))
-            checkpoint = check(config)
-            folder = typed_path(config.resume) if in_place else _folder(config, "run")
-            hand_on(Plan(config, folder, checkpoint, in_place))
-            config.hydra.run.dir = str(folder)
+            plan = planned(config, _place(config, "run"), lambda: _folder(config, "run"))
+            hand_on(plan)
+            config.hydra.run.dir = str(plan.folder)
             config.hydra.output_subdir = None  # train() stores the settings, when the folder is its own
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -59,8 +56,10 @@ class RunDirs(Callback):
             if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
                 raise UsageError("\n".join(wrong))  # else each job would say it
             job_names(*_sweep_of(config))  # if not too many
-            folder = _folder(config, "sweep")
+            asked = sorted(map(str, _sweep_of(config)[1])), sorted(_sweep_of(config)[0].items())
+            folder = requeued_folder(_place(config, "sweep"), asked) or _folder(config, "sweep")
             _check_same_sweep(folder, overrides)
+            mark(folder, asked)
         atexit.register(_show_partial, folder, config.metric)
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
@@ -157,9 +156,18 @@ def _check_same_sweep(folder: Path, overrides: dict[str, Override]) -> None:
                 raise UsageError(f"hydra.sweep.dir={folder}: its runs have {values}; use another folder")
 
 
+def _is_typed(config: DictConfig, kind: str) -> bool:
+    return any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra)
+
+
+def _place(config: DictConfig, kind: str) -> Path:
+    """Where the folder stands that a requeued job has made before."""
+    return typed_path(config.hydra[kind].dir if _is_typed(config, kind) else f"{config.output_dir}/{kind}s")
+
+
 def _folder(config: DictConfig, kind: str) -> Path:
     folder = typed_path(config.hydra[kind].dir)
-    if any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra):
+    if _is_typed(config, kind):
         if kind == "run" and (folder / SETTINGS).exists():
             if (folder / LAST_CHECKPOINT).exists() or finished_metrics(folder):
                 raise UsageError(f"hydra.run.dir={folder}: holds a run already; resume={folder} resumes it")

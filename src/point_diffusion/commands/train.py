@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.commands.train_messages import how_to_resume, prior_line, summary, what_is_kept
@@ -17,7 +16,7 @@ from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
 from point_diffusion.runs.status import ENDED_BY, write_metrics
 from point_diffusion.training.plan import Plan, is_hydras
-from point_diffusion.training.preparation import prepared
+from point_diffusion.training.preparation import Finished, prepared
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +40,9 @@ def train(config: DictConfig) -> dict[str, float]:
         SystemExit: a signal stopped it; with 130 (SIGINT) or 143 (SIGTERM).
     """
     with prepared(config) as plan:
-        if not isinstance(plan, Plan):
-            log.info("finished before: %s", shell_path(Path(HydraConfig.get().runtime.output_dir)))
-            return plan
+        if isinstance(plan, Finished):
+            log.info("finished before: %s", shell_path(plan.folder))
+            return plan.metrics
         with _log_file(plan.folder):
             try:
                 return _fit(plan)

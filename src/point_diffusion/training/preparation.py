@@ -1,9 +1,9 @@
 """From a config to a plan: checked once, with a folder of its own, or the one of the run that it resumes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,18 +14,33 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
+from point_diffusion.runs.requeue import mark, requeued_folder
 from point_diffusion.runs.resume import earlier_try
+from point_diffusion.runs.settings import typed_settings
 from point_diffusion.runs.status import run_lock
 from point_diffusion.training.plan import Plan, in_sweep
 from point_diffusion.training.preflight import check
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A run that has been trained before, by an earlier start of the same command.
+
+    Args:
+        folder: the run's.
+        metrics: what it has come to.
+    """
+
+    folder: Path
+    metrics: dict[str, float]
+
+
 @contextmanager
-def prepared(config: DictConfig) -> Iterator[Plan | dict[str, float]]:
+def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
     """What a config asks for, with its folder locked and, for a new run, its settings stored there.
 
     Yields:
-        The plan; or the metrics of a sweep's job that has finished before.
+        The plan; or what there is of a sweep's or a requeued job that has finished before.
 
     Raises:
         UsageError: a value is wrong, or the folder holds another run already.
@@ -33,52 +48,70 @@ def prepared(config: DictConfig) -> Iterator[Plan | dict[str, float]]:
     if in_sweep():  # the folder is locked first, for what is wrong with the job to be found there
         folder = Path(HydraConfig.get().runtime.output_dir)
         with run_lock(folder):
-            yield _job(config, folder)
+            if (plan := _begun(config, folder)) is None:
+                Plan(config, folder).store()
+                plan = Plan(config, folder, check(config))
+            yield plan
         return
-    plan = _handed_on(config) or _plan_from_python(config)
+    if (plan := _handed_on(config)) is None:
+        runs = typed_path(config.output_dir) / "runs"
+        plan = planned(config, runs, lambda: unique_dir(runs / f"{datetime.now():%Y-%m-%d/%H-%M-%S}"))
     with run_lock(plan.folder):
-        if not plan.in_place:
+        if isinstance(plan, Plan) and not plan.in_place:
             if (plan.folder / LAST_CHECKPOINT).exists():
                 raise UsageError(f"{plan.folder}: holds a run already; resume={plan.folder} resumes it")
             plan.store()
+            mark(plan.folder, typed_settings(plan.config))
         yield plan
 
 
-def _job(config: DictConfig, folder: Path) -> Plan | dict[str, float]:
+def planned(config: DictConfig, runs: Path, make_folder: Callable[[], Path]) -> Plan | Finished:
+    """The plan for a single run: the one that ``config`` resumes, that of a requeued job, or a new one.
+
+    Args:
+        config: from which all settings are taken; changed where the run of a requeued job is resumed.
+        runs: where that is looked for.
+        make_folder: makes that of a new run.
+
+    Raises:
+        UsageError: a value is wrong.
+    """
+    in_place = not OmegaConf.is_missing(config, "resume") and config.resume is not None
+    earlier = None if in_place else requeued_folder(runs, typed_settings(config))
+    if earlier is not None and (plan := _begun(config, earlier)) is not None:
+        return plan
+    checkpoint = check(config)
+    if checkpoint is not None and in_place:
+        return Plan(config, checkpoint.parents[1], checkpoint, in_place)
+    return Plan(config, earlier or make_folder(), checkpoint)
+
+
+def _begun(config: DictConfig, folder: Path) -> Plan | Finished | None:
+    """What an earlier start of the same command has left in ``folder``; None if that is nothing to resume."""
     metrics, checkpoint = earlier_try(config, folder)
     if metrics:
-        return metrics
-    in_place = checkpoint is not None
-    if in_place:
-        config.resume, config.ckpt_path = str(folder), None
-    else:
-        Plan(config, folder).store()
-    return Plan(config, folder, check(config), in_place)
-
-
-def _plan_from_python(config: DictConfig) -> Plan:
-    checkpoint = check(config)
-    if checkpoint is not None and config.resume is not None:
-        return Plan(config, checkpoint.parents[1], checkpoint, in_place=True)
-    folder = typed_path(config.output_dir) / "runs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S}"
-    return Plan(config, unique_dir(folder), checkpoint)
+        return Finished(folder, metrics)
+    if checkpoint is None:
+        return None
+    config.resume, config.ckpt_path = str(folder), None
+    return Plan(config, folder, check(config), in_place=True)
 
 
 # Hydra makes a run's folder between its callbacks and the script's main, and hands on a config alone
-_waiting: ContextVar[Plan | None] = ContextVar("plan", default=None)
+_waiting: ContextVar[Plan | Finished | None] = ContextVar("plan", default=None)
 
 
-def hand_on(plan: Plan) -> None:
+def hand_on(plan: Plan | Finished) -> None:
     """Keep a plan for :func:`prepared`: what Hydra's callback has checked need not be checked again."""
     _waiting.set(plan)
 
 
-def _handed_on(config: DictConfig) -> Plan | None:
+def _handed_on(config: DictConfig) -> Plan | Finished | None:
     """The plan that was kept, once, with the config that Hydra hands to the script's main; None without one."""
     plan = _waiting.get()
     _waiting.set(None)
-    if plan is None:
-        return None
+    if not isinstance(plan, Plan):
+        return plan
     kept = OmegaConf.masked_copy(plan.config, [str(key) for key in plan.config if key != "hydra"])
     checkpoint = plan.checkpoint if kept == config else check(config)  # a main may have changed it
     return replace(plan, config=config, checkpoint=checkpoint)
