@@ -1,0 +1,161 @@
+"""A real Slurm: jobs that are requeued, cancelled and out of time. Wherever one is installed and takes jobs."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers.run_files import assert_same_run, load, metrics_of, wait_for
+from helpers.small_runs import CHECKOUT, LONG, NO_PICTURES, SWEPT
+
+
+def slurm(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def takes_jobs() -> bool:
+    try:
+        return shutil.which("sbatch") is not None and bool(slurm("sinfo", "--noheader"))
+    except (subprocess.SubprocessError, OSError):
+        return False
+
+
+pytestmark = pytest.mark.skipif(not takes_jobs(), reason="needs a Slurm that takes jobs")
+
+
+@pytest.fixture
+def submit(tmp_path):
+    """Submit a job that trains; returns its id."""
+    jobs = []
+
+    def _submit(*arguments: str, options: tuple[str, ...] = (), before: str = "exec ", after: str = "") -> str:
+        typed = " ".join(f"'{each}'" for each in (*arguments, f"output_dir={tmp_path}/outputs"))
+        script = tmp_path / "job.sh"
+        train = f"{before}{sys.executable} {CHECKOUT}/scripts/train.py {typed}{after}"
+        script.write_text(f"#!/bin/bash\nexport OMP_NUM_THREADS=1\n{train}\n")
+        log = f"--output={tmp_path}/log"
+        done = slurm("sbatch", "--parsable", "--requeue", "--open-mode=append", log, *options, str(script))
+        jobs.append(done.strip())
+        return jobs[-1]
+
+    yield _submit
+    for job in jobs:
+        subprocess.run(["scancel", "--signal=KILL", "--full", job], check=False)
+        subprocess.run(["scancel", job], check=False)
+
+
+def requeue(job: str) -> None:
+    slurm("scontrol", "requeue", job)
+    until(job, "PENDING")
+    for _ in range(100):  # else it waits for two minutes
+        if subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=False).returncode == 0:
+            return
+        time.sleep(0.2)
+
+
+def state(job: str) -> str:
+    return re.findall(r"JobState=(\w+)", slurm("scontrol", "show", "job", job))[0]
+
+
+def until(job: str, *states: str) -> None:
+    for _ in range(1200):
+        if state(job) in states:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the job is {state(job)}")
+
+
+class Job:
+    """For :func:`wait_for`, which looks whether a process has ended."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+
+    def poll(self) -> int | None:
+        return 1 if state(self.job) in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT") else None
+
+
+def test_a_requeued_job_resumes_its_run_to_the_same_bits(submit, tmp_path, whole):
+    job = submit(*LONG)
+    while not (found := list(tmp_path.glob("outputs/runs/*/*/checkpoints/last.ckpt"))):
+        assert Job(job).poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    requeue(job)
+    until(job, "COMPLETED", "FAILED")
+    (run,) = tmp_path.glob("outputs/runs/*/*")  # one run, in one folder
+    assert state(job) == "COMPLETED", (tmp_path / "log").read_text()
+    assert found[0].parents[1] == run
+    assert_same_run(run, whole)
+    requeue(job)  # one that has finished is not trained again
+    until(job, "COMPLETED", "FAILED")
+    assert "finished before: " in (tmp_path / "log").read_text()
+    assert len(list(tmp_path.glob("outputs/runs/*/*"))) == 1
+
+
+def test_a_requeued_sweep_runs_what_is_missing(submit, tmp_path):
+    job = submit("-m", "seed=1,2", *SWEPT, NO_PICTURES, "num_step=5")
+    while not (first := list(tmp_path.glob("outputs/sweeps/*/*/seed=1/metrics.json"))):
+        assert Job(job).poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    requeue(job)
+    until(job, "COMPLETED", "FAILED")
+    assert state(job) == "COMPLETED", (tmp_path / "log").read_text()
+    (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
+    assert first[0].is_relative_to(sweep)
+    assert all(metrics_of(sweep / f"seed={seed}")["finished"] for seed in (1, 2))
+
+
+@pytest.mark.parametrize("before", ["exec ", "srun "])
+def test_a_cancelled_job_keeps_what_it_has_trained(submit, script, tmp_path, whole, before):
+    run = tmp_path / "run"
+    job = submit(*LONG, f"hydra.run.dir={run}", before=before)
+    wait_for(run / "checkpoints/last.ckpt", Job(job))
+    slurm("scancel", job)
+    until(job, "CANCELLED")
+    for _ in range(100):
+        if "resume it: python" in (tmp_path / "log").read_text():
+            break
+        time.sleep(0.1)
+    assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1 < 300
+    assert metrics_of(run)["ended_by"] == "SIGTERM"
+    script("train", f"resume={run}")
+    assert_same_run(run, whole)
+
+
+def test_the_signal_before_the_end_of_time_leads_to_a_requeue(submit, tmp_path, whole):
+    run = tmp_path / "run"
+    job = submit(
+        *LONG, f"hydra.run.dir={run}", before="srun ", after=" || scontrol requeue $SLURM_JOB_ID", options=("-t1",)
+    )
+    wait_for(run / "checkpoints/last.ckpt", Job(job))
+    slurm("scancel", "--signal=USR1", job)  # as --signal=USR1@90 has it sent
+    until(job, "PENDING")
+    assert metrics_of(run)["ended_by"] == "SIGUSR1"
+    slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
+    until(job, "COMPLETED", "FAILED")
+    assert state(job) == "COMPLETED", (tmp_path / "log").read_text()
+    assert_same_run(run, whole)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_a_preempted_job_of_a_sweep_on_the_cluster_is_finished_by_its_next_start(start, tmp_path):
+    command = ["-m", "seed=1,2", *LONG, NO_PICTURES, "hydra/launcher=submitit_slurm"]
+    command += ["hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=10", f"hydra.sweep.dir={tmp_path}/sweep"]
+    process = start(*command, fresh=True, env={k: v for k, v in os.environ.items() if k.startswith("SLURM_CONF")})
+    wait_for(tmp_path / "sweep/seed=1/checkpoints/last.ckpt", process)
+    job = slurm("squeue", "--noheader", "--format=%A").split()[0]
+    slurm("scancel", f"--signal={signal.Signals.SIGUSR2.name}", job)
+    for _ in range(300):
+        if state(job) == "PENDING":
+            slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
+            break
+        time.sleep(0.1)
+    said, wrong = process.communicate(timeout=300)
+    assert process.returncode == 0, wrong
+    assert all(metrics_of(tmp_path / f"sweep/seed={seed}")["finished"] for seed in (1, 2))
+    assert "2 runs, 2 finished" in said
