@@ -13,6 +13,12 @@ def plain(node: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
 
 
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A copy of a config without Hydra's own settings, some of which only Hydra can resolve."""
+    copy: DictConfig = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    return copy
+
+
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of nested sections, by the full names of their keys."""
     for name, value in node.items():

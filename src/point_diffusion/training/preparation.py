@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
+from point_diffusion.config.convert import without_hydra
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
 from point_diffusion.runs.requeue import mark, requeued_folder
@@ -88,7 +89,7 @@ def planned(config: DictConfig, runs: Path, make_folder: Callable[[], Path]) -> 
 
 def _begun(config: DictConfig, folder: Path) -> Plan | Finished | None:
     """What an earlier start of the same command has left in ``folder``; None if that is nothing to resume."""
-    metrics, checkpoint = earlier_try(config, folder)
+    metrics, checkpoint = earlier_try(without_hydra(config), folder)
     if metrics:
         return Finished(folder, metrics)
     if checkpoint is None:
@@ -112,6 +113,7 @@ def _handed_on(config: DictConfig) -> Plan | Finished | None:
     _waiting.set(None)
     if not isinstance(plan, Plan):
         return plan
-    kept = OmegaConf.masked_copy(plan.config, [str(key) for key in plan.config if key != "hydra"])
-    checkpoint = plan.checkpoint if kept == config else check(config)  # a main may have changed it
+    checkpoint = (
+        plan.checkpoint if without_hydra(plan.config) == config else check(config)
+    )  # a main may have changed it
     return replace(plan, config=config, checkpoint=checkpoint)

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
-from point_diffusion.config.convert import loggers, user_callbacks
+from point_diffusion.config.convert import loggers, user_callbacks, without_hydra
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.source import build_source
 from point_diffusion.training.environment import process_settings
@@ -93,7 +93,7 @@ def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
 
 
 def _small(config: DictConfig, logged: bool) -> DictConfig:
-    small = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    small = without_hydra(config)
     OmegaConf.set_struct(small, False)
     OmegaConf.resolve(small)
     for key, value in SMALL.items():
