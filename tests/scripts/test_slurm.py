@@ -145,7 +145,7 @@ def test_the_signal_before_the_end_of_time_leads_to_a_requeue(submit, tmp_path, 
 
 def test_a_preempted_job_of_a_sweep_on_the_cluster_is_finished_by_its_next_start(start, tmp_path):
     command = ["-m", "seed=1,2", *LONG, NO_PICTURES, "hydra/launcher=submitit_slurm"]
-    command += ["hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=10", f"hydra.sweep.dir={tmp_path}/sweep"]
+    command += ["hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=60", f"hydra.sweep.dir={tmp_path}/sweep"]
     process = start(*command, fresh=True, env={k: v for k, v in os.environ.items() if k.startswith("SLURM_CONF")})
     wait_for(tmp_path / "sweep/seed=1/checkpoints/last.ckpt", process)
     job = slurm("squeue", "--noheader", "--format=%A").split()[0]

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.commands.train_messages import how_to_resume, prior_line, summary, what_is_kept
 from point_diffusion.common.errors import UsageError, format_error, memory_error_names
 from point_diffusion.common.paths import shell_path
-from point_diffusion.common.signals import Stopped, StopSignals, raise_if_stopped
+from point_diffusion.common.signals import Stopped, StopSignals, is_a_launchers, raise_if_stopped
 from point_diffusion.runs.status import ENDED_BY, write_metrics
 from point_diffusion.training.plan import Plan, is_hydras
 from point_diffusion.training.preparation import Finished, prepared
@@ -49,7 +49,10 @@ def train(config: DictConfig) -> dict[str, float]:
             except Stopped as end:
                 log.info("%s; %s", end.text, how_to_resume(plan))
                 raise
-            except SystemExit as end:  # a callback's: it would end a sweep silently
+            except SystemExit as end:
+                if is_a_launchers(end):
+                    raise
+                # a callback's: it would end a sweep silently
                 raise RuntimeError(f"something called for an exit ({end.code})") from end
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import traceback
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -97,6 +98,12 @@ def _is_free(handler: Any, number: int) -> bool:
     if number in (signal.SIGINT, signal.SIGTERM) or handler is signal.SIG_DFL:
         return True
     return str(getattr(handler, "__module__", "")).startswith("point_diffusion")
+
+
+def is_a_launchers(end: SystemExit) -> bool:
+    """Whether a launcher's own signal handler has called for this exit: the cluster then starts the job again."""
+    frames = [frame for frame, _ in traceback.walk_tb(end.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__", "")).partition(".")[0] == "submitit"
 
 
 def _may_handle() -> bool:
