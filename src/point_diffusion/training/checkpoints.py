@@ -14,22 +14,49 @@ from point_diffusion.common.files import atomic_write
 from point_diffusion.common.version import __version__
 from point_diffusion.runs.checkpoint import FORMAT
 
+IN_THE_RUN = f"<run>{os.sep}"  # begins a stored path
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are whole or not there, whenever the process is killed, and say what they are.
 
-    (Lightning's are torn when they are killed and the folder for temporary files is on another disk.)
+    (Lightning's are torn when they are killed and the folder for temporary files is on another disk. Its callbacks
+    store absolute paths; here those in the run's folder are stored without it: it may be moved, or shared.)
+
+    Args:
+        folder: the run's.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
+        callbacks = checkpoint.get("callbacks", {})
+        for place in (str(self.folder), os.path.realpath(self.folder)):
+            callbacks = _with_prefix(callbacks, f"{place}{os.sep}", IN_THE_RUN)
+        checkpoint = {**checkpoint, "callbacks": callbacks}
         content = io.BytesIO()  # what torch reports of a full disk does not name it
         torch.save({**checkpoint, "point_diffusion": {"format": FORMAT, "version": __version__}}, content)
         for left in Path(path).parent.glob(f".{Path(path).stem}.*"):  # by a process that was killed
             left.unlink(missing_ok=True)
         with atomic_write(Path(path)) as part:
             part.write_bytes(content.getbuffer())
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
+        checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **options)
+        run = os.path.realpath(Path(path).parents[1])  # another one than ours, where a new run begins with it
+        return {**checkpoint, "callbacks": _with_prefix(checkpoint["callbacks"], IN_THE_RUN, f"{run}{os.sep}")}
+
+
+def _with_prefix(state: Any, before: str, now: str) -> Any:
+    """The state of callbacks with another prefix of the paths in it."""
+    if isinstance(state, dict):
+        return {_with_prefix(key, before, now): _with_prefix(value, before, now) for key, value in state.items()}
+    if isinstance(state, str) and f"{state}{os.sep}".startswith(before):
+        return f"{now}{state[len(before) :]}".removesuffix(os.sep)
+    return state
 
 
 class LastCheckpoint(Checkpoint):

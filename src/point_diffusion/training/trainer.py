@@ -65,7 +65,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals | None, start
         "default_root_dir": plan.folder,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "plugins": [AtomicCheckpointIO(), OneProcess()],
+        "plugins": [AtomicCheckpointIO(plan.folder), OneProcess()],
     }
     options["enable_progress_bar"] = has_bar  # ours is not one of Lightning's, which takes one alone
     if not steps.automatic:

@@ -15,11 +15,26 @@ from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpo
 def test_a_checkpoint_says_what_it_is_and_clears_what_was_left(tmp_path):
     (tmp_path / ".last.abc.ckpt").touch()  # by a process that was killed
     (tmp_path / ".best.abc.ckpt").touch()
-    AtomicCheckpointIO().save_checkpoint({"a": torch.ones(2)}, tmp_path / "last.ckpt")
+    AtomicCheckpointIO(tmp_path).save_checkpoint({"a": torch.ones(2)}, tmp_path / "last.ckpt")
     checkpoint = load(tmp_path / "last.ckpt")
     assert checkpoint["point_diffusion"] == {"format": FORMAT, "version": __version__}
     assert torch.equal(checkpoint["a"], torch.ones(2))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".best.abc.ckpt", "last.ckpt"]
+
+
+def test_paths_in_the_runs_folder_move_with_it(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        (folder / "checkpoints").mkdir(parents=True)
+    own, other = f"{here}/checkpoints/best.ckpt", f"{tmp_path}/here-2/best.ckpt"
+    state = {"c": {"best": own, "scores": {own: 1.0}, "dirpath": str(here), "elsewhere": other, "n": 3}}
+    AtomicCheckpointIO(here).save_checkpoint({"callbacks": state}, here / "checkpoints/last.ckpt")
+    assert str(here) not in str(load(here / "checkpoints/last.ckpt")).replace(other, "")
+    (here / "checkpoints/last.ckpt").rename(there / "checkpoints/last.ckpt")
+    path = there / "checkpoints/last.ckpt"
+    (moved,) = AtomicCheckpointIO(there).load_checkpoint(path, weights_only=True)["callbacks"].values()
+    now = f"{there}/checkpoints/best.ckpt"
+    assert moved == {"best": now, "scores": {now: 1.0}, "dirpath": str(there), "elsewhere": other, "n": 3}
 
 
 class Trainer(SimpleNamespace):
