@@ -2,10 +2,13 @@
 
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 
 from helpers.small_runs import CHECKOUT, SMALL
+from point_diffusion.benchmark import __main__ as benchmark
 from point_diffusion.config import schema, script_schema
 
 
@@ -54,3 +57,19 @@ def test_a_real_bug_shows_its_traceback_on_demand(script):
     full = script("train", *bug, check=False, env={"HYDRA_FULL_ERROR": "1", "PYTHONPATH": path})
     assert full.returncode != 0
     assert "Traceback" in full.stderr
+
+
+@pytest.mark.parametrize("name", ["", ".commands.train", ".commands.compare"])
+def test_a_module_that_is_run_says_how_it_is_meant(tmp_path, name):
+    command = [sys.executable, "-m", f"point_diffusion{name}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*python scripts/.*--help\n", done.stderr)
+
+
+def test_the_benchmark_has_help(monkeypatch, capsys):
+    for flag in ("-h", "--help"):
+        monkeypatch.setattr(sys, "argv", ["benchmark", flag])
+        benchmark.main()
+        said = capsys.readouterr().out
+        assert all(f"  {name} " in said for name in benchmark.SECTIONS)

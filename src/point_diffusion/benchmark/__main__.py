@@ -30,6 +30,12 @@ SECTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
     each.__name__: each for each in (epoch, callbacks, startup, sampling, quality, threads, race, growth, gpu)
 }
 
+USAGE = """\
+python -m point_diffusion.benchmark [SECTION ...] [output=FILE.json]
+
+Measures the sections that are named, or all, in turn with the tutorial's loop, and prints a table.
+"""
+
 
 def _measured(asked: list[str]) -> Iterator[Figure]:
     """The figures of a section; of several each in a process of its own: what ran before leaves memory behind."""
@@ -56,6 +62,11 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(USAGE)
+        for name, section in SECTIONS.items():
+            print(f"  {name:<10} {(section.__doc__ or '').strip().splitlines()[0]}")
+        return
     asked, output = [], None
     for argument in sys.argv[1:]:
         if argument.startswith("output="):

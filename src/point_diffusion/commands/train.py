@@ -190,3 +190,7 @@ def _log_file(folder: Path) -> Iterator[None]:
             package.removeHandler(handler)
             package.setLevel(level)
         handler.close()
+
+
+if __name__ == "__main__":
+    raise SystemExit("error: this is what python scripts/train.py calls; try that, with --help")

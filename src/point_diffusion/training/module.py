@@ -31,8 +31,8 @@ class DiffusionModule(L.LightningModule):
     the same steps and noise at every validation.
 
     Args:
-        config: the sections ``seed, data, schedule, model, module, sampler, optimizer, lr_scheduler`` of a run's
-            config as plain numbers and strings, with the data's dimension as ``data.dim``.
+        config: the sections ``seed, data, schedule, model, module, sampler, optimizer, lr_scheduler, trainer`` of
+            a run's config as plain numbers and strings, with the data's dimension as ``data.dim``.
         steps: how the steps of an epoch are made.
 
     Attributes:

@@ -2,17 +2,20 @@
 
 import json
 import math
+import re
 
+import lightning as L
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from helpers.planted_callbacks import Recorder
 from helpers.run_files import assert_same_tensors, events, load, module_of
-from helpers.small_runs import NO_PICTURES
+from helpers.small_runs import NO_PICTURES, SMALL
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import PointSetDataModule
-from point_diffusion.data.source import Source
+from point_diffusion.data.source import Source, build_source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.training.module import DiffusionModule
 
@@ -131,3 +134,20 @@ def test_the_precision_of_matrix_products_is_torchs_setting(small_train, tmp_pat
     assert less == pytest.approx(usual, rel=1e-2)
     stored = [load(run / "checkpoints/last.ckpt")["hyper_parameters"]["config"] for run in (usually, folder)]
     assert [each["float32_matmul_precision"] for each in stored] == ["highest", "medium"]
+
+
+def test_the_module_trains_with_what_its_docstring_names(config, tmp_path):
+    named = re.search("the sections ``(.*?)``", DiffusionModule.__doc__, re.DOTALL)[1]
+    whole = OmegaConf.to_container(config(*SMALL), resolve=True)
+    settings = {section.strip(): whole[section.strip()] for section in named.split(",")}
+    data = PointSetDataModule(build_source(settings["data"]), settings["data"]["scale"], 64, settings["seed"])
+    settings["data"]["dim"] = 2
+    off = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "default_root_dir": tmp_path,
+    }
+    trainer = L.Trainer(accelerator="cpu", max_epochs=1, **off)
+    trainer.fit(DiffusionModule(settings), data)
+    assert trainer.callback_metrics["train/loss"].isfinite()
