@@ -10,7 +10,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.commands.train_messages import how_to_resume, prior_line, summary, what_is_kept
+from point_diffusion.commands.train_messages import (
+    first_step_failed,
+    how_to_resume,
+    prior_line,
+    summary,
+    what_is_kept,
+)
 from point_diffusion.common.errors import UsageError, format_error, memory_error_names
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, is_a_launchers, raise_if_stopped
@@ -101,6 +107,9 @@ def _fit(plan: Plan) -> dict[str, float]:
                 ended = error
         if ended is not None and not begun.is_set():
             raise _before_training(ended, plan)
+        device = trainer.strategy.root_device.type
+        if ended is not None and (line := first_step_failed(ended, device, trainer.global_step)):
+            raise UsageError(line)
 
         kept = outcome(trainer, failed=ended is not None)
         if ended is None and not kept.validated:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from point_diffusion.common.errors import format_error
 from point_diffusion.common.paths import CHECKOUT, shell_path, typed_path
 from point_diffusion.config.convert import loggers
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
@@ -85,6 +86,13 @@ def what_is_kept(plan: Plan, epochs: int, error: BaseException) -> str:
     if not isinstance(error, DivergenceError):
         parts.append(how_to_resume(plan))
     return ", ".join(parts) or "no checkpoint was written before"
+
+
+def first_step_failed(error: BaseException, device: str, steps: int) -> str:
+    """What to say of an error of torch's on another device than a CPU, before ``steps`` is 1; else ""."""
+    if device == "cpu" or steps > 0 or not isinstance(error, (RuntimeError, NotImplementedError, TypeError)):
+        return ""
+    return f"the first step on this {device} has failed ({format_error(error)}); accelerator=cpu trains without it"
 
 
 def how_to_resume(plan: Plan) -> str:

@@ -81,6 +81,10 @@ class Run:
     num_threads: int = key(
         "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
     )
+    cuda_graph: bool = key(
+        "on an NVIDIA GPU: an epoch's steps are recorded once and launched as one; not yet proven on a real one",
+        required=False,
+    )
     float32_matmul_precision: str = key(
         "of matrix products in float32, on GPUs that can do with less",
         choices=("highest", "high", "medium"),

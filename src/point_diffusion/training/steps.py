@@ -70,11 +70,15 @@ class SingleSteps(Steps):
 
     automatic = True
 
+    def __init__(self, cuda_graph: bool = False) -> None:
+        self._wanted = cuda_graph
+
     def points_a_batch(self, num_points: int, batch_size: int) -> int:
         return batch_size
 
     def start(self, module: Any) -> None:
-        log_no_graph("a callback, a precision or an argument of Trainer wants single steps", module.device)
+        if self._wanted:
+            log_no_graph("a callback, a precision or an argument of Trainer wants single steps", module.device)
 
     def run(self, module: Any, batch: Batch) -> Tensor:
         loss = module.loss(batch, module.generator)
@@ -84,11 +88,16 @@ class SingleSteps(Steps):
 
 
 class EpochSteps(Steps):
-    """All steps of an epoch in one call; on a GPU as one CUDA graph, where that can be."""
+    """All steps of an epoch in one call.
+
+    Args:
+        cuda_graph: record them as one CUDA graph, on a GPU, where that can be.
+    """
 
     automatic = False
 
-    def __init__(self) -> None:
+    def __init__(self, cuda_graph: bool = False) -> None:
+        self._wanted = cuda_graph
         self._graph: EpochGraph | None = None
 
     def points_a_batch(self, num_points: int, batch_size: int) -> int:
@@ -97,7 +106,8 @@ class EpochSteps(Steps):
     def start(self, module: Any) -> None:
         self._module, self._optimizer = module, module.optimizer
         self._parameters = list(module.parameters())
-        self._graph = recording(self.steps, module.optimizer, module.steps_an_epoch, module.device)
+        if self._wanted:
+            self._graph = recording(self.steps, module.optimizer, module.steps_an_epoch, module.device)
 
     def end(self) -> None:
         self._graph = None  # and its memory
@@ -144,4 +154,5 @@ def choose_steps(config: DictConfig) -> Steps:
     whole = not others and config.trainer.get("precision", "32-true") == "32-true"
     callbacks = (get_object(node._target_) for node in user_callbacks(config).values())
     whole = whole and all(getattr(each, "of_whole_epochs", False) for each in callbacks)
-    return EpochSteps() if whole else SingleSteps()
+    asked = bool(config.get("cuda_graph"))
+    return EpochSteps(asked) if whole else SingleSteps(asked)

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from point_diffusion.commands.train_messages import prior_line
+from point_diffusion.commands.train_messages import first_step_failed, prior_line
 from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.network import MLPDiffusion
@@ -82,3 +82,13 @@ def test_epsilon_without_signal_is_told_of_v_prediction():
     assert "v_prediction" in line
     _, line = described(Diffusion(schedule, MLPDiffusion(100), "v_prediction"), torch.randn(100, 2))
     assert "v_prediction" not in line
+
+
+def test_a_device_whose_first_step_fails_is_told_of_the_cpu():
+    error = RuntimeError("CUDA error: no kernel image is available\nand more")
+    said = first_step_failed(error, "cuda", 0)
+    assert said.startswith("the first step on this cuda has failed (RuntimeError: CUDA error: no kernel image is")
+    assert "accelerator=cpu" in said
+    assert "\n" not in said
+    for other in ((error, "cpu", 0), (error, "cuda", 1), (KeyboardInterrupt(), "cuda", 0)):
+        assert first_step_failed(*other) == ""

@@ -29,7 +29,7 @@ def run(config, tmp_path):
 
     def _run(name, *overrides):
         folder = tmp_path / name
-        train(config(*SMALL, *EPOCHS, *overrides, NO_PICTURES, f"output_dir={folder}"))
+        train(config(*SMALL, *EPOCHS, "cuda_graph=true", *overrides, NO_PICTURES, f"output_dir={folder}"))
         (checkpoint,) = folder.glob("runs/*/*/checkpoints/last.ckpt")
         return checkpoint
 
@@ -166,7 +166,7 @@ def test_what_cannot_be_recorded_is_said_in_one_line(caplog, optimizer, num_step
 def test_single_steps_are_not_recorded_which_is_said_once(caplog):
     caplog.set_level(logging.INFO)
     for device in ("cpu", "cuda"):
-        SingleSteps().start(SimpleNamespace(device=torch.device(device)))
+        SingleSteps(cuda_graph=True).start(SimpleNamespace(device=torch.device(device)))
     why = "a callback, a precision or an argument of Trainer wants single steps"
     assert said(caplog) == [f"no CUDA graph ({why}): each kernel is launched by itself"]
 
@@ -197,6 +197,14 @@ def test_steps_that_look_at_a_value_are_made_as_they_come(monkeypatch, caplog):
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def test_unless_it_is_asked_for_nothing_is_recorded_and_nothing_said(run, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    stand_in.install(monkeypatch)
+    run("plain", "cuda_graph=false")
+    SingleSteps().start(SimpleNamespace(device=torch.device("cuda")))
+    assert (stand_in.Tape.replayed, said(caplog)) == (0, [])
 
 
 @needs_gpu
