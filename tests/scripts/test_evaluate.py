@@ -47,7 +47,7 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
     ]
     assert [len(each["rows"]) for each in answers] == [3, 3, 7, 3]
     new = {path.name for path in set(tmp_path.rglob("*")) - before}
-    assert new == {"evaluations.json", "quality_curve.png"}
+    assert new == {"evaluations.json", ".evaluations.lock", "quality_curve.png"}
     (run / "evaluations.json").write_text("mine")
     done = script("evaluate", "num_samples=200", check=False)
     assert done.returncode == 2
@@ -92,3 +92,15 @@ def test_an_evaluation_is_kept_whatever_the_terminal_can_show(whole, script, tmp
     shutil.copytree(whole, run)
     script("evaluate", f"run={run}", "num_samples=50", env={"PYTHONIOENCODING": "ascii"})
     assert len(json.loads((run / "evaluations.json").read_text())) == 1
+
+
+def test_evaluations_that_end_at_once_are_all_kept(trained, forks, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    asked = [f"run={run}", "num_samples=100"]
+    processes = [forks("evaluate", [*asked, f"seed={seed}"], tmp_path) for seed in range(8)]
+    for process in processes:
+        _, wrong = process.communicate(timeout=200)
+        assert process.returncode == 0, wrong
+    kept = json.loads((run / "evaluations.json").read_text())
+    assert sorted(each["seed"] for each in kept) == list(range(8))

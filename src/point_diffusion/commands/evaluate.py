@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.console import progress
@@ -159,9 +160,10 @@ def _write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Pat
         **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
     }
     try:
-        kept = json.loads(files[0].read_text(encoding="utf-8")) if files[0].exists() else []
-        others = [each for each in kept if {name: each.get(name) for name in question} != question]
-        write_text(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
+        with FileLock(folder / ".evaluations.lock"):  # several may be at work on one run
+            kept = json.loads(files[0].read_text(encoding="utf-8")) if files[0].exists() else []
+            others = [each for each in kept if {name: each.get(name) for name in question} != question]
+            write_text(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
         if config.curve:
             files.append(folder / "figures" / "quality_curve.png")
             save_pixels(_plot(run, rows), files[1])
