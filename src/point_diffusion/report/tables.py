@@ -1,13 +1,17 @@
 """Figures for people to read: numbers, sentences and tables."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from point_diffusion.common.text import show
 from point_diffusion.runs.sweeps import Job, Row
+
+if TYPE_CHECKING:
+    from point_diffusion.metrics import Estimate
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -19,6 +23,14 @@ TUTORIAL_WORTH = 2_600
 def number(value: float) -> str:
     """A count as one reads it: 12,345, or 0.35 where whole numbers say too little."""
     return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
+
+
+def estimated(size: "Estimate") -> str:
+    """The best guess of an estimate with its interval; its lower end alone where nothing bounds the guess."""
+    if math.isinf(size.point):
+        return f"at least {number(size.low)}"
+    end = "or more" if math.isinf(size.high) else f"to {number(size.high)}"
+    return f"{number(size.point)} ({number(size.low)} {end})"
 
 
 def worth(row: Mapping[str, Any], name: str = "equivalent_sample_size") -> str:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from point_diffusion.report.tables import number
+from point_diffusion.report.tables import estimated
 from point_diffusion.training.validation import SampleQuality
 
 log = logging.getLogger(__name__)
@@ -86,5 +86,5 @@ class EpochProgress(Callback):
         shown = [f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss") if name in metrics]
         if self._quality is not None and (size := self._quality.latest) is not None:
             shown.append(f"energy distance {metrics['val/energy_distance']:.1e}")
-            shown.append(f"worth {'at least ' if size.at_least else ''}{number(size.value)} points")
+            shown.append(f"worth {estimated(size)} points")
         return "  ".join(shown)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import re
 import sys
 from types import SimpleNamespace
@@ -45,9 +46,15 @@ def test_there_is_a_line_after_each_validation(caplog):
     assert all(line.endswith(" left") for line in lines)
 
 
-@pytest.mark.parametrize(("at_least", "said"), [(False, "12,345 points"), (True, "at least 12,345 points")])
-def test_the_worth_of_samples_is_said_where_it_is_known(caplog, at_least, said):
-    size = Estimate(12_345, 1, 20_000, at_least)
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (Estimate(12_345, 9_000, 20_000), "12,345 (9,000 to 20,000) points"),
+        (Estimate(1_325, 1_325, math.inf, True, 15_130), "15,130 (1,325 or more) points"),
+        (Estimate(1_325, 1_325, math.inf, True, math.inf), "at least 1,325 points"),
+    ],
+)
+def test_the_worth_of_samples_is_said_where_it_is_known(caplog, size, said):
     caplog.set_level(logging.INFO)
     watched(EpochProgress(SimpleNamespace(latest=size)))
     assert f"energy distance 1.0e-03  worth {said}" in caplog.records[-1].getMessage()
