@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from helpers.small_runs import CHECKOUT, SMALL
+from helpers.small_runs import CHECKOUT, NO_PICTURES, SMALL
 from point_diffusion.benchmark import __main__ as benchmark
 from point_diffusion.config import schema, script_schema
 
@@ -73,3 +74,21 @@ def test_the_benchmark_has_help(monkeypatch, capsys):
         benchmark.main()
         said = capsys.readouterr().out
         assert all(f"  {name} " in said for name in benchmark.SECTIONS)
+
+
+def test_a_package_that_is_installed_elsewhere_finds_its_settings(tmp_path):
+    shutil.copytree(CHECKOUT / "src", tmp_path / "site", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conf", "scripts"):
+        shutil.copytree(CHECKOUT / name, tmp_path / "checkout" / name)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+    def train(*arguments):
+        command = [sys.executable, "checkout/scripts/train.py", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    assert "num_step=100" in train("--help").stdout
+    assert train("trainer.max_epoch=3").stderr.endswith("did you mean trainer.max_epochs?\n")
+    assert "schedule=nope: must be one of betas, cosine" in train("schedule=nope").stderr
+    done = train(*SMALL, NO_PICTURES)
+    assert done.returncode == 0, done.stderr
+    assert "python checkout/scripts/train.py resume=checkout/outputs/runs/" in done.stdout

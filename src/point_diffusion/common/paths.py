@@ -2,9 +2,18 @@
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+
+def _checkout() -> Path:
+    """Where conf/ and scripts/ stand: above this file; for a package installed elsewhere, above the script."""
+    places = [Path(__file__).resolve(), Path(sys.argv[0] or ".").resolve()]
+    above = [parent for place in places for parent in place.parents[:4]]
+    return next((place for place in above if (place / "conf" / "train.yaml").is_file()), Path.cwd())
+
+
+CHECKOUT = _checkout()
 
 
 def typed_path(text: str) -> Path:

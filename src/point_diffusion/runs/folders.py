@@ -68,7 +68,7 @@ def job_folder(overrides: Sequence[str], constant: Sequence[str] = ()) -> str:
 
 OmegaConf.register_new_resolver(
     "checkout",
-    lambda name: str((CHECKOUT if (CHECKOUT / "conf").is_dir() else Path.cwd()) / name),
+    lambda name: str(CHECKOUT / name),
     replace=True,
 )
 OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
