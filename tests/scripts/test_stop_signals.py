@@ -128,7 +128,7 @@ def test_a_signal_amid_the_last_picture(start, script, tmp_path):
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == 143
     assert wrong == ""
-    assert said.endswith("resume=run\n")
+    assert said.endswith("resume=run +callbacks.last._target_=helpers.planted_callbacks.LastPicture\n")
     assert metrics_of(run)["finished"] is False
     script("train", f"resume={run}", "+callbacks.last=null")
     assert metrics_of(run)["finished"] is True
