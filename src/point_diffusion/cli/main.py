@@ -65,9 +65,8 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
             stream.reconfigure(errors="replace")  # not all terminals know all signs
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
     single = trains and sys.argv[1:2] not in (["-m"], ["--multirun"])
-    for (
-        number
-    ) in SIGNALS:  # of a single training until it takes them itself; else half-written files are cleared away
+    # a single training's until it takes them itself; else half-written files are cleared away
+    for number in SIGNALS:
         signal.signal(number, _stop if single else raise_stopped)
     if not single:
         signal.signal(signal.SIGINT, signal.default_int_handler)

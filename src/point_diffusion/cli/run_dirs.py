@@ -56,7 +56,8 @@ class RunDirs(Callback):
             if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
                 raise UsageError("\n".join(wrong))  # else each job would say it
             job_names(*_sweep_of(config))  # if not too many
-            asked = sorted(map(str, _sweep_of(config)[1])), sorted(_sweep_of(config)[0].items())
+            swept, typed = _sweep_of(config)
+            asked = sorted(typed), sorted(swept.items())
             folder = requeued_folder(_place(config, "sweep"), asked) or _folder(config, "sweep")
             _check_same_sweep(folder, overrides)
             mark(folder, asked)

@@ -187,17 +187,17 @@ def _log_file(folder: Path) -> Iterator[None]:
         return
     handler = logging.FileHandler(folder / "train.log")
     handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
-    packages = [logging.getLogger(name) for name in ("point_diffusion", "lightning.pytorch")]
-    levels = [package.level for package in packages]
-    for package in packages:
-        package.addHandler(handler)
-        package.setLevel(logging.INFO)
+    package, lightning = (logging.getLogger(name) for name in ("point_diffusion", "lightning.pytorch"))
+    level = package.level
+    package.setLevel(logging.INFO)
+    for logger in (package, lightning):
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        for package, level in zip(packages, levels, strict=True):
-            package.removeHandler(handler)
-            package.setLevel(level)
+        for logger in (package, lightning):
+            logger.removeHandler(handler)
+        package.setLevel(level)
         handler.close()
 
 

@@ -60,11 +60,11 @@ class StopSignals:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.deferring = False
+        self._before: dict[int, Any] = {}  # outside of the block it takes none
 
     def __enter__(self) -> "StopSignals":
-        self._before: dict[int, Any] = {
-            number: handler for number in SIGNALS if _is_free(handler := signal.getsignal(number), number)
-        }
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        self._before = {number: handler for number, handler in handlers.items() if _is_free(handler, number)}
         self.install()
         return self
 

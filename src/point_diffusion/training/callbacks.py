@@ -130,30 +130,27 @@ class Ending(Checkpoint):
 
     Args:
         clock: the epoch in which its time is over is the last one.
-        signals: what notes those that stop a training; None: nothing does.
+        signals: what notes those that stop a training.
         others: the user's own callbacks, by the full names of their keys.
 
     Attributes:
         reason: who has ended the training before its last epoch; "" where nobody has.
     """
 
-    def __init__(self, clock: Clock, signals: StopSignals | None, others: Mapping[str, Callback]) -> None:
+    def __init__(self, clock: Clock, signals: StopSignals, others: Mapping[str, Callback]) -> None:
         self.clock, self.signals, self.others = clock, signals, others
         self.reason = ""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._validated = False
-        if self.signals is not None:
-            self.signals.install()
-            self.signals.deferring = True
+        self.signals.install()
+        self.signals.deferring = True
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.should_stop:
-            self._by_a_callback()
-        trainer.should_stop = False  # an epoch that is cut could not be resumed exactly
+        self._defer(trainer)
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        self.on_train_epoch_start(trainer, pl_module)
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._defer(trainer)
         if not trainer.is_last_batch:
             return
         out_of_epochs = trainer.current_epoch + 1 == trainer.max_epochs
@@ -170,7 +167,7 @@ class Ending(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.should_stop and trainer.current_epoch + 1 != trainer.max_epochs:
             self._by_a_callback()
-        if self.signals is not None and self.signals.signal is not None:
+        if self.signals.signal is not None:
             trainer.should_stop = True
             trainer.state.status = TrainerStatus.INTERRUPTED  # no final figures, then
             self.reason = signal.Signals(self.signals.signal).name
@@ -179,8 +176,13 @@ class Ending(Checkpoint):
         self._validated = False
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.signals is not None:
-            self.signals.deferring = False
+        self.signals.deferring = False
+
+    def _defer(self, trainer: L.Trainer) -> None:
+        """Note that a callback has asked for the end, and have the epoch completed: a cut one can't be resumed."""
+        if trainer.should_stop:
+            self._by_a_callback()
+        trainer.should_stop = False
 
     def _by_a_callback(self) -> None:
         stoppers = [name for name, each in self.others.items() if getattr(each, "stopped_epoch", 0)]

@@ -28,14 +28,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self._prefixes = [f"{place}{os.sep}" for place in (str(folder), os.path.realpath(folder))]
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
         callbacks = checkpoint.get("callbacks", {})
-        for place in (str(self.folder), os.path.realpath(self.folder)):
-            callbacks = _with_prefix(callbacks, f"{place}{os.sep}", IN_THE_RUN)
+        for prefix in self._prefixes:
+            callbacks = _with_prefix(callbacks, prefix, IN_THE_RUN)
         checkpoint = {**checkpoint, "callbacks": callbacks}
         content = io.BytesIO()  # what torch reports of a full disk does not name it
         torch.save({**checkpoint, "point_diffusion": {"format": FORMAT, "version": __version__}}, content)

@@ -181,10 +181,10 @@ def _wrong_type(value: Any, hint: Any) -> str:
 
 
 def _part_problems(config: DictConfig) -> Iterator[str]:
-    shipped = {"_target_", "name", "version", "default_hp_metric"}
-    others = [node for node in loggers(config.logger).values() if not set(node) <= shipped]
-    foreign = [node for node in loggers(config.logger).values() if str(node._target_) not in FILE_LOGGERS]
-    if others or foreign or user_callbacks(config):
+    keys = {"_target_", "name", "version", "default_hp_metric"}  # of the shipped ones
+    nodes = loggers(config.logger).values()
+    shipped = all(set(node) <= keys and str(node._target_) in FILE_LOGGERS for node in nodes)
+    if not shipped or user_callbacks(config):
         from point_diffusion.training.rehearsal import part_problems
 
         yield from part_problems(config)

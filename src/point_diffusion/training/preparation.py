@@ -113,7 +113,6 @@ def _handed_on(config: DictConfig) -> Plan | Finished | None:
     _waiting.set(None)
     if not isinstance(plan, Plan):
         return plan
-    checkpoint = (
-        plan.checkpoint if without_hydra(plan.config) == config else check(config)
-    )  # a main may have changed it
+    is_same = without_hydra(plan.config) == config  # a main may have changed it
+    checkpoint = plan.checkpoint if is_same else check(config)
     return replace(plan, config=config, checkpoint=checkpoint)

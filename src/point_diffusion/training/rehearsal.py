@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
+from point_diffusion.common.signals import StopSignals
 from point_diffusion.config.convert import loggers, user_callbacks, without_hydra
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.source import build_source
@@ -82,7 +83,7 @@ def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
     data = PointSetDataModule(build_source(settings["data"]), settings["data"]["scale"], 4, settings["seed"])
     settings["data"]["dim"] = data.source.dim
     with torch.random.fork_rng(), process_settings(1, settings["float32_matmul_precision"]):
-        trainer = build_trainer(plan, steps, None, time.monotonic())
+        trainer = build_trainer(plan, steps, StopSignals(), time.monotonic())
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Checkpoint) and hasattr(callback, "dirpath"):
                 callback.dirpath = str(folder / "checkpoints")  # not where the user's own would go
@@ -99,7 +100,7 @@ def _small(config: DictConfig, logged: bool) -> DictConfig:
     for key, value in SMALL.items():
         section, _, name = key.rpartition(".")
         node = OmegaConf.select(small, section)
-        if node is not None and (name in node or key == "trainer.profiler"):
+        if node is not None and name in node:
             node[name] = value
     for name in ("limit_train_batches", "limit_val_batches", "fast_dev_run"):
         small.trainer.pop(name, None)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 LOSSES = ("train/loss", "train/grad_norm", "val/loss")
 
 
-def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals | None, started: float) -> "L.Trainer":
+def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: float) -> "L.Trainer":
     """Lightning's Trainer with all that a run asks for.
 
     Args:
         plan: of the run.
         steps: how its optimiser steps are made.
-        signals: what notes the signals that stop it; None: nothing does.
+        signals: what notes the signals that stop it.
         started: when, by time.monotonic().
     """
     import lightning as L

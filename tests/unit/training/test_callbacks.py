@@ -71,7 +71,7 @@ def test_the_average_is_in_place_for_validations_and_after_training(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_time_that_is_up_ends_with_the_epoch_and_a_validation(tmp_path):
     clock = Clock({"seconds": 0})
-    ending = Ending(clock, None, {})
+    ending = Ending(clock, StopSignals(), {})
     trainer, module = fit(tmp_path, clock, ending, max_epochs=100, steps=3, check_val_every_n_epoch=50)
     assert (trainer.current_epoch, trainer.global_step) == (1, 3)
     assert len(module.seen) == 1
@@ -93,7 +93,7 @@ class AtOnce(L.Callback):
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_epoch_end", "on_train_epoch_start"])
 def test_whatever_ends_a_training_it_ends_with_an_epoch_and_one_validation(tmp_path, hook):
     clock, stopper = Clock(), AtOnce(hook)
-    ending = Ending(clock, None, {"callbacks.a": stopper})
+    ending = Ending(clock, StopSignals(), {"callbacks.a": stopper})
     trainer, module = fit(tmp_path, clock, ending, stopper, max_epochs=9, steps=3, check_val_every_n_epoch=5)
     assert (trainer.current_epoch, trainer.global_step) == (2, 6)
     assert len(module.seen) == 1
@@ -103,7 +103,7 @@ def test_whatever_ends_a_training_it_ends_with_an_epoch_and_one_validation(tmp_p
 @pytest.mark.filterwarnings("ignore")
 def test_a_training_that_gets_to_its_last_epoch_is_ended_by_nobody(tmp_path):
     clock = Clock()
-    ending = Ending(clock, None, {"callbacks.a": EMA(0.5)})
+    ending = Ending(clock, StopSignals(), {"callbacks.a": EMA(0.5)})
     _, module = fit(tmp_path, clock, ending, max_epochs=3, check_val_every_n_epoch=2)
     assert (len(module.seen), ending.reason) == (2, "")
 
