@@ -51,7 +51,9 @@ def quiet_lightning() -> Iterator[None]:
     own = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
     ways = [(logger.handlers, logger.propagate) for logger in own]
     for logger in own if logging.root.hasHandlers() else ():
-        logger.handlers, logger.propagate = [], True  # they have some of their own if the root had none before
+        # Lightning gives them a stream of their own if the root had none before
+        logger.handlers = [each for each in logger.handlers if type(each) is not logging.StreamHandler]
+        logger.propagate = True
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     try:

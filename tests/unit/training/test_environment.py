@@ -61,3 +61,10 @@ def test_a_training_from_python_leaves_the_process_as_it_was(small_train):
     before = state()
     small_train(NO_PICTURES, "trainer.max_epochs=1", "float32_matmul_precision=medium")
     assert state() == before
+
+
+@pytest.mark.slow
+def test_what_is_asked_for_is_in_the_log_of_a_training_from_python(small_train, monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [logging.NullHandler()])  # as of a caller that logs, too
+    _, folder = small_train(NO_PICTURES, "trainer.max_epochs=1", "+trainer.profiler=simple")
+    assert "Profiler Report" in (folder / "train.log").read_text()
