@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import SoftFileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.console import progress
@@ -22,6 +22,8 @@ from point_diffusion.runs.run import Run, open_run
 
 if TYPE_CHECKING:
     from point_diffusion.metrics import Estimate
+
+LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
 
 
 def evaluate(config: DictConfig) -> list[dict[str, Any]]:
@@ -159,14 +161,20 @@ def _write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Pat
         **{name: asked[name] for name in ("num_samples", "seed", "curve", "sampler")},  # type: ignore[index,call-overload]
         **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
     }
+    # several may be at work on one run; a soft lock leaves no file behind
+    lock = SoftFileLock(folder / ".evaluations.lock", timeout=LOCK_TIMEOUT)
     try:
-        with FileLock(folder / ".evaluations.lock"):  # several may be at work on one run
+        with lock:
             kept = json.loads(files[0].read_text(encoding="utf-8")) if files[0].exists() else []
             others = [each for each in kept if {name: each.get(name) for name in question} != question]
             write_text(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
         if config.curve:
             files.append(folder / "figures" / "quality_curve.png")
             save_pixels(_plot(run, rows), files[1])
+    except Timeout:
+        raise UsageError(
+            f"{lock.lock_file}: another evaluation is writing; if none is, remove this file"
+        ) from None
     except OSError as error:
         raise UsageError(f"{folder}: can't be written to ({error.strerror})") from None
     except (ValueError, AttributeError, TypeError, RecursionError):
