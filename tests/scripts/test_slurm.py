@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from helpers.run_files import assert_same_run, load, metrics_of, wait_for
 from helpers.small_runs import CHECKOUT, LONG, NO_PICTURES, SWEPT
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
 
 
 def slurm(*command: str) -> str:
@@ -51,11 +54,25 @@ def submit(tmp_path):
 
 def requeue(job: str) -> None:
     slurm("scontrol", "requeue", job)
-    until(job, "PENDING")
-    for _ in range(100):  # else it waits for two minutes
-        if subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=False).returncode == 0:
-            return
-        time.sleep(0.2)
+
+
+def ended(job: str, restarts: int) -> str:
+    """The state that a job ends in after it was started again so many times.
+
+    It waits for two minutes before each. That can be shortened once the start before has ended altogether: Slurm
+    takes some seconds for it, and a change before would be lost, or end the job.
+    """
+    for _ in range(60):
+        time.sleep(6)
+        shown = slurm("scontrol", "show", "job", job)
+        now, count = re.findall(r"JobState=(\w+)", shown)[0], int(re.findall(r"Restarts=(\d+)", shown)[0])
+        if now == "PENDING":
+            subprocess.run(
+                ["scontrol", "update", f"jobid={job}", "StartTime=now"], check=False, capture_output=True
+            )
+        elif count >= restarts and now in ENDED:
+            return now
+    raise AssertionError(f"the job is {now}, after {count} starts")
 
 
 def state(job: str) -> str:
@@ -70,6 +87,14 @@ def until(job: str, *states: str) -> None:
     raise AssertionError(f"the job is {state(job)}")
 
 
+def until_said(log: Path, text: str) -> None:
+    for _ in range(600):
+        if text in log.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{text} is not in {log.read_text()}")
+
+
 class Job:
     """For :func:`wait_for`, which looks whether a process has ended."""
 
@@ -77,7 +102,7 @@ class Job:
         self.job = job
 
     def poll(self) -> int | None:
-        return 1 if state(self.job) in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT") else None
+        return 1 if state(self.job) in ENDED else None
 
 
 def test_a_requeued_job_resumes_its_run_to_the_same_bits(submit, tmp_path, whole):
@@ -86,14 +111,13 @@ def test_a_requeued_job_resumes_its_run_to_the_same_bits(submit, tmp_path, whole
         assert Job(job).poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.05)
     requeue(job)
-    until(job, "COMPLETED", "FAILED")
+    assert ended(job, 1) == "COMPLETED", (tmp_path / "log").read_text()
     (run,) = tmp_path.glob("outputs/runs/*/*")  # one run, in one folder
-    assert state(job) == "COMPLETED", (tmp_path / "log").read_text()
     assert found[0].parents[1] == run
     assert_same_run(run, whole)
     requeue(job)  # one that has finished is not trained again
-    until(job, "COMPLETED", "FAILED")
-    assert "finished before: " in (tmp_path / "log").read_text()
+    assert ended(job, 2) == "COMPLETED"
+    until_said(tmp_path / "log", "finished before: ")
     assert len(list(tmp_path.glob("outputs/runs/*/*"))) == 1
 
 
@@ -103,8 +127,7 @@ def test_a_requeued_sweep_runs_what_is_missing(submit, tmp_path):
         assert Job(job).poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.05)
     requeue(job)
-    until(job, "COMPLETED", "FAILED")
-    assert state(job) == "COMPLETED", (tmp_path / "log").read_text()
+    assert ended(job, 1) == "COMPLETED", (tmp_path / "log").read_text()
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     assert first[0].is_relative_to(sweep)
     assert all(metrics_of(sweep / f"seed={seed}")["finished"] for seed in (1, 2))
@@ -117,10 +140,7 @@ def test_a_cancelled_job_keeps_what_it_has_trained(submit, script, tmp_path, who
     wait_for(run / "checkpoints/last.ckpt", Job(job))
     slurm("scancel", job)
     until(job, "CANCELLED")
-    for _ in range(100):
-        if "resume it: python" in (tmp_path / "log").read_text():
-            break
-        time.sleep(0.1)
+    until_said(tmp_path / "log", "resume it: python")
     assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1 < 300
     assert metrics_of(run)["ended_by"] == "SIGTERM"
     script("train", f"resume={run}")
@@ -130,15 +150,17 @@ def test_a_cancelled_job_keeps_what_it_has_trained(submit, script, tmp_path, who
 def test_the_signal_before_the_end_of_time_leads_to_a_requeue(submit, tmp_path, whole):
     run = tmp_path / "run"
     job = submit(
-        *LONG, f"hydra.run.dir={run}", before="srun ", after=" || scontrol requeue $SLURM_JOB_ID", options=("-t1",)
+        *LONG,
+        f"hydra.run.dir={run}",
+        before="srun ",
+        after="\n[ $? -ne 143 ] || scontrol requeue $SLURM_JOB_ID",
+        options=("-t1",),
     )
     wait_for(run / "checkpoints/last.ckpt", Job(job))
     slurm("scancel", "--signal=USR1", job)  # as --signal=USR1@90 has it sent
     until(job, "PENDING")
     assert metrics_of(run)["ended_by"] == "SIGUSR1"
-    slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
-    until(job, "COMPLETED", "FAILED")
-    assert state(job) == "COMPLETED", (tmp_path / "log").read_text()
+    assert ended(job, 1) == "COMPLETED", (tmp_path / "log").read_text()
     assert_same_run(run, whole)
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
@@ -150,11 +172,7 @@ def test_a_preempted_job_of_a_sweep_on_the_cluster_is_finished_by_its_next_start
     wait_for(tmp_path / "sweep/seed=1/checkpoints/last.ckpt", process)
     job = slurm("squeue", "--noheader", "--format=%A").split()[0]
     slurm("scancel", f"--signal={signal.Signals.SIGUSR2.name}", job)
-    for _ in range(300):
-        if state(job) == "PENDING":
-            slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
-            break
-        time.sleep(0.1)
+    assert ended(job, 1) == "COMPLETED"
     said, wrong = process.communicate(timeout=300)
     assert process.returncode == 0, wrong
     assert all(metrics_of(tmp_path / f"sweep/seed={seed}")["finished"] for seed in (1, 2))
