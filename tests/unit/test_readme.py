@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from point_diffusion.cli.command_line import command_line
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.train_messages import prior_line
@@ -75,17 +75,19 @@ def test_the_front_page_is_short():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS)
-def test_commands_compose(name, arguments):
-    typed = [quote_override(each) for each in shlex.split(arguments, comments=True)]
-    overrides = [each for each in typed if not each.startswith("-")]
-    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
-        for override in overrides:
-            for single in each_value(override):
-                groups = ("hydra/", "experiment=") if "-m" in typed else ("",)
-                others = [each for each in overrides if each != override and each.startswith(groups)]
-                config = compose(name, [*others, single])
-                wrong = list(PROBLEMS[name](config))
-                assert [each for each in wrong if "DATE/TIME" not in each] == []
+def test_commands_compose(name, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file, text in re.findall(r"```yaml\n# (my/\S+)\n(.*?)```", TEXTS["conf/README.md"], re.DOTALL):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    typed = command_line(name, [quote_override(each) for each in shlex.split(arguments, comments=True)])
+    typed.check()
+    for override in typed.overrides:
+        for single in each_value(override):
+            groups = ("hydra/", "experiment=") if typed.flags.multirun else ("",)
+            others = [each for each in typed.overrides if each != override and each.startswith(groups)]
+            wrong = list(PROBLEMS[name](typed.compose([*others, single])))
+            assert [each for each in wrong if "DATE/TIME" not in each] == []
 
 
 def test_there_are_commands_for_each_script():

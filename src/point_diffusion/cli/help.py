@@ -2,11 +2,12 @@
 
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.cli.explain import CONF, group_choices
+from point_diffusion.cli.command_line import group_choices
 from point_diffusion.common.text import show
 from point_diffusion.config import schema, script_schema
 from point_diffusion.config.schema import SECTIONS, allowed, known
@@ -41,19 +42,22 @@ python scripts/train.py resume=RUN trainer.max_epochs=6000    resume a run, in i
 tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and pictures of all runs"""
 
 
+NOT_CHOSEN = ("hydra", "callbacks", "trainer")  # groups of conf/ with one choice each
+
+
 def help_page(*, _root_: DictConfig) -> str:
     """The text of ``--help``: examples and the reference of keys, with the values as composed."""
-    groups = sorted(
-        path for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "callbacks", "trainer")
-    )
-    choices = [f"  {group.name}={'|'.join(group_choices(group.name))}" for group in groups]
+    folders = [Path(each.path) for each in _root_.hydra.runtime.config_sources if each.schema == "file"]
+    groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()} - {*NOT_CHOSEN}
+    choices = [f"  {group}={'|'.join(group_choices(folders, group))}" for group in sorted(groups)]
     page = [
         "Train a denoising diffusion model on a point set; KEY=VALUE changes a setting.",
         f"\nExamples\n{EXAMPLES}",
         "\nParts to choose from\n" + "\n".join(choices),
         reference(_root_),
         "\n-m, --multirun sweeps over KEY=VALUE,VALUE,...; --cfg job prints the settings without running;",
-        "--hydra-help lists Hydra's own flags. RUN is a run's folder.",
+        "--config-dir=FOLDER adds experiments and choices of your own; --hydra-help lists Hydra's other flags.",
+        "RUN is a run's folder.",
     ]
     return "\n".join(page)
 

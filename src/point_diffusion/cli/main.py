@@ -11,18 +11,19 @@ import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, NoReturn
 
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.cli import help  # noqa: A004, F401, its pages are what conf/ refers to
-from point_diffusion.cli.explain import CONF, explain
+from point_diffusion.cli.command_line import CommandLine, typed_command_line
+from point_diffusion.cli.explain import explain
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.common.errors import UsageError, first_line, format_error
 from point_diffusion.common.signals import SIGNALS, exit_code, raise_stopped
+from point_diffusion.runs.sweeps import sweep_jobs
 
 FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
 
@@ -49,51 +50,72 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
             refuse(f"{argument!r}: must not hold line breaks or other control characters")
         if argument.startswith("--e"):
             refuse(f"{argument}: not here, it would execute what is in the file; resume=RUN resumes a run")
-    # -m first: argparse takes no flag between the overrides
-    arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
-    if not trains:
-        for argument in arguments:
-            if argument in ("-m", "--multirun"):
-                refuse("-m: sweeps are for train.py")
-            if re.match(r"[+~]*hydra([./@=]|$)", argument):
-                refuse(f"{argument}: Hydra's own settings are for train.py")
-        arguments = [re.sub(r"^sampler\.", "++sampler.", argument) for argument in arguments]
-    sys.argv[1:] = [quote_override(argument) for argument in arguments]
+    typed = _typed(trains)
     os.environ["MPLBACKEND"] = "agg"  # a notebook's or a screen's need not be there
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not all terminals know all signs
     logging.raiseExceptions = False  # where a log can't be written, neither can what would be said of that
-    single = trains and sys.argv[1:2] not in (["-m"], ["--multirun"])
+    single = trains and not typed.flags.multirun
     # a single training's until it takes them itself; else half-written files are cleared away
     for number in SIGNALS:
         signal.signal(number, _stop if single else raise_stopped)
     if not single:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if "--help" in sys.argv or "-h" in sys.argv:
-            _show_help()
+        typed.check()
+        if typed.flags.help:
+            _show_help(typed)
+        elif typed.flags.cfg and typed.flags.multirun:
+            _show_jobs(typed, main)
         else:
+            sys.argv[1:] = [*typed.flag_words, *typed.overrides]
             main()
     except KeyboardInterrupt:
         refuse("stopped", code=130)
     except UsageError as error:
         refuse(str(error))
+    except BrokenPipeError:  # read no further, as by head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(exit_code(signal.SIGPIPE))
     except Exception as error:
         if full_error:
             raise
         if isinstance(error, OSError) and not isinstance(error, HydraException):  # the machine's fault
             refuse(format_error(error))
-        if line := explain(error, sys.argv[1:]):
+        if line := explain(error, typed):
             refuse(line)
         refuse(_bug(error), code=1)
 
 
-def _show_help() -> None:
+def _typed(trains: bool) -> CommandLine:
+    """What was typed, as Hydra's grammar takes it."""
+    typed = typed_command_line()
+    overrides = list(typed.overrides)
+    if not trains:
+        if typed.flags.multirun:
+            refuse("-m: sweeps are for train.py")
+        for override in overrides:
+            if re.match(r"[+~]*hydra([./@=]|$)", override):
+                refuse(f"{override}: Hydra's own settings are for train.py")
+        overrides = [re.sub(r"^sampler\.", "++sampler.", override) for override in overrides]
+    return replace(typed, overrides=[quote_override(override) for override in overrides])
+
+
+def _show_help(typed: CommandLine) -> None:
     """What Hydra shows, without the list of all its own choices, which takes as long as the rest."""
-    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    with initialize_config_dir(str(CONF), version_base=None):
-        print(compose(Path(sys.argv[0]).stem, overrides, return_hydra_config=True).hydra.help.template)
+    overrides = typed.single_values() if typed.flags.multirun else typed.overrides
+    print(typed.compose(overrides, return_hydra_config=True).hydra.help.template)
+
+
+def _show_jobs(typed: CommandLine, main: Callable[[], Any]) -> None:
+    """The settings of each job of a sweep, as documents of one YAML stream."""
+    config = typed.compose(typed.single_values(), return_hydra_config=True)
+    flags = [word for word in typed.flag_words if word not in ("-m", "--multirun")]
+    for job in sweep_jobs(config.hydra.sweeper.get("params") or {}, typed.overrides):
+        print(f"--- # {' '.join(job)}")
+        sys.argv[1:] = [*flags, *typed.single_values(), *job]
+        main()
 
 
 def _stop(number: int, _: Any) -> None:

@@ -3,9 +3,11 @@
 import atexit
 import logging
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -38,6 +40,8 @@ class RunDirs(Callback):
         """Check the config, with the stored settings of a run to resume, and give out the run's folder."""
         with refusing(), read_write(config), open_dict(config):
             _check_hydra(config)
+            config.hydra.runtime.output_dir = config.hydra.run.dir  # for settings that refer to it
+            HydraConfig.instance().set_config(deepcopy(config))
             if not OmegaConf.is_missing(config, "resume") and config.resume:
                 resume_settings(config, _typed(config))
             plan = planned(config, _place(config, "run"), lambda: _folder(config, "run"))

@@ -57,8 +57,11 @@ def resume_settings(config: DictConfig, typed: Sequence[str]) -> Path:
     composed: Any = OmegaConf.to_container(config, resolve=False)
     del composed["hydra"]
     for override in OverridesParser.create().parse_overrides(list(typed)):
-        # a typed class comes with what is typed for it alone
-        key, value = override.key_or_group.removesuffix("._target_"), composed
+        if override.key_or_group == "experiment":
+            raise UsageError(f"{override.input_line}: is for new runs; one that is resumed keeps its settings")
+        # a choice of a group stands in a section of its name; a typed class comes with what is typed for it alone
+        key = override.package or override.key_or_group.replace("/", ".").removesuffix("._target_")
+        value = composed
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         OmegaConf.update(stored, key, value, merge=False, force_add=True)

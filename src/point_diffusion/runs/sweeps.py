@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, harmonic_mean, median
@@ -111,6 +111,18 @@ def sweep_overrides(given: Mapping[str, Any], typed: Sequence[str]) -> dict[str,
     return {each.key_or_group: each for each in OverridesParser.create().parse_overrides(texts)}
 
 
+def sweep_jobs(given: Mapping[str, Any], typed: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """What is swept, for each job: ``KEY=VALUE``; arguments and errors as for :func:`job_names`."""
+    choices = [
+        [f"{key}={value}" for value in itertools.islice(each.sweep_string_iterator(), MAX_JOBS + 1)]
+        for key, each in sweep_overrides(given, typed).items()
+        if each.is_sweep_override()
+    ]
+    if math.prod(map(len, choices)) > MAX_JOBS:
+        raise UsageError(f"-m: asks for more than {MAX_JOBS:,} jobs")
+    return itertools.product(*choices)
+
+
 def job_names(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
     """The folders of a sweep's jobs, by name.
 
@@ -121,14 +133,7 @@ def job_names(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
     Raises:
         UsageError: there are too many.
     """
-    choices = [
-        [f"{key}={value}" for value in itertools.islice(each.sweep_string_iterator(), MAX_JOBS + 1)]
-        for key, each in sweep_overrides(given, typed).items()
-        if each.is_sweep_override()
-    ]
-    if math.prod(map(len, choices)) > MAX_JOBS:
-        raise UsageError(f"-m: asks for more than {MAX_JOBS:,} jobs")
-    return list(dict.fromkeys(job_folder(job) for job in itertools.product(*choices)))
+    return list(dict.fromkeys(map(job_folder, sweep_jobs(given, typed))))
 
 
 def not_begun(sweep: Path) -> int:

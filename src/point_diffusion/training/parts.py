@@ -14,9 +14,12 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show
 from point_diffusion.config.convert import loggers, user_callbacks
 
+# arguments of EarlyStopping and of ModelCheckpoint
+AT_EPOCH_ENDS = ("check_on_train_epoch_end", "save_on_train_epoch_end")
+
 
 def make_loggers(config: DictConfig, folder: Path) -> list[Logger]:
-    """Whatever writes curves down, below ``folder`` where it writes files.
+    """Whatever writes curves down, below ``folder`` where it writes files and none is given (``save_dir``).
 
     Raises:
         UsageError: one of them can't be made; with the innermost cause.
@@ -30,10 +33,15 @@ def make_callbacks(config: DictConfig) -> dict[str, Callback]:
     Raises:
         UsageError: as above.
     """
-    return {name: _make(name, node, Callback) for name, node in user_callbacks(config).items()}
+    made = {}
+    for name, node in user_callbacks(config).items():
+        # Lightning would look at validations, which see what was logged at the end of an epoch before
+        when = dict.fromkeys(AT_EPOCH_ENDS, True) if str(node.get("monitor")).startswith("train/") else {}
+        made[name] = _make(name, node, Callback, **when)
+    return made
 
 
-def _make(name: str, node: DictConfig, kind: type, **place: Any) -> Any:
+def _make(name: str, node: DictConfig, kind: type, **defaults: Any) -> Any:
     line = f"{name}._target_={show(node._target_)}"
     hydras = logging.getLogger("hydra.utils")
     try:
@@ -47,7 +55,9 @@ def _make(name: str, node: DictConfig, kind: type, **place: Any) -> Any:
         raise UsageError(f"{line}: must be a {kind.__name__} of Lightning's")
     taken = inspect.signature(target).parameters
     try:
-        return instantiate(node, **{key: value for key, value in place.items() if key in taken})
+        return instantiate(
+            node, **{key: value for key, value in defaults.items() if key in taken and key not in node}
+        )
     except Exception as error:  # whatever it raises
         raise UsageError(f"{line}: {first_line(_innermost(error))}") from error
 

@@ -48,6 +48,7 @@ def part_problems(config: DictConfig) -> Iterator[str]:
     others may do anything, and do it in the run alone.
     """
     with TemporaryDirectory() as folder, _silence():
+        config = _elsewhere(config, folder)
         try:
             made = make_loggers(config, Path(folder))
             callbacks = make_callbacks(config)
@@ -65,6 +66,16 @@ def part_problems(config: DictConfig) -> Iterator[str]:
             _rehearse(_small(config, bool(made)), Path(folder), fit=all(map(_is_lightnings, callbacks.values())))
         except Exception as error:  # whatever a callback raises
             yield f"{', '.join(user_callbacks(config)) or 'logger'}: {first_line(error)}"
+
+
+def _elsewhere(config: DictConfig, folder: str) -> DictConfig:
+    """A copy whose loggers write into ``folder``, not where the run's will."""
+    copy = without_hydra(config)
+    OmegaConf.set_struct(copy, False)
+    for node in loggers(copy.logger).values():
+        if "save_dir" in node:
+            node.save_dir = folder
+    return copy
 
 
 @contextmanager

@@ -1,24 +1,16 @@
 """What is wrong with a command line that Hydra refuses."""
 
-import sys
-
 import pytest
-from hydra import compose, initialize_config_dir
 
-from point_diffusion.cli.explain import CONF, explain
-
-
-@pytest.fixture(autouse=True)
-def train(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["scripts/train.py"])
+from point_diffusion.cli.command_line import command_line
+from point_diffusion.cli.explain import explain
 
 
 def said(*arguments, typed=None):
     try:
-        with initialize_config_dir(str(CONF), version_base=None):
-            compose("train", list(arguments), return_hydra_config=True)
+        command_line("train", arguments).compose(arguments, return_hydra_config=True)
     except Exception as error:
-        return explain(error, ["-m", *(typed or arguments)])
+        return explain(error, command_line("train", ["-m", *(typed or arguments)]))
 
 
 @pytest.mark.parametrize(
@@ -80,5 +72,15 @@ def test_a_wrong_key_that_an_experiment_sweeps_over_is_named():
     )
 
 
+def test_choices_of_the_users_own_are_named(tmp_path):
+    (tmp_path / "schedule").mkdir()
+    (tmp_path / "schedule" / "steep.yaml").write_text("name: linear\n")
+    for folder in (f"--config-dir={tmp_path}", f"hydra.searchpath=[file://{tmp_path}]"):
+        typed = command_line("train", ["schedule=3", folder])
+        with pytest.raises(Exception, match="must be a string") as error:
+            typed.compose(["schedule=3"])
+        assert explain(error.value, typed).endswith("linear, scaled_linear, sigmoid, steep")
+
+
 def test_other_errors_are_not_explained():
-    assert explain(ValueError("a bug"), ["seed=1"]) == ""
+    assert explain(ValueError("a bug"), command_line("train", ["seed=1"])) == ""

@@ -6,6 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from helpers.small_runs import CHECKOUT
+from point_diffusion.cli.command_line import command_line
 from point_diffusion.cli.help import help_page, key_page, reference
 from point_diffusion.config import schema, script_schema
 
@@ -26,7 +27,7 @@ def test_sections_that_are_switched_off_are_left_out(config):
 
 
 def test_the_page_names_all_choices(config):
-    page = help_page(_root_=config())
+    page = help_page(_root_=command_line("train", []).compose([], return_hydra_config=True))
     for group in ("schedule", "sampler", "experiment"):
         names = sorted(path.stem for path in (CHECKOUT / "conf" / group).glob("*.yaml"))
         assert f"  {group}={'|'.join(names)}\n" in page
