@@ -66,3 +66,10 @@ def test_the_signal_that_announces_the_end_stops_a_run_that_then_goes_on(start, 
     assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1 < 300
     script("train", f"resume={run}", env=env)
     assert_same_run(run, whole)
+
+
+def test_the_first_run_on_a_machine_begins_with_our_own_line(script, tmp_path):
+    done = script("train", *SMALL, env={"MPLCONFIGDIR": str(tmp_path / "matplotlib")})
+    assert list((tmp_path / "matplotlib").glob("fontlist*.json"))  # made by it
+    assert done.stdout.startswith("run folder: ")
+    assert "fontManager" not in done.stdout + done.stderr

@@ -202,7 +202,7 @@ def test_a_signal_to_a_sweep_that_imports_ends_all_of_it(tmp_path, number):
         time.sleep(wait)
         process.send_signal(number)
         _, wrong = process.communicate(timeout=60)
-        assert process.returncode == 128 + number
+        assert process.returncode == 128 + number, wrong
         assert "Traceback" not in wrong
         assert not (sweep / "seed=2").exists()
         assert not (sweep / "seed=1/error.txt").exists()

@@ -22,7 +22,7 @@ from point_diffusion.cli.command_line import CommandLine, typed_command_line
 from point_diffusion.cli.explain import explain
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.common.errors import UsageError, first_line, format_error
-from point_diffusion.common.signals import SIGNALS, exit_code, raise_stopped
+from point_diffusion.common.signals import SIGNALS, exit_code, raise_if_stopped, raise_stopped
 from point_diffusion.runs.sweeps import sweep_jobs
 
 FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
@@ -135,7 +135,8 @@ def _bug(error: Exception) -> str:
 
 
 def refuse(text: str, code: int = 2) -> NoReturn:
-    """Print ``text`` as errors, line by line, and exit with ``code``."""
+    """Print ``text`` as errors, line by line, and exit with ``code``; after a signal, with that signal's alone."""
+    raise_if_stopped()
     for line in text.splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(code)

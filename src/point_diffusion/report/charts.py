@@ -30,7 +30,7 @@ def schedule(betas: np.ndarray, alphas_cumprod: np.ndarray) -> Figure:
         axes = figure.add_subplot(1, 3, index + 1)
         axes.plot(t, values, color="C0", linewidth=1.5, marker="o" if len(t) == 1 else "")
         axes.set(xlabel="t", yscale="log" if index == 2 else "linear")
-        axes.set_title(title)
+        axes.set_title(title, fontsize="xx-large")
         axes.grid(True)
     return figure
 
@@ -53,7 +53,7 @@ def training_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figu
             marker = "o" if len(curves[name][0]) < 50 else ""
             axes.plot(*curves[name], label=name, color=f"C{color}", marker=marker, markersize=4)
         axes.set(xlabel="optimiser steps", yscale="log" if title == "equivalent_sample_size" else "linear")
-        axes.set_title(title.replace("_", " "))
+        axes.set_title(title.replace("_", " "), fontsize="xx-large")
         axes.grid(True)
         if len(names) > 1:
             axes.legend(frameon=False)

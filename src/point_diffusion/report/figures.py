@@ -4,6 +4,7 @@ Points are arrays of shape (N, 2) in the data's own units. The look is that of
 :mod:`point_diffusion.report.style`. No figure registers itself anywhere: it is freed when dropped.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,18 +16,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
+from point_diffusion.report.points import Points
 from point_diffusion.report.style import canvas_pixels, new_figure, styled
 
 FAINT: dict[str, Any] = {"color": "0.5", "alpha": 0.04, "markeredgewidth": 0}  # the truth, behind the points
 PANEL, MARGIN = (2.8, 3.1), 0.06  # inches
-MAX_EDGED = 20_000  # more points than that have no edges and are transparent
+STRIP = 10  # panels in a row, at most
 
 
 @styled
 def data(points: np.ndarray) -> Figure:
     """The points alone."""
     figure, (axes,) = _panels(1, 1, points, size=(4.0, 4.0), width=1.15, titled=False)
-    _draw_points(axes, points)
+    Points(axes, points)
     return figure
 
 
@@ -39,9 +41,9 @@ def forward_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: n
         states: the points at these steps.
         truth: the data; the window follows it.
     """
-    figure, panels = _panels(len(states), 10, truth)
+    figure, panels = _panels(len(states), STRIP, truth)
     for axes, t, points in zip(panels, steps, states, strict=True):
-        _draw_points(axes, points)
+        Points(axes, points)
         axes.set_title(rf"$q(\mathbf{{x}}_{{{t}}})$", y=1)
     return figure
 
@@ -51,12 +53,18 @@ def reverse_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: n
     r"""The denoising as one row of panels, titled :math:`x_t`, with the truth faint behind it; arguments as for
     :func:`forward_process`.
     """
-    figure, panels = _panels(len(states), len(states), truth)
-    for axes, t, points in zip(panels, steps, states, strict=True):
-        _draw_points(axes, truth, **FAINT)
-        _draw_points(axes, points)
-        axes.set_title(rf"$\mathbf{{x}}_{{{t}}}$", y=1)
+    figure, _ = _reverse_panels(steps, states, truth)
     return figure
+
+
+def _reverse_panels(
+    steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray
+) -> tuple[Figure, list[Points]]:
+    figure, panels = _panels(len(states), len(states), truth)
+    for axes, t in zip(panels, steps, strict=True):
+        Points(axes, truth, **FAINT)
+        axes.set_title(rf"$\mathbf{{x}}_{{{t}}}$", y=1)
+    return figure, [Points(axes, points) for axes, points in zip(panels, states, strict=True)]
 
 
 @styled
@@ -79,12 +87,30 @@ def vector_field(
     """
     figure, panels = _panels(len(fields), len(fields), truth)
     for axes, t, arrows, path in zip(panels, steps, fields, paths, strict=True):
-        _draw_points(axes, truth, **FAINT)
+        Points(axes, truth, **FAINT)
         axes.quiver(*grid.T, *arrows.T, color=rcParams["text.color"], alpha=0.7, width=0.004, pivot="mid")
         axes.plot(path[..., 0], path[..., 1], color="C0", linewidth=1.2)
         axes.plot(*path[-1].T, "o", color="C0", markersize=5, markeredgewidth=0.6)
         axes.set_title(rf"$t = {t}$", y=1)
     return figure
+
+
+def as_card(image: np.ndarray, panels: int) -> np.ndarray:
+    """A strip of equal panels in about as many rows as columns, as it is legible in a small square.
+
+    Args:
+        image: shape (height, width, 3), of :func:`forward_process` (ten in a row) or of another (all in one).
+        panels: how many it has.
+    """
+    columns, wanted = min(panels, STRIP), math.ceil(panels**0.5)
+    rows = -(-panels // columns)
+    height, width = image.shape[0] // rows, image.shape[1] // columns
+    tiles = image.reshape(rows, height, columns, width, 3).swapaxes(1, 2).reshape(-1, height, width, 3)[:panels]
+    card = np.full((-(-panels // wanted) * height, wanted * width, 3), image[0, 0], image.dtype)
+    for index, tile in enumerate(tiles):
+        top, left = index // wanted * height, index % wanted * width
+        card[top : top + height, left : left + width] = tile
+    return card
 
 
 class _Canvas:
@@ -124,15 +150,14 @@ class ReverseProcess:
 
     @styled
     def __init__(self, steps: Sequence[int], truth: np.ndarray, num_points: int) -> None:
-        figure = reverse_process(steps, [np.zeros((num_points, 2))] * len(steps), truth)
-        self._points = [axes.lines[-1] for axes in figure.axes]
-        self._canvas = _Canvas(figure, self._points)
+        figure, self._points = _reverse_panels(steps, [np.zeros((num_points, 2))] * len(steps), truth)
+        self._canvas = _Canvas(figure, [each.artist for each in self._points])
 
     @styled
     def pixels(self, states: Sequence[np.ndarray]) -> np.ndarray:
         """These states as an image: shape (height, width, 3), uint8."""
-        for line, points in zip(self._points, states, strict=True):
-            line.set_data(*points.T)
+        for shown, points in zip(self._points, states, strict=True):
+            shown.move(points)
         return self._canvas.pixels()
 
 
@@ -153,13 +178,12 @@ class Animator:
     ) -> None:
         figure, (axes,) = _panels(1, 1, truth, size=(size / 100, size / 100), titled=False)
         axes.set_position((0, 0, 1, 1))
-        _draw_points(axes, np.zeros((num_points, 2)), point_size and point_size**0.5)
-        (self._points,) = axes.lines
+        self._points = Points(axes, np.zeros((num_points, 2)), point_size and point_size**0.5)
         place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "ha": "left", "fontsize": 14}
         self._label = axes.text(0.02, 0.02, "", **place)
         bar: dict[str, Any] = {"transform": axes.transAxes, "color": rcParams["text.color"], "linewidth": 3}
         (self._bar,) = axes.plot([], [], solid_capstyle="butt", **bar)
-        self._canvas = _Canvas(figure, (self._points, self._label, self._bar))
+        self._canvas = _Canvas(figure, (self._points.artist, self._label, self._bar))
 
     @styled
     def frame(self, points: np.ndarray, label: str, share: float) -> np.ndarray:
@@ -170,7 +194,7 @@ class Animator:
             label: stands in the corner.
             share: from 0 to 1, the length of the bar along the lower edge.
         """
-        self._points.set_data(*points.T)
+        self._points.move(points)
         self._label.set_text(label)
         self._bar.set_data([0, share], [0, 0])
         return self._canvas.pixels()
@@ -213,19 +237,3 @@ def _panels(
 def _title_height() -> float:
     """Of a panel's title with its distance, in inches."""
     return (FontProperties(size=rcParams["axes.titlesize"]).get_size_in_points() + rcParams["axes.titlepad"]) / 72
-
-
-def _draw_points(axes: Axes, points: np.ndarray, size: float | None = None, **options: Any) -> None:
-    count = max(len(points), 1)
-    # many points are drawn small, and very many transparent: what is seen is their density
-    size = size or float(np.clip(300 / count**0.5, 1.0, 8.0))
-    edges = rcParams["scatter.edgecolors"] if count <= MAX_EDGED else "face"
-    given: dict[str, Any] = {
-        "marker": rcParams["scatter.marker"],
-        "markersize": size,
-        "markeredgewidth": 0 if edges == "face" else size / 12,
-        "markeredgecolor": "none" if edges == "face" else edges,
-        "alpha": float(np.clip(MAX_EDGED / count, 0.05, 1)),
-    }
-    # Line2D stamps one ready-made marker: far quicker than scatter's collection of 10,000 paths
-    axes.plot(*points.T, linestyle="none", rasterized=True, **{**given, **options})

@@ -199,7 +199,7 @@ def _validate(trainer: L.Trainer) -> None:
 
 class HParams(Callback):
     """The run's row in TensorBoard's HParams table: its settings from the start, its final figures, as
-    ``final/...``, at the end.
+    ``worth/...``, at the end.
 
     Args:
         settings: by the full names of their keys.
@@ -219,7 +219,7 @@ class HParams(Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.quality is not None:
             final = {
-                f"final/{name}": self.quality.final[name] for name in self.FINAL if name in self.quality.final
+                f"worth/{name}": self.quality.final[name] for name in self.FINAL if name in self.quality.final
             }
             for logger in trainer.loggers:
                 logger.log_metrics(final, trainer.global_step)

@@ -77,8 +77,9 @@ class ReconstructionGrid(ValidationCallback):
     validation, and so after the last epoch, the reverse trajectory of new points, from the averaged weights; at
     the end the vector field that was learned.
 
-    They go to ``figures/`` in the run folder, and to TensorBoard as ``schedule``, ``forward``, ``reconstruction``
-    and ``vector_field``. Points that are not in the plane have no pictures but the schedule.
+    They go to ``figures/`` in the run folder, and to TensorBoard, arranged for its cards, as ``schedule``,
+    ``forward``, ``reconstruction`` and ``vector_field``. Points that are not in the plane have no pictures but the
+    schedule.
 
     Args:
         num_points: points drawn for each grid.
@@ -114,7 +115,7 @@ class ReconstructionGrid(ValidationCallback):
                 steps = [index * last // 20 for index in range(20)] if last >= 20 else list(range(last + 1))
                 states = diffusion.noised(self._points[: self.num_points].to(pl_module.device), steps, noise)
                 figure = figures.forward_process(steps, [_array(x) for x in states], self._truth)
-                self._show(trainer, pixels(figure), "forward")
+                self._show(trainer, pixels(figure), "forward", panels=len(steps))
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
         if pl_module.diffusion.dim != 2:
@@ -129,7 +130,8 @@ class ReconstructionGrid(ValidationCallback):
             if self._grid is None:
                 self._grid = figures.ReverseProcess([t[i] for i in picked], self._truth, self.num_points)
             image = self._grid.pixels([_array(states[i]) for i in picked])
-            self._show(trainer, image, "reconstruction", f"_epoch_{trainer.current_epoch + 1:04d}")
+            suffix = f"_epoch_{trainer.current_epoch + 1:04d}"
+            self._show(trainer, image, "reconstruction", suffix, panels=len(picked))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         if _cut_short(trainer) or pl_module.diffusion.dim != 2:
@@ -145,15 +147,16 @@ class ReconstructionGrid(ValidationCallback):
         with use_style(self.style):
             arrows, paths = ([_array(each) for each in part] for part in (field.fields, field.paths))
             figure = figures.vector_field(_array(field.grid), field.steps, arrows, paths, self._truth)
-            self._show(trainer, pixels(figure), "vector_field")
+            self._show(trainer, pixels(figure), "vector_field", panels=len(field.steps))
 
-    def _show(self, trainer: L.Trainer, image: np.ndarray, tag: str, suffix: str = "") -> None:
+    def _show(self, trainer: L.Trainer, image: np.ndarray, tag: str, suffix: str = "", panels: int = 1) -> None:
         from PIL import Image
 
+        from point_diffusion.report.figures import as_card
         from point_diffusion.report.style import save_pixels
 
         save_pixels(image, Path(trainer.default_root_dir) / "figures" / f"{tag}{suffix}.png")
-        picture = Image.fromarray(image)
+        picture = Image.fromarray(as_card(image, panels))
         picture.thumbnail((TENSORBOARD_WIDTH, TENSORBOARD_WIDTH))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

@@ -69,7 +69,7 @@ def test_tensorboards_table_has_the_settings_and_the_final_figures(small_train):
     assert "_hparams_/experiment" not in log.summary_metadata
     assert content("session_end_info").session_end_info.status == SUCCESS
     for name in ("equivalent_sample_size", "energy_distance", "memorisation"):
-        (final,) = log.Scalars(f"final/{name}")
+        (final,) = log.Scalars(f"worth/{name}")
         assert (final.step, final.value) == (20, pytest.approx(metrics[name], rel=1e-6))
 
 

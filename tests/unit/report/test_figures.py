@@ -1,12 +1,13 @@
 """Pictures of points show the points that they are given."""
 
 import numpy as np
+import pytest
 from matplotlib.quiver import Quiver
 
 from point_diffusion.report.figures import (
     Animator,
     ReverseProcess,
-    data,
+    as_card,
     forward_process,
     reverse_process,
     vector_field,
@@ -83,11 +84,18 @@ def test_a_picture_that_is_drawn_again_is_the_one_that_is_drawn_anew():
         assert np.array_equal(again.pixels(shown), pixels(reverse_process([9, 5, 0], shown, drawn[0])))
 
 
-def test_few_points_are_large_and_very_many_transparent():
-    lines = [data(np.random.default_rng(0).normal(size=(n, 2))).axes[0].lines[0] for n in (100, 10_000, 300_000)]
-    sizes, alphas = [line.get_markersize() for line in lines], [line.get_alpha() for line in lines]
-    assert sizes[0] > sizes[1] > sizes[2] >= 1
-    assert alphas[0] == alphas[1] == 1 > alphas[2] >= 0.05
+@pytest.mark.parametrize(("panels", "rows", "columns"), [(20, 4, 5), (11, 3, 4), (5, 2, 3), (4, 2, 2), (1, 1, 1)])
+def test_on_a_card_the_panels_stand_in_order_in_a_square(panels, rows, columns):
+    drawn = states(panels)
+    strip = pixels(forward_process(list(range(panels)), drawn, drawn[0]))
+    card = as_card(strip, panels)
+    height, width = strip.shape[0] // -(-panels // 10), strip.shape[1] // min(panels, 10)
+    assert card.shape == (rows * height, columns * width, 3)
+    for index in range(panels):
+        (row, column), (down, right) = divmod(index, 10), divmod(index, columns)
+        tile = strip[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        assert (card[down * height : (down + 1) * height, right * width : (right + 1) * width] == tile).all()
+    assert (card[(rows - 1) * height :, width * (panels - (rows - 1) * columns) :] == 255).all()
 
 
 def test_frames_move_and_the_rest_stands_still():
