@@ -9,6 +9,17 @@ from helpers.run_files import assert_same_run, events, load, metrics_of, wait_fo
 from helpers.small_runs import LONG, NO_PICTURES, SMALL
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2"}
+LIBRARIES = {
+    **{"MPLBACKEND": "module://matplotlib_inline.backend_inline", "TF_CPP_MIN_LOG_LEVEL": "x"},
+    **{"TQDM_NCOLS": "wide", "TQDM_MININTERVAL": "x", "COLUMNS": "x", "JUPYTER_COLUMNS": "x", "TERM": "dumb"},
+    **{
+        "FORCE_COLOR": "1",
+        "HYDRA_MAIN_MODULE": "a.b",
+        "PL_SEED_WORKERS": "x",
+        "PL_GLOBAL_SEED": "x",
+        "CI": "true",
+    },
+}
 VARIABLES = {
     "a task of Slurm": {**SLURM, "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"},
     "a rank of torchrun, LSF or MPI": {
@@ -31,14 +42,26 @@ def test_one_process_is_one_run(script, small_run, tmp_path, name):
     assert len(curves[0]) == 4
 
 
-def test_pictures_need_no_backend(script, trained, tmp_path):
-    notebook = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    script("train", *SMALL, f"hydra.run.dir={tmp_path}/run", env=notebook)
+def test_what_a_notebook_or_a_ci_sets_for_libraries_changes_nothing(script, small_run, tmp_path):
+    _, plain = small_run
+    done = script(
+        "train", *SMALL, f"hydra.run.dir={tmp_path}/run", env={**LIBRARIES, "MPLCONFIGDIR": str(tmp_path)}
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("run folder: ")  # no line of matplotlib's, on a machine that is new to it
+    assert list(tmp_path.glob("fontlist*.json"))
     assert (tmp_path / "run/figures/reconstruction_epoch_0004.png").exists()
+    assert_same_run(tmp_path / "run", plain)
+
+
+def test_pictures_and_tables_are_those_without_a_screen(script, trained, tmp_path):
     for backend in ("TkAgg", "nonsense"):
         output = tmp_path / f"{backend}.png"
         script("sample", f"run={trained}", "num_samples=100", f"output={output}", env={"MPLBACKEND": backend})
         assert output.exists()
+    said = [script("compare", f"runs=[{trained}]", env=env).stdout for env in ({"COLUMNS": "9"}, {"COLUMNS": ""})]
+    narrow, plain = (text.partition("written: ")[0] for text in said)
+    assert narrow == plain
 
 
 def test_a_rank_and_a_node_with_srun_change_nothing_of_the_curves_and_give_no_hint(script, tmp_path):
@@ -66,10 +89,3 @@ def test_the_signal_that_announces_the_end_stops_a_run_that_then_goes_on(start, 
     assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1 < 300
     script("train", f"resume={run}", env=env)
     assert_same_run(run, whole)
-
-
-def test_the_first_run_on_a_machine_begins_with_our_own_line(script, tmp_path):
-    done = script("train", *SMALL, env={"MPLCONFIGDIR": str(tmp_path / "matplotlib")})
-    assert list((tmp_path / "matplotlib").glob("fontlist*.json"))  # made by it
-    assert done.stdout.startswith("run folder: ")
-    assert "fontManager" not in done.stdout + done.stderr

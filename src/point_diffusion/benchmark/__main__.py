@@ -22,6 +22,7 @@ from point_diffusion.benchmark.growth import growth, race
 from point_diffusion.benchmark.speed import callbacks, epoch, gpu, quality, sampling, startup, threads
 from point_diffusion.benchmark.timing import Figure
 from point_diffusion.cli.main import refusing
+from point_diffusion.common.console import console
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.files import output_path, write_text
 from point_diffusion.common.text import suggest
@@ -59,7 +60,6 @@ def main() -> None:
     """Measure the sections that are asked for, or all, and print a table; if asked to, write it as JSON, with the
     ratios in Markdown beside it, and SECTION.png where what was measured makes lines.
     """
-    from rich.console import Console
     from rich.table import Table
 
     if {"-h", "--help"} & set(sys.argv[1:]):
@@ -80,7 +80,7 @@ def main() -> None:
     table = Table(*heads)
     for line in lines:
         table.add_row(*_cells(line))
-    Console().print(table)
+    console().print(table)
     if "gpu" in (asked or SECTIONS) and not torch.cuda.is_available():
         print("gpu: there is none here; unmeasured")
     if output is not None:

@@ -21,6 +21,7 @@ from point_diffusion.cli import help  # noqa: A004, F401, its pages are what con
 from point_diffusion.cli.command_line import CommandLine, typed_command_line
 from point_diffusion.cli.explain import explain
 from point_diffusion.cli.quoting import quote_override
+from point_diffusion.cli.variables import keep_harmless
 from point_diffusion.common.errors import UsageError, first_line, format_error
 from point_diffusion.common.signals import SIGNALS, exit_code, raise_if_stopped, raise_stopped
 from point_diffusion.runs.sweeps import sweep_jobs
@@ -51,7 +52,7 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
         if argument.startswith("--e"):
             refuse(f"{argument}: not here, it would execute what is in the file; resume=RUN resumes a run")
     typed = _typed(trains)
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's or a screen's need not be there
+    keep_harmless()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not all terminals know all signs

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from point_diffusion.common.console import console
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.files import atomic_write
 from point_diffusion.common.paths import shell_path, typed_path
@@ -99,7 +100,6 @@ def _check_kinds(jobs: Sequence[Job]) -> None:
 
 
 def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[Row]:
-    from rich.console import Console
 
     from point_diffusion.report.tables import comparison_table, jobs_table
 
@@ -116,13 +116,13 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
     if any(row.numbers for row in rows):
         _draw(picture, rows, metric, style)
         written.append(picture)
-    console = Console()
+    out = console()
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    console.print(f"{states.total()} runs, {counts}", highlight=False)
+    out.print(f"{states.total()} runs, {counts}", highlight=False)
     if any(row.numbers for row in rows):
-        console.print(comparison_table(rows, metric))
-    console.print(jobs_table(jobs, metric))
-    console.print(f"written: {', '.join(shell_path(path) for path in written)}", highlight=False, soft_wrap=True)
+        out.print(comparison_table(rows, metric))
+    out.print(jobs_table(jobs, metric))
+    out.print(f"written: {', '.join(shell_path(path) for path in written)}", highlight=False, soft_wrap=True)
     return rows
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from filelock import SoftFileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.common.console import progress
+from point_diffusion.common.console import console, progress
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import write_text
 from point_diffusion.config.convert import plain
@@ -48,15 +48,13 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
 
     files = _write(config, run, rows)
 
-    from rich.console import Console
-
     from point_diffusion.report.tables import curve_table, evaluation_table, tutorial
 
-    console = Console()
-    console.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False, markup=False)
-    console.print(curve_table(rows) if config.curve else evaluation_table(rows))
+    out = console()
+    out.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False, markup=False)
+    out.print(curve_table(rows) if config.curve else evaluation_table(rows))
     if (size := tutorial(run.config.data)) is not None:
-        console.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
+        out.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
     print("written: " + "  ".join(map(str, files)), file=sys.stderr)
     return rows
 

@@ -1,15 +1,16 @@
 """The progress of a run: a bar, and lines in the log."""
 
 import logging
-import sys
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from point_diffusion.common.console import shows_bars
 from point_diffusion.report.tables import estimated
 from point_diffusion.training.validation import SampleQuality
 
@@ -37,7 +38,9 @@ class EpochProgress(Callback):
         self._next_line, self._next_losses = self._started + 30, self._started
         self._validated = False
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        live = self._wanted and sys.stderr.isatty()
+        hidden: dict[str, Any] = (
+            {} if self._wanted and shows_bars() else {"disable": True}
+        )  # else it is TQDM_DISABLE's to say
         self._stack.enter_context(logging_redirect_tqdm())
         self._bar = self._stack.enter_context(
             tqdm(
@@ -46,7 +49,7 @@ class EpochProgress(Callback):
                 desc="Training",
                 unit="epoch",
                 mininterval=0.25,
-                disable=not live,
+                **hidden,
             )
         )
 
