@@ -3,6 +3,9 @@
 import os
 import re
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
 from point_diffusion.common.paths import typed_path
 
 PATH_KEYS = (
@@ -23,17 +26,29 @@ PATH_KEYS = (
 def quote_override(argument: str) -> str:
     """An argument such that Hydra's grammar takes it as the user means it.
 
-    The values of path-valued keys are quoted: they may hold ``=``, commas, spaces and brackets. ``logger=false``
-    means the choice of that name, not a truth value.
+    The values of path-valued keys are quoted: they may hold ``=``, commas, spaces and brackets; and so are others
+    that the grammar has no meaning for, like ``a#b``. ``logger=false`` means the choice of that name, not a truth
+    value.
     """
     name, equals, value = argument.partition("=")
     if name == "runs":
         return f"runs=[{','.join(map(_quoted, _paths(value)))}]" if value not in ("", "null") else argument
     if name == "logger" and value.lower() in ("false", "null", "none"):
         return "logger='false'"
-    if not equals or name.lstrip("+") not in PATH_KEYS or value in ("", "null") or value[0] in "'\"":
+    if not equals or value in ("", "null") or value[0] in "'\"":
         return argument
-    return f"{name}={_quoted(value)}"
+    if name.lstrip("+") not in PATH_KEYS and _is_parsed(argument):
+        return argument
+    quoted = f"{name}={_quoted(value)}"
+    return quoted if _is_parsed(quoted) else argument
+
+
+def _is_parsed(argument: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True
 
 
 def _quoted(value: str) -> str:

@@ -62,7 +62,7 @@ def test_two_folders_are_searched(own, tmp_path):
     ("words", "message"),
     [
         (["--config-dir", "nope"], "--config-dir=nope: no such folder"),
-        (["hydra.searchpath=[file:///nope]"], r"hydra.searchpath=\[file:///nope\]: no such folder"),
+        (["hydra.searchpath=[file:///no/such]"], r"hydra.searchpath=\[file:///no/such\]: no such folder"),
         (["--config-path=nope"], "--config-path=nope: no such folder"),
         (["--config-name=nope"], "--config-name=nope: no nope.yaml in "),
         (["--run", "-m"], "--run and --multirun: only one of them can be done"),
