@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_files import assert_same_run, assert_same_tensors, bytes_of, load, metrics_of, rows_of, wait_for
+from helpers.run_files import (
+    assert_same_run,
+    assert_same_tensors,
+    bytes_of,
+    events,
+    load,
+    metrics_of,
+    rows_of,
+    wait_for,
+)
 from helpers.small_runs import CHECKOUT, LONG, NO_PICTURES, SMALL
 from point_diffusion.runs.status import finished_metrics, status
 
@@ -62,6 +71,8 @@ def test_killed_at_any_moment_a_readable_checkpoint_is_left(start, whole, tmp_pa
         _, wrong = process.communicate(timeout=120)
         assert process.returncode == 0, wrong
     assert_same_run(run, whole)
+    curve, wanted = ([(e.step, e.value) for e in events(each).Scalars("train/loss")] for each in (run, whole))
+    assert curve == wanted  # nothing is missing, nothing is there twice
     assert sorted(path.name for path in last.parent.iterdir()) == ["best.ckpt", "last.ckpt"]  # no parts are left
 
 

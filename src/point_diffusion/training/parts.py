@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.utils import get_object, instantiate
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig
 
 from point_diffusion.common.errors import UsageError, first_line
@@ -18,13 +18,20 @@ from point_diffusion.config.convert import loggers, user_callbacks
 AT_EPOCH_ENDS = ("check_on_train_epoch_end", "save_on_train_epoch_end")
 
 
-def make_loggers(config: DictConfig, folder: Path) -> list[Logger]:
+def make_loggers(config: DictConfig, folder: Path, purge_step: int | None = None) -> list[Logger]:
     """Whatever writes curves down, below ``folder`` where it writes files and none is given (``save_dir``).
+
+    Args:
+        config: with the section ``logger``.
+        folder: the run's.
+        purge_step: from which on TensorBoard forgets what has been written there before: a run that was killed has
+            written more than it has kept.
 
     Raises:
         UsageError: one of them can't be made; with the innermost cause.
     """
-    return [_make(name, node, Logger, save_dir=str(folder)) for name, node in loggers(config.logger).items()]
+    given = {"save_dir": str(folder), "purge_step": purge_step}
+    return [_make(name, node, Logger, **given) for name, node in loggers(config.logger).items()]
 
 
 def make_callbacks(config: DictConfig) -> dict[str, Callback]:
@@ -53,7 +60,11 @@ def _make(name: str, node: DictConfig, kind: type, **defaults: Any) -> Any:
         hydras.disabled = False
     if not (isinstance(target, type) and issubclass(target, kind)):
         raise UsageError(f"{line}: must be a {kind.__name__} of Lightning's")
-    taken = inspect.signature(target).parameters
+    taken = {*inspect.signature(target).parameters}
+    if issubclass(target, TensorBoardLogger):
+        from torch.utils.tensorboard import SummaryWriter
+
+        taken |= {*inspect.signature(SummaryWriter).parameters}  # to which it hands on what it does not know
     try:
         return instantiate(
             node, **{key: value for key, value in defaults.items() if key in taken and key not in node}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from point_diffusion.common.signals import StopSignals
-from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, read_checkpoint
 from point_diffusion.runs.settings import typed_settings
 from point_diffusion.training.plan import Plan
 
@@ -81,7 +81,8 @@ def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
 
     (plan.folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
     _keep_csv(plan.folder / "csv" / "metrics.csv")
-    loggers = make_loggers(plan.config, plan.folder)
+    kept = read_checkpoint(plan.checkpoint, "resume")["global_step"] if plan.in_place and plan.checkpoint else None
+    loggers = make_loggers(plan.config, plan.folder, None if kept is None else kept + 1)
     for logger in loggers:
         logger.log_hyperparams(settings)
     return loggers
