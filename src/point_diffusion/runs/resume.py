@@ -135,8 +135,9 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
         for name, (old, new) in pairs.items():
             if old != new:
                 yield f"{name}={new}: must be {old}, as in the checkpoint {path}"
-    if (config.callbacks.get("ema") is None) == ("averaging_state" in checkpoint):
-        yield f"callbacks.ema: must be {'on' if 'averaging_state' in checkpoint else 'null'}, as in {path}"
+    averaged = stored.callbacks.get("ema") is not None
+    if (config.callbacks.get("ema") is not None) != averaged:
+        yield f"callbacks.ema: must be {'on' if averaged else 'null'}, as in {path}"
     trained = checkpoint["epoch"] + 1
     # a run that was stopped after its last epoch still has its final figures to come
     complete = config.resume is None or bool(finished_metrics(path.parents[1]))

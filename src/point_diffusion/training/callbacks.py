@@ -141,6 +141,9 @@ class Ending(Checkpoint):
         self.clock, self.signals, self.others = clock, signals, others
         self.reason = ""
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._defer(trainer)  # Lightning would train nothing, and call that an end
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._validated = False
         self.signals.install()

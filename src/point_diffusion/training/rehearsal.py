@@ -9,7 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from lightning.pytorch.callbacks import Checkpoint, LambdaCallback
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Checkpoint,
+    LambdaCallback,
+    LearningRateFinder,
+    ModelPruning,
+    WeightAveraging,
+)
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -40,6 +47,14 @@ SMALL = {
     "trainer.profiler": None,
 }
 
+# callbacks whose runs would not be what is written down of them
+UNFIT = {
+    BatchSizeFinder: "would train with another data.batch_size than the run's settings say; type it",
+    LearningRateFinder: "would train with another optimizer.lr than the run's settings say; type it",
+    ModelPruning: "renames the network's weights, so that the run could not be resumed",
+}
+AVERAGED_TWICE = "averages the weights, as callbacks.ema does; callbacks.ema=null leaves it to this one"
+
 
 def part_problems(config: DictConfig) -> Iterator[str]:
     """One line on what is wrong with the loggers and the callbacks of the user's own.
@@ -55,6 +70,13 @@ def part_problems(config: DictConfig) -> Iterator[str]:
         except UsageError as error:
             yield str(error)
             return
+        for name, callback in callbacks.items():
+            wrong = [text for kind, text in UNFIT.items() if isinstance(callback, kind)]
+            if isinstance(callback, WeightAveraging) and config.callbacks.get("ema") is not None:
+                wrong.append(AVERAGED_TWICE)
+            if wrong:
+                yield f"{name}: {wrong[0]}"
+                return
         for (name, node), logger in zip(loggers(config.logger).items(), made, strict=True):
             if isinstance(logger, (TensorBoardLogger, CSVLogger)):
                 try:

@@ -1,0 +1,89 @@
+"""Callbacks and loggers that people add: refused in one line where a run could not be what it says."""
+
+import pytest
+
+from helpers.run_files import load, metrics_of, module_of
+from helpers.small_runs import NO_PICTURES
+from point_diffusion.common.errors import UsageError
+from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.source import build_source
+
+CALLBACKS = "lightning.pytorch.callbacks"
+SECOND = f"+callbacks.d._target_={CALLBACKS}"
+
+
+def added(target, **options):
+    target = target if "." in target else f"{CALLBACKS}.{target}"
+    return [f"+callbacks.c._target_={target}", *(f"+callbacks.c.{key}={value}" for key, value in options.items())]
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        (
+            [*added("RichProgressBar"), f"+callbacks.d._target_={CALLBACKS}.TQDMProgressBar"],
+            "only one progress bar",
+        ),
+        (
+            [*added("ModelCheckpoint"), f"+callbacks.d._target_={CALLBACKS}.ModelCheckpoint"],
+            "more than one stateful",
+        ),
+        (
+            [*added("GradientAccumulationScheduler", scheduling="{0:2}"), "+trainer.accumulate_grad_batches=2"],
+            "You have set `accumulate_grad_batches`",
+        ),
+        (added("EarlyStopping", monitor="val/loss", mode="low"), "`mode` can be min, max, got low"),
+        (added("EarlyStopping", monitor="train/nope"), "`train/nope` which is not available"),
+        (added("EarlyStopping", monitor="val/loss", nope=1), "unexpected keyword argument 'nope'"),
+        (added("BackboneFinetuning"), "has no attribute 'backbone'"),
+        (added("collections.OrderedDict"), "must be a Callback of Lightning's"),
+        (added("no.such.Thing"), "No module named 'no'"),
+        (added("BatchSizeFinder"), "another data.batch_size than the run's settings say"),
+        (added("LearningRateFinder"), "another optimizer.lr than the run's settings say"),
+        (added("ModelPruning", pruning_fn="l1_unstructured"), "could not be resumed"),
+        (added("EMAWeightAveraging"), "callbacks.ema=null leaves it to this one"),
+        (["logger._target_=lightning.pytorch.loggers.CometLogger"], "comet"),
+        (["logger=csv", "+logger.csv.nope=3"], "unexpected keyword argument 'nope'"),
+        (["+trainer.profiler=nonsense"], "simple"),
+    ],
+)
+def test_what_a_run_could_not_keep_is_refused_first(small_train, tmp_path, asked, line):
+    with pytest.raises(UsageError, match=line) as refused:
+        small_train(*asked)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [*added("EMAWeightAveraging"), "callbacks.ema=null"],
+        added("StochasticWeightAveraging", swa_lrs=0.1, swa_epoch_start=1),
+        added("helpers.planted_callbacks.Rescale"),
+    ],
+)
+def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tmp_path, asked):
+    _, run = small_train(NO_PICTURES, *asked)
+    checkpoint = load(run / "checkpoints/last.ckpt")
+    wanted = checkpoint["hyper_parameters"]["config"]["data"]
+    data = PointSetDataModule(build_source(wanted), wanted["scale"], wanted["batch_size"], 1234)
+    loss = module_of(checkpoint).validation_loss(data.val_dataloader())
+    assert metrics_of(run)["val_loss"] == pytest.approx(loss, rel=1e-6)
+    small_train(NO_PICTURES, *asked, "trainer.max_epochs=6", f"ckpt_path='{run}/checkpoints/last.ckpt'")
+
+
+@pytest.mark.parametrize(
+    ("asked", "epochs"),
+    [
+        (added("Timer", duration="00:00:00:00"), 1),
+        (added("helpers.planted_callbacks.Ask", hook="on_train_batch_end"), 1),
+        (added("helpers.planted_callbacks.Ask", hook="on_validation_end"), 2),
+        (added("EarlyStopping", monitor="train/loss", min_delta=5, patience=1), 2),
+    ],
+)
+def test_whoever_ends_a_run_is_named_and_its_last_epoch_validated(small_train, tmp_path, asked, epochs):
+    _, run = small_train(NO_PICTURES, *asked)
+    metrics = metrics_of(run)
+    assert (metrics["finished"], metrics["epochs"], metrics["ended_by"]) == (True, epochs, "callbacks.c")
+    assert {"val_loss", "equivalent_sample_size"} <= metrics.keys()
+    assert (run / "checkpoints/best.ckpt").exists()
