@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 import yaml
@@ -82,6 +83,13 @@ def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):
     assert again.returncode == 0, again.stderr
     (metrics,) = odd.glob("out/runs/*/*/metrics.json")
     assert json.loads(metrics.read_text())["epochs"] == 8
+    (curves,) = re.findall(r"curves +(tensorboard .*)", done.stdout)
+    tensorboard = f"{Path(sys.executable).parent}/{curves} --inspect"
+    seen = subprocess.run(tensorboard, cwd=odd, shell=True, capture_output=True, text=True)
+    assert seen.returncode == 0, seen.stderr
+    assert "val/loss" in seen.stdout
+    (picture,) = re.findall(r"picture +(.*)", done.stdout)
+    assert subprocess.run(f"test -s {picture}", cwd=odd, shell=True).returncode == 0
 
 
 def test_the_seconds_of_all_who_went_on_are_counted(start, script, tmp_path):

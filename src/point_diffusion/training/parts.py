@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,15 @@ from point_diffusion.config.convert import loggers, user_callbacks
 
 # arguments of EarlyStopping and of ModelCheckpoint
 AT_EPOCH_ENDS = ("check_on_train_epoch_end", "save_on_train_epoch_end")
+
+
+class TensorBoardInPlace(TensorBoardLogger):
+    """Writes into the folder that it is given, also if ``$HOME`` or ``~`` are part of its name."""
+
+    @property
+    def log_dir(self) -> str:
+        version = self.version if isinstance(self.version, str) else f"version_{self.version}"
+        return os.path.join(self.root_dir, version, self.sub_dir or "")  # noqa: PTH118, as Lightning's
 
 
 def make_loggers(config: DictConfig, folder: Path, purge_step: int | None = None) -> list[Logger]:
@@ -65,10 +75,11 @@ def _make(name: str, node: DictConfig, kind: type, **defaults: Any) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
         taken |= {*inspect.signature(SummaryWriter).parameters}  # to which it hands on what it does not know
+    more = {key: value for key, value in defaults.items() if key in taken and key not in node}
+    if target is TensorBoardLogger and "save_dir" in more:
+        more["_target_"] = f"{__name__}.{TensorBoardInPlace.__name__}"
     try:
-        return instantiate(
-            node, **{key: value for key, value in defaults.items() if key in taken and key not in node}
-        )
+        return instantiate({**node, **more})
     except Exception as error:  # whatever it raises
         raise UsageError(f"{line}: {first_line(_innermost(error))}") from error
 
