@@ -56,7 +56,9 @@ class Animate(_OfFile):
     rest: int = key("milliseconds more at either end", at_least=0, at_most=60_000)
     size: int = key("width and height in pixels; even for .mp4", at_least=100, at_most=4000)
     point_size: float | None = key(
-        "area of a point, as matplotlib's scatter takes it; null: by their number", above=0, at_most=1_000_000
+        "area of a point, as matplotlib's scatter takes it; null: many are shown by their density",
+        above=0,
+        at_most=1_000_000,
     )
 
 
