@@ -65,7 +65,7 @@ def test_a_callback_that_ends_a_training_is_named_and_the_last_epoch_is_validate
     assert "ended after epoch 2 of 12 by callbacks.early\n" in done.stdout
     assert "Signaling Trainer to stop." in (run / "train.log").read_text()
     metrics = metrics_of(run)
-    assert (metrics["finished"], metrics["epochs"], metrics["ended_by"]) == (True, 2, "callbacks.early")
+    assert (metrics["finished"], metrics["epochs"], metrics["stopped_by"]) == (True, 2, "callbacks.early")
     assert metrics["val_loss"] == pytest.approx(events(run).Scalars("val/loss")[-1].value)
     assert (run / "checkpoints/best.ckpt").exists()
     assert (run / "figures/reconstruction_epoch_0002.png").exists()

@@ -142,7 +142,7 @@ def test_a_cancelled_job_keeps_what_it_has_trained(submit, script, tmp_path, who
     until(job, "CANCELLED")
     until_said(tmp_path / "log", "resume it: python")
     assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1 < 300
-    assert metrics_of(run)["ended_by"] == "SIGTERM"
+    assert metrics_of(run)["stopped_by"] == "SIGTERM"
     script("train", f"resume={run}")
     assert_same_run(run, whole)
 
@@ -159,7 +159,7 @@ def test_the_signal_before_the_end_of_time_leads_to_a_requeue(submit, tmp_path, 
     wait_for(run / "checkpoints/last.ckpt", Job(job))
     slurm("scancel", "--signal=USR1", job)  # as --signal=USR1@90 has it sent
     until(job, "PENDING")
-    assert metrics_of(run)["ended_by"] == "SIGUSR1"
+    assert metrics_of(run)["stopped_by"] == "SIGUSR1"
     assert ended(job, 1) == "COMPLETED", (tmp_path / "log").read_text()
     assert_same_run(run, whole)
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}

@@ -117,7 +117,7 @@ def _fit(plan: Plan) -> dict[str, float]:
                 kept.losses["val_loss"] = module.validation_loss(data.val_dataloader())
         metrics: dict[str, Any] = {
             "finished": ended is None and signals.signal is None,
-            **({ENDED_BY: kept.ended_by} if kept.ended_by else {}),
+            **({ENDED_BY: kept.stopped_by} if kept.stopped_by else {}),
             "epochs": kept.epochs,
             "seconds": kept.seconds,
             "parameters": sum(parameter.numel() for parameter in module.parameters()),
@@ -139,8 +139,8 @@ def _fit(plan: Plan) -> dict[str, float]:
         raise ended
     if signals.signal is not None:
         raise Stopped(signals.code, f"stopped after epoch {kept.epochs} of {trainer.max_epochs}")
-    if kept.ended_by:
-        log.info("ended after epoch %d of %d by %s", kept.epochs, trainer.max_epochs, kept.ended_by)
+    if kept.stopped_by:
+        log.info("ended after epoch %d of %d by %s", kept.epochs, trainer.max_epochs, kept.stopped_by)
     log.info("%s", summary(plan, metrics))
     return metrics
 

@@ -16,7 +16,7 @@ from point_diffusion.common.files import write_text
 from point_diffusion.common.text import show
 
 METRICS, ERROR, LOCK = "metrics.json", "error.txt", ".lock"  # in a run's folder
-ENDED_BY = "ended_by"  # in the metrics of a run that did not get to its last epoch
+ENDED_BY = "stopped_by"  # in the metrics of a run that did not get to its last epoch
 LOCK_TIMEOUT = 1.0  # seconds; a process that only looks holds the lock for less than a millisecond
 READ_TIMEOUT = 0.1  # seconds that a process that only looks waits for others that look
 

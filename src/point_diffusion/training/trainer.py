@@ -103,7 +103,7 @@ class Outcome:
         losses: the last ones, by their names in ``metrics.json``, where finite.
         final: the final figures of the samples; empty where it did not get there.
         epochs: how many are trained, as far as they are kept.
-        ended_by: who has ended it before its last epoch; "" where nobody has.
+        stopped_by: who has ended it before its last epoch; "" where nobody has.
         validated: whether the weights that are kept are those of the last validation.
         seconds: how long it took, in all sessions of a run that was resumed.
     """
@@ -111,7 +111,7 @@ class Outcome:
     losses: dict[str, float]
     final: dict[str, float]
     epochs: int
-    ended_by: str
+    stopped_by: str
     validated: bool
     seconds: float
 
@@ -122,7 +122,7 @@ def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
     from point_diffusion.training.checkpoints import LastCheckpoint
     from point_diffusion.training.validation import SampleQuality
 
-    values, final, epochs, ended_by, seconds = dict[str, float](), dict[str, float](), 0, "", 0.0
+    values, final, epochs, stopped_by, seconds = dict[str, float](), dict[str, float](), 0, "", 0.0
     changed = False
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, LastCheckpoint):
@@ -130,7 +130,7 @@ def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
         elif isinstance(each, SampleQuality):
             final = each.final
         elif isinstance(each, Ending):
-            ended_by = each.reason
+            stopped_by = each.reason
         elif isinstance(each, Clock):
             seconds = each.seconds
     if not failed:
@@ -138,4 +138,4 @@ def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
         epochs = trainer.current_epoch
     losses = {tag.replace("/", "_"): values[tag] for tag in LOSSES if math.isfinite(values.get(tag, math.nan))}
     validated = not changed and not trainer.interrupted
-    return Outcome(losses, final, epochs, ended_by, validated, round(seconds, 3))
+    return Outcome(losses, final, epochs, stopped_by, validated, round(seconds, 3))

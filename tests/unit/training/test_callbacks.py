@@ -101,7 +101,7 @@ def test_whatever_ends_a_training_it_ends_with_an_epoch_and_one_validation(tmp_p
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_training_that_gets_to_its_last_epoch_is_ended_by_nobody(tmp_path):
+def test_a_training_that_gets_to_its_last_epoch_is_stopped_by_nobody(tmp_path):
     clock = Clock()
     ending = Ending(clock, StopSignals(), {"callbacks.a": EMA(0.5)})
     _, module = fit(tmp_path, clock, ending, max_epochs=3, check_val_every_n_epoch=2)

@@ -84,6 +84,6 @@ def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tm
 def test_whoever_ends_a_run_is_named_and_its_last_epoch_validated(small_train, tmp_path, asked, epochs):
     _, run = small_train(NO_PICTURES, *asked)
     metrics = metrics_of(run)
-    assert (metrics["finished"], metrics["epochs"], metrics["ended_by"]) == (True, epochs, "callbacks.c")
+    assert (metrics["finished"], metrics["epochs"], metrics["stopped_by"]) == (True, epochs, "callbacks.c")
     assert {"val_loss", "equivalent_sample_size"} <= metrics.keys()
     assert (run / "checkpoints/best.ckpt").exists()
