@@ -20,7 +20,7 @@ from point_diffusion.commands.train_messages import (
 from point_diffusion.common.errors import UsageError, format_error, memory_error_names
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, is_a_launchers, raise_if_stopped
-from point_diffusion.runs.status import ENDED_BY, write_metrics
+from point_diffusion.runs.status import STOPPED_BY, write_metrics
 from point_diffusion.training.plan import Plan, is_hydras
 from point_diffusion.training.preparation import Finished, prepared
 
@@ -117,7 +117,7 @@ def _fit(plan: Plan) -> dict[str, float]:
                 kept.losses["val_loss"] = module.validation_loss(data.val_dataloader())
         metrics: dict[str, Any] = {
             "finished": ended is None and signals.signal is None,
-            **({ENDED_BY: kept.stopped_by} if kept.stopped_by else {}),
+            **({STOPPED_BY: kept.stopped_by} if kept.stopped_by else {}),
             "epochs": kept.epochs,
             "seconds": kept.seconds,
             "parameters": sum(parameter.numel() for parameter in module.parameters()),

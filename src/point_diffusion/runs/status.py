@@ -16,7 +16,7 @@ from point_diffusion.common.files import write_text
 from point_diffusion.common.text import show
 
 METRICS, ERROR, LOCK = "metrics.json", "error.txt", ".lock"  # in a run's folder
-ENDED_BY = "stopped_by"  # in the metrics of a run that did not get to its last epoch
+STOPPED_BY = "stopped_by"  # in the metrics of a run that did not get to its last epoch
 LOCK_TIMEOUT = 1.0  # seconds; a process that only looks holds the lock for less than a millisecond
 READ_TIMEOUT = 0.1  # seconds that a process that only looks waits for others that look
 
@@ -52,7 +52,7 @@ def finished_metrics(folder: Path) -> dict[str, Any]:
     """The metrics of a run that has finished, finite numbers all (without who has ended it); else none."""
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        metrics.pop(ENDED_BY, None)
+        metrics.pop(STOPPED_BY, None)
         return metrics if metrics["finished"] is True and all(map(_is_number, metrics.values())) else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # not there, or not ours
