@@ -17,6 +17,7 @@ from point_diffusion.schedule import (
     NoiseLevel,
     NoiseSchedule,
     build_schedule,
+    check_shapes,
     prior_kl,
 )
 
@@ -176,7 +177,11 @@ class Diffusion(nn.Module):
             condition: shape (B, ...), handed to the network; None where there is none.
             stable: see :func:`point_diffusion.prediction.stable_target`; the loss is then smaller by what the
                 targets no longer scatter.
+
+        Raises:
+            ValueError: a tensor is of another shape.
         """
+        check_shapes(x_0, noise, t)
         alpha, sigma = self.schedule.levels(t, x_0)
         x = alpha * x_0 + sigma * noise
         if stable and condition is not None:

@@ -43,8 +43,11 @@ class MLPDiffusion(nn.Module):
             Shape (B, dim).
 
         Raises:
-            ValueError: ``t`` is of another shape.
+            ValueError: ``x`` or ``t`` is of another shape.
         """
+        width = self.head.out_features
+        if x.ndim != 2 or x.shape[1] != width:
+            raise ValueError(f"x: must be of shape (B, {width}), not {tuple(x.shape)}")
         # shape[0], not len(): an export with any number of points can't see through that
         if t.ndim != 1 or (t.shape[0] != x.shape[0] and t.shape[0] != 1):
             shape = tuple(t.shape)

@@ -145,9 +145,21 @@ class NoiseSchedule(nn.Module):
             x_0: shape (B, ...), clean points.
             noise: the same shape, standard normal.
             t: shape (B,) or (1,), int64, in [0, T).
+
+        Raises:
+            ValueError: ``noise`` or ``t`` is of another shape.
         """
+        check_shapes(x_0, noise, t)
         alpha, sigma = self.levels(t, x_0)
         return alpha * x_0 + sigma * noise
+
+
+def check_shapes(x_0: Tensor, noise: Tensor, t: Tensor) -> None:
+    """Raise ValueError unless there is a noise and a step for each point: torch would repeat what is missing."""
+    if noise.shape != x_0.shape:
+        raise ValueError(f"noise: must be of shape {tuple(x_0.shape)}, as x_0, not {tuple(noise.shape)}")
+    if t.ndim != 1 or t.shape[0] not in (1, x_0.shape[0]):
+        raise ValueError(f"t: must be of shape ({x_0.shape[0]},) or (1,), not {tuple(t.shape)}")
 
 
 def prior_kl(level: NoiseLevel, mean: Tensor, covariance: Tensor) -> float:

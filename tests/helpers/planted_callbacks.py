@@ -58,9 +58,12 @@ class Ask(Callback):
 
 
 class Rescale(Callback):
-    """Changes the weights after all else."""
+    """Changes the weights, in any hook."""
 
-    def on_train_end(self, trainer, pl_module):
+    def __init__(self, hook):
+        setattr(self, hook, self._rescale)
+
+    def _rescale(self, trainer, pl_module):
         with torch.no_grad():
             for parameter in pl_module.parameters():
                 parameter.mul_(0.5)

@@ -23,7 +23,7 @@ def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_
     assert process.returncode == code
     assert wrong == "\nstopping at the end of this epoch; once more stops at once\n"
     (epochs, go_on) = re.findall(
-        r"^stopped after epoch (\d+) of 300; resume it: python (.*)$", said, re.MULTILINE
+        r"^stopped by SIG[A-Z0-9]+ after epoch (\d+) of 300; resume it: python (.*)$", said, re.MULTILINE
     )[0]
     metrics = metrics_of(run)
     assert (metrics["finished"], metrics["epochs"]) == (False, int(epochs))

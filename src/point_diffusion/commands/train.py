@@ -113,7 +113,7 @@ def _fit(plan: Plan) -> dict[str, float]:
 
         kept = outcome(trainer, failed=ended is not None)
         if ended is None and not kept.validated:
-            with suppress(Stopped):  # once more stops at once
+            with suppress(Stopped), torch.random.fork_rng():  # a second signal stops at once; a DataLoader draws
                 kept.losses["val_loss"] = module.validation_loss(data.val_dataloader())
         metrics: dict[str, Any] = {
             "finished": ended is None and signals.signal is None,
@@ -138,7 +138,9 @@ def _fit(plan: Plan) -> dict[str, float]:
     if ended is not None:
         raise ended
     if signals.signal is not None:
-        raise Stopped(signals.code, f"stopped after epoch {kept.epochs} of {trainer.max_epochs}")
+        raise Stopped(
+            signals.code, f"stopped by {kept.stopped_by} after epoch {kept.epochs} of {trainer.max_epochs}"
+        )
     if kept.stopped_by:
         log.info("ended after epoch %d of %d by %s", kept.epochs, trainer.max_epochs, kept.stopped_by)
     log.info("%s", summary(plan, metrics))

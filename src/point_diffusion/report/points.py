@@ -46,7 +46,7 @@ class Points:
             )
             return
         # Line2D stamps one ready-made marker: far quicker than scatter's collection of paths
-        size = size or float(np.clip(300 / max(len(points), 1) ** 0.5, 1.0, 8.0))
+        size = size or float(np.clip(160 / max(len(points), 1) ** 0.5, 1.0, 8.0))
         given: dict[str, Any] = {
             "alpha": 1.0,
             "marker": rcParams["scatter.marker"],

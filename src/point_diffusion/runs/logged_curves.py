@@ -12,8 +12,13 @@ def logged_curves(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it logs each file
-    log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    logger = logging.getLogger("tensorboard")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # it logs each file
+    try:
+        log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    finally:
+        logger.setLevel(level)
     curves = {}
     for tag in ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size"):
         if tag in log.Tags()["scalars"]:

@@ -135,11 +135,12 @@ class Ending(Checkpoint):
 
     Attributes:
         reason: who has ended the training before its last epoch; "" where nobody has.
+        asked_by: the callback of the user's that has asked for the end, by the full name of its key.
     """
 
     def __init__(self, clock: Clock, signals: StopSignals, others: Mapping[str, Callback]) -> None:
         self.clock, self.signals, self.others = clock, signals, others
-        self.reason = ""
+        self.reason = self.asked_by = ""
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._defer(trainer)  # Lightning would train nothing, and call that an end
@@ -169,7 +170,7 @@ class Ending(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.should_stop and trainer.current_epoch + 1 != trainer.max_epochs:
-            self._by_a_callback()
+            self.reason = self.reason or self._who(trainer)
         if self.signals.signal is not None:
             trainer.should_stop = True
             trainer.state.status = TrainerStatus.INTERRUPTED  # no final figures, then
@@ -184,12 +185,35 @@ class Ending(Checkpoint):
     def _defer(self, trainer: L.Trainer) -> None:
         """Note that a callback has asked for the end, and have the epoch completed: a cut one can't be resumed."""
         if trainer.should_stop:
-            self._by_a_callback()
+            self.reason = self.reason or self._who(trainer)
         trainer.should_stop = False
 
-    def _by_a_callback(self) -> None:
-        stoppers = [name for name, each in self.others.items() if getattr(each, "stopped_epoch", 0)]
-        self.reason = self.reason or ", ".join(stoppers or self.others)
+    def _who(self, trainer: L.Trainer) -> str:
+        # Lightning calls an EarlyStopping at an epoch's end behind all who could see it
+        epoch = trainer.current_epoch
+        early = [name for name, each in self.others.items() if getattr(each, "stopped_epoch", None) == epoch]
+        return self.asked_by or ", ".join(early or self.others)
+
+
+class Witness(Callback):
+    """Stands behind a callback of the user's, and notes whether that one has asked for the training's end.
+
+    Args:
+        name: the full name of its key.
+        ending: told of it.
+    """
+
+    def __init__(self, name: str, ending: Ending) -> None:
+        self.name, self.ending = name, ending
+
+    def _look(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.should_stop:
+            self.ending.asked_by = self.ending.asked_by or self.name
+
+    on_fit_start = on_train_start = on_train_epoch_start = on_train_epoch_end = _look  # type: ignore[assignment]
+    on_train_batch_start = on_train_batch_end = on_before_zero_grad = _look  # type: ignore[assignment]
+    on_validation_start = on_validation_epoch_start = on_validation_epoch_end = _look  # type: ignore[assignment]
+    on_validation_batch_start = on_validation_batch_end = on_validation_end = _look  # type: ignore[assignment]
 
 
 def _validate(trainer: L.Trainer) -> None:

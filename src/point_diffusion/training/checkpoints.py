@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,29 @@ from point_diffusion.common.files import atomic_write
 from point_diffusion.common.version import __version__
 from point_diffusion.runs.checkpoint import FORMAT
 
-IN_THE_RUN = f"<run>{os.sep}"  # begins a stored path
+RUN = "<run>"  # begins a stored path
+IN_THE_RUN = f"{RUN}{os.sep}"
+NAMED = ("callbacks", "hyper_parameters")  # what may hold paths
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are whole or not there, whenever the process is killed, and say what they are.
 
     (Lightning's are torn when they are killed and the folder for temporary files is on another disk. Its callbacks
-    store absolute paths; here those in the run's folder are stored without it: it may be moved, or shared.)
+    store absolute paths; here they are stored as seen from the run's folder: it may be moved, or shared.)
 
     Args:
         folder: the run's.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._prefixes = [f"{place}{os.sep}" for place in (str(folder), os.path.realpath(folder))]
+        self._folders = str(folder), os.path.realpath(folder)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        callbacks = checkpoint.get("callbacks", {})
-        for prefix in self._prefixes:
-            callbacks = _with_prefix(callbacks, prefix, IN_THE_RUN)
-        checkpoint = {**checkpoint, "callbacks": callbacks}
+        named = {name: _renamed(checkpoint[name], self._from_the_run) for name in NAMED if name in checkpoint}
+        checkpoint = {**checkpoint, **named}
         content = io.BytesIO()  # what torch reports of a full disk does not name it
         torch.save({**checkpoint, "point_diffusion": {"format": FORMAT, "version": __version__}}, content)
         for left in Path(path).parent.glob(f".{Path(path).stem}.*"):  # by a process that was killed
@@ -47,16 +48,28 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
         checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **options)
         run = os.path.realpath(Path(path).parents[1])  # another one than ours, where a new run begins with it
-        return {**checkpoint, "callbacks": _with_prefix(checkpoint["callbacks"], IN_THE_RUN, f"{run}{os.sep}")}
+
+        def whole(text: str) -> str:
+            return (
+                os.path.normpath(f"{run}{text[len(RUN) :]}") if f"{text}{os.sep}".startswith(IN_THE_RUN) else text
+            )
+
+        return {**checkpoint, **{name: _renamed(checkpoint[name], whole) for name in NAMED if name in checkpoint}}
+
+    def _from_the_run(self, text: str) -> str:
+        if not Path(text).is_absolute():
+            return text
+        inside = [each for each in self._folders if f"{text}{os.sep}".startswith(f"{each}{os.sep}")]
+        return f"{IN_THE_RUN}{os.path.relpath(text, inside[0] if inside else self._folders[1])}"
 
 
-def _with_prefix(state: Any, before: str, now: str) -> Any:
-    """The state of callbacks with another prefix of the paths in it."""
+def _renamed(state: Any, rename: Callable[[str], str]) -> Any:
+    """The same with other texts."""
     if isinstance(state, dict):
-        return {_with_prefix(key, before, now): _with_prefix(value, before, now) for key, value in state.items()}
-    if isinstance(state, str) and f"{state}{os.sep}".startswith(before):
-        return f"{now}{state[len(before) :]}".removesuffix(os.sep)
-    return state
+        return {_renamed(key, rename): _renamed(value, rename) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_renamed(value, rename) for value in state]
+    return rename(state) if isinstance(state, str) else state
 
 
 class LastCheckpoint(Checkpoint):

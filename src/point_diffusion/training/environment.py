@@ -1,14 +1,17 @@
 """What a training sets for its whole process, and puts back in the end; whatever a cluster's variables say."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # which trainer.deterministic sets
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # there is nothing to load
     ".*logging interval.*",  # losses are logged once an epoch
@@ -47,6 +50,8 @@ def quiet_lightning() -> Iterator[None]:
         "lightning.fabric": logging.WARNING,
     }
     levels |= {f"lightning.pytorch.{name}": logging.INFO for name in ("callbacks", "profilers", "tuner")}
+    shared = "lightning.pytorch.utilities.rank_zero"  # through which callbacks speak, too
+    levels[shared] = logging.INFO
     before = {name: logging.getLogger(name).level for name in levels}
     own = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
     ways = [(logger.handlers, logger.propagate) for logger in own]
@@ -56,16 +61,22 @@ def quiet_lightning() -> Iterator[None]:
         logger.propagate = True
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+    logging.getLogger(shared).addFilter(_of_a_callback)
     try:
         with warnings.catch_warnings():
             for message in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:
+        logging.getLogger(shared).removeFilter(_of_a_callback)
         for logger, (handlers, propagate) in zip(own, ways, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
+
+
+def _of_a_callback(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or "callbacks" in Path(record.pathname).parts
 
 
 @contextmanager
@@ -77,6 +88,12 @@ def process_settings(num_threads: int, float32_matmul_precision: str) -> Iterato
         float32_matmul_precision: as torch.set_float32_matmul_precision takes it.
     """
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    # of trainer.deterministic and trainer.benchmark
+    exact, warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get(WORKSPACE)
     # Lightning takes the rank from the environment; another than 0 would write nothing
     rank = rank_zero_only.rank  # type: ignore[attr-defined]
     with quiet_lightning():
@@ -87,5 +104,9 @@ def process_settings(num_threads: int, float32_matmul_precision: str) -> Iterato
             yield
         finally:
             rank_zero_only.rank = rank  # type: ignore[attr-defined]
+            torch.use_deterministic_algorithms(exact, warn_only=warns)
+            torch.backends.cudnn.benchmark = benchmark
+            if workspace is None:
+                os.environ.pop(WORKSPACE, None)
             torch.set_float32_matmul_precision(precision)
             torch.set_num_threads(threads)

@@ -17,6 +17,12 @@ from point_diffusion.training.validation import SampleQuality
 log = logging.getLogger(__name__)
 
 
+class Bar(tqdm):
+    """tqdm's, without a thread that looks after bars which are updated seldom; it would stay."""
+
+    monitor_interval = 0
+
+
 class EpochProgress(Callback):
     """One bar for the whole run, with the losses and the time left; plain lines where no one can see a bar move.
 
@@ -43,7 +49,7 @@ class EpochProgress(Callback):
         )  # else it is TQDM_DISABLE's to say
         self._stack.enter_context(logging_redirect_tqdm())
         self._bar = self._stack.enter_context(
-            tqdm(
+            Bar(
                 total=total,
                 initial=self._first,
                 desc="Training",

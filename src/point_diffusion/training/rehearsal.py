@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import torch
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
+    Callback,
     Checkpoint,
     LambdaCallback,
     LearningRateFinder,
@@ -81,6 +82,7 @@ def part_problems(config: DictConfig) -> Iterator[str]:
             if isinstance(logger, (TensorBoardLogger, CSVLogger)):
                 try:
                     logger.experiment  # noqa: B018, what it hands on is only looked at now
+                    logger.finalize("success")  # ends its thread
                 except Exception as error:
                     yield f"{name}._target_={node._target_}: {first_line(error)}"
                     return
@@ -103,11 +105,12 @@ def _elsewhere(config: DictConfig, folder: str) -> DictConfig:
 @contextmanager
 def _silence() -> Iterator[None]:
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        before = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
         try:
             yield
         finally:
-            logging.disable(logging.NOTSET)
+            logging.disable(before)
 
 
 def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
@@ -143,5 +146,8 @@ def _small(config: DictConfig, logged: bool) -> DictConfig:
     return small
 
 
-def _is_lightnings(callback: object) -> bool:
-    return type(callback).__module__.startswith("lightning.") and not isinstance(callback, LambdaCallback)
+def _is_lightnings(callback: Callback) -> bool:
+    """Whether all that is called of it is Lightning's own, also of a class that the user has derived."""
+    hooks = (getattr(type(callback), name) for name in dir(Callback) if not name.startswith("_"))
+    own = all(hook.__module__.startswith("lightning.") for hook in hooks if callable(hook))
+    return own and not isinstance(callback, LambdaCallback)

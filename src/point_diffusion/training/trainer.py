@@ -29,9 +29,9 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         started: when, by time.monotonic().
     """
     import lightning as L
-    from lightning.pytorch.callbacks import ProgressBar
+    from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 
-    from point_diffusion.training.callbacks import EMA, Clock, Ending, HParams
+    from point_diffusion.training.callbacks import EMA, Clock, Ending, HParams, Witness
     from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
     from point_diffusion.training.environment import OneProcess
     from point_diffusion.training.parts import make_callbacks
@@ -56,7 +56,9 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
     has_bar = any(isinstance(each, ProgressBar) for each in own.values())
     if options.get("enable_progress_bar", True):
         callbacks.append(EpochProgress(quality, bar=plan.alone and not has_bar))
-    callbacks += [Ending(clock, signals, own), *own.values()]
+    callbacks.append(ending := Ending(clock, signals, own))
+    for name, each in own.items():
+        callbacks += [each, Witness(name, ending)]
     if (checkpoint := wanted.pop("checkpoint", None)) is not None:
         monitor = "val/loss" if quality is None else "val/energy_distance"
         best = plan.checkpoint and plan.checkpoint.with_name("best.ckpt")
@@ -68,6 +70,8 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         "plugins": [AtomicCheckpointIO(plan.folder), OneProcess()],
     }
     options["enable_progress_bar"] = has_bar  # ours is not one of Lightning's, which takes one alone
+    if options.pop("enable_model_summary", False):
+        callbacks.append(ModelSummary())  # which goes to the log, too; Lightning would take rich's
     if not steps.automatic:
         del options["gradient_clip_val"]  # then it is the module's
     loggers = _loggers(plan, settings)
@@ -118,24 +122,26 @@ class Outcome:
 
 def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
     """What a training has come to; where an error has ended it (``failed``), what its last checkpoint holds."""
-    from point_diffusion.training.callbacks import Clock, Ending
+    from point_diffusion.training.callbacks import Clock, Ending, Witness
     from point_diffusion.training.checkpoints import LastCheckpoint
     from point_diffusion.training.validation import SampleQuality
 
     values, final, epochs, stopped_by, seconds = dict[str, float](), dict[str, float](), 0, "", 0.0
-    changed = False
+    changed = signalled = False
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, LastCheckpoint):
             values, epochs, changed = dict(each.metrics), each.epochs, each.changed
         elif isinstance(each, SampleQuality):
             final = each.final
         elif isinstance(each, Ending):
-            stopped_by = each.reason
+            stopped_by, signalled = each.reason, each.signals.signal is not None
         elif isinstance(each, Clock):
             seconds = each.seconds
     if not failed:
         values |= {tag: value.item() for tag, value in trainer.callback_metrics.items()}
         epochs = trainer.current_epoch
     losses = {tag.replace("/", "_"): values[tag] for tag in LOSSES if math.isfinite(values.get(tag, math.nan))}
-    validated = not changed and not trainer.interrupted
+    # the user's own callbacks may change weights after a validation
+    own = any(isinstance(each, Witness) for each in trainer.callbacks)  # type: ignore[attr-defined]
+    validated = not changed and not signalled and not own
     return Outcome(losses, final, epochs, stopped_by, validated, round(seconds, 3))

@@ -1,6 +1,7 @@
 """What a training sets for its whole process is put back."""
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -8,6 +9,7 @@ import warnings
 import pytest
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from helpers.small_runs import NO_PICTURES
 from point_diffusion.training.environment import OneProcess, process_settings, quiet_lightning
@@ -23,12 +25,16 @@ def state():
         torch.get_float32_matmul_precision(),
         torch.random.get_rng_state().tolist(),
     )
-    return loggers, signals, arithmetic, list(warnings.filters), rank_zero_only.rank, threading.excepthook
+    exact = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    threads = sorted(thread.name for thread in threading.enumerate())
+    others = exact, threads, logging.root.manager.disable, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    return loggers, signals, arithmetic, list(warnings.filters), rank_zero_only.rank, threading.excepthook, others
 
 
-def test_lightning_tells_no_more_than_warnings_within_the_block():
+def test_lightning_tells_no_more_than_warnings_within_the_block(caplog):
     with quiet_lightning():
-        assert not logging.getLogger("lightning.pytorch.utilities.rank_zero").isEnabledFor(logging.INFO)
+        rank_zero_info("of the Trainer")
+        assert [record.getMessage() for record in caplog.records] == []
         assert logging.getLogger("lightning.pytorch").isEnabledFor(logging.WARNING)
 
 
@@ -58,9 +64,14 @@ def test_variables_of_launchers_are_not_read(monkeypatch):
 def test_a_training_from_python_leaves_the_process_as_it_was(small_train):
     torch.set_num_threads(2)
     small_train(NO_PICTURES, "trainer.max_epochs=1")  # whatever is imported late is imported now
+    logging.disable(logging.DEBUG)
     before = state()
-    small_train(NO_PICTURES, "trainer.max_epochs=1", "float32_matmul_precision=medium")
-    assert state() == before
+    own = ["+callbacks.c._target_=lightning.pytorch.callbacks.LearningRateMonitor"]
+    exact = ["+trainer.deterministic=true", "+trainer.benchmark=true"]
+    small_train(NO_PICTURES, "trainer.max_epochs=1", "float32_matmul_precision=medium", *own, *exact)
+    after = state()
+    logging.disable(logging.NOTSET)
+    assert after == before
 
 
 @pytest.mark.slow

@@ -59,7 +59,8 @@ def test_what_a_run_could_not_keep_is_refused_first(small_train, tmp_path, asked
     [
         [*added("EMAWeightAveraging"), "callbacks.ema=null"],
         added("StochasticWeightAveraging", swa_lrs=0.1, swa_epoch_start=1),
-        added("helpers.planted_callbacks.Rescale"),
+        added("helpers.planted_callbacks.Rescale", hook="on_train_end"),
+        [*added("helpers.planted_callbacks.Rescale", hook="on_train_epoch_end"), "callbacks.ema=null"],
     ],
 )
 def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tmp_path, asked):
@@ -79,6 +80,14 @@ def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tm
         (added("helpers.planted_callbacks.Ask", hook="on_train_batch_end"), 1),
         (added("helpers.planted_callbacks.Ask", hook="on_validation_end"), 2),
         (added("EarlyStopping", monitor="train/loss", min_delta=5, patience=1), 2),
+        ([f"+callbacks.a._target_={CALLBACKS}.LearningRateMonitor", *added("Timer", duration="00:00:00:00")], 1),
+        (
+            [
+                *added("EarlyStopping", monitor="train/loss", stopping_threshold=100),
+                f"+callbacks.d._target_={CALLBACKS}.LearningRateMonitor",
+            ],
+            1,
+        ),
     ],
 )
 def test_whoever_ends_a_run_is_named_and_its_last_epoch_validated(small_train, tmp_path, asked, epochs):
