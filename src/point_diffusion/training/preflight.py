@@ -145,7 +145,7 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
 
     from point_diffusion.data.datamodule import VALIDATION_BATCH
     from point_diffusion.training.callbacks import Clock
-    from point_diffusion.training.environment import OneProcess, quiet_lightning
+    from point_diffusion.training.environment import OneProcess, process_settings
 
     unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
     hints = typing.get_type_hints(L.Trainer.__init__)
@@ -162,7 +162,7 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
         try:
             Clock(options.pop("max_time", None))
             fixed: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
-            with quiet_lightning():
+            with process_settings(config.num_threads, config.float32_matmul_precision):
                 L.Trainer(**options, **fixed, plugins=[OneProcess()])
         except Exception as error:  # Trainer refuses its arguments with many kinds
             yield f"{' '.join(f'trainer.{name}={value}' for name, value in extra.items())}: {first_line(error)}"
