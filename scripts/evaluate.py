@@ -20,4 +20,4 @@ def main(config: DictConfig) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "evaluate")

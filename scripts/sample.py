@@ -20,4 +20,4 @@ def main(config: DictConfig) -> Path:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "sample")

@@ -18,4 +18,4 @@ def main(config: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    run(main, trains=True)
+    run(main, "train", trains=True)

@@ -3,10 +3,16 @@
 What people use is offered here, and imported when it is used (PEP 562): ``import point_diffusion`` costs nothing.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from point_diffusion.common.version import __version__ as __version__
+
+if sys.argv[:1] == ["-m"]:  # while Python looks for the module that it was asked to run
+    asked = next((text for text in sys.orig_argv if "point_diffusion" in text), "").removeprefix("-m")
+    if asked.removesuffix(".__main__") != "point_diffusion.benchmark":
+        sys.exit(f"error: {asked}: is no command; these are python scripts/train.py and its like, with --help")
 
 if TYPE_CHECKING:
     from point_diffusion.commands.train import train as train

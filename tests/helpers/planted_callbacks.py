@@ -57,6 +57,30 @@ class Ask(Callback):
         setattr(self, hook, lambda trainer, *_: setattr(trainer, "should_stop", True))
 
 
+class Fails(Callback):
+    """Raises an error, in any hook, from an epoch on."""
+
+    def __init__(self, hook, epoch=0):
+        self.epoch = epoch
+        setattr(self, hook, self._fail)
+
+    def _fail(self, trainer, *_, **__):
+        if trainer.current_epoch >= self.epoch:
+            raise LookupError("need a foo")
+
+
+class Exits(Callback):
+    def __init__(self):
+        sys.exit("I exit")
+
+
+class Unreachable(CSVLogger):
+    """As one whose server is not there."""
+
+    def log_hyperparams(self, *_):
+        raise ConnectionError("no server")
+
+
 class Rescale(Callback):
     """Changes the weights, in any hook."""
 

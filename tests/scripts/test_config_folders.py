@@ -1,14 +1,18 @@
 """A folder of the user's own configs: help, errors, runs, sweeps, resume; and Hydra's flags anywhere."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from helpers.small_runs import NO_PICTURES, SWEPT
+from helpers.small_runs import CHECKOUT, NO_PICTURES, SWEPT
 
 FILES = {
     "experiment/mine.yaml": "# @package _global_\ndefaults:\n  - override /model: wide\nnum_step: 7\n",
@@ -18,6 +22,10 @@ FILES = {
         "defaults: [default]\n"
         "stop: {_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: train/loss, patience: 99}\n"
     ),
+    "experiment/paper/fig1.yaml": "# @package _global_\nnum_step: 8\n",
+    "experiment/nopack.yaml": "num_step: 8\n",
+    "experiment/broken.yaml": "# @package _global_\nnum_step: [50\n",
+    "noise/loud.yaml": "level: 3\n",
     "logger/mine.yaml": (
         "mine: {_target_: lightning.pytorch.loggers.CSVLogger, save_dir: '${hydra:runtime.output_dir}/mine'}\n"
     ),
@@ -40,7 +48,9 @@ def settings(place: Path):
 
 def test_help_lists_what_one_has_added(script, own):
     page = script("train", "experiment=mine", "--help", own).stdout
-    assert re.search(r"^  experiment=mine\|quick\|", page, re.MULTILINE)
+    assert re.search(r"^  experiment=.*\|mine\|.*\|paper/fig1\|quick\|", page, re.MULTILINE)
+    assert re.search(r"^  callbacks=default\|stopping$", page, re.MULTILINE)
+    assert re.search(r"^  \+noise=loud$", page, re.MULTILINE)
     assert re.search(r"^  model=mlp\|wide$", page, re.MULTILINE)
     assert re.search(r"^  num_step=7 ", page, re.MULTILINE)
     assert "num_step=100" in script("train", "-m", "--help", "seed=1,2").stdout
@@ -54,7 +64,12 @@ def test_help_lists_what_one_has_added(script, own):
             ["--config-dir", "my", "experiment=mine", "trainer.max_epoch=1"],
             "trainer.max_epoch=1: no such key; did",
         ),
-        (["--config-dir", "my", "experiment=min"], "experiment=min: must be one of mine, quick, "),
+        (["--config-dir", "my", "experiment=min"], "experiment=min: must be one of broken, mine, "),
+        (["--config-dir", "my", "experiment=paper/fig2"], "experiment=paper/fig2: must be one of broken, mine, "),
+        (["--config-dir", "my", "experiment=nopack"], "experiment=nopack: its file must begin with '# @package _"),
+        (["--config-dir", "my", "experiment=broken"], "{}/my/experiment/broken.yaml, line 3: is not YAML ("),
+        (["--config-dir", "my", "-m", "experiment=mine,min"], "experiment=min: must be one of broken, mine, "),
+        (["-m", "model=mlp,foo"], "model=foo: must be one of mlp"),
         (["experiment=mine", "--config-dir", "mi"], "--config-dir=mi: no such folder"),
         (["experiment=mine"], "experiment=mine: must be one of quick, recommended, search, steps"),
         (["--config-dir", "my", "-m", "--run"], "--run and --multirun: only one of them can be done"),
@@ -63,7 +78,7 @@ def test_help_lists_what_one_has_added(script, own):
 def test_errors_name_what_is_wrong_alone(script, own, tmp_path, words, line):
     done = script("train", *words, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {line}")
+    assert done.stderr.startswith("error: " + line.replace("{}", str(tmp_path)))
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "outputs").exists()
 
@@ -109,3 +124,23 @@ def test_a_reader_that_has_enough_ends_it_in_silence(start):
     process.stdout.close()
     assert process.wait(timeout=60) != 0
     assert process.stderr.read() == ""
+
+
+def test_a_script_may_have_another_name_and_needs_its_settings(tmp_path):
+    for name, conf in (("mine", True), ("alone", False)):
+        shutil.copytree(CHECKOUT / "scripts", tmp_path / name / "scripts")
+        (tmp_path / name / "scripts/train.py").rename(tmp_path / name / "scripts/my_train.py")
+        if conf:
+            (tmp_path / name / "conf").symlink_to(CHECKOUT / "conf")
+        shutil.copytree(CHECKOUT / "src", tmp_path / name / "site", ignore=shutil.ignore_patterns("__pycache__"))
+        done = subprocess.run(
+            [sys.executable, f"{name}/scripts/my_train.py", "--help"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path / name / "site")},
+            capture_output=True,
+            text=True,
+        )
+        if conf:
+            assert "num_step=100" in done.stdout, done.stderr
+        else:
+            assert re.fullmatch(r"error: .*conf: no such folder; it belongs beside scripts/, .*\n", done.stderr)

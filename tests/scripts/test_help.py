@@ -60,7 +60,7 @@ def test_a_real_bug_shows_its_traceback_on_demand(script):
     assert "Traceback" in full.stderr
 
 
-@pytest.mark.parametrize("name", ["", ".commands.train", ".commands.compare"])
+@pytest.mark.parametrize("name", ["", ".commands.train", ".samplers"])
 def test_a_module_that_is_run_says_how_it_is_meant(tmp_path, name):
     command = [sys.executable, "-m", f"point_diffusion{name}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

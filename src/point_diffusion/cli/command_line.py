@@ -1,7 +1,6 @@
 """A command line as typed: Hydra's flags, wherever they stand, and the settings; composed as Hydra does."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ class CommandLine:
     """What was typed after a script's name.
 
     Attributes:
-        script: the script's name without suffix, which is its config's, too.
+        script: the name of the script's config.
         flags: Hydra's, as its own parser reads them.
         flag_words: the words that hold them.
         overrides: all other words.
@@ -76,6 +75,8 @@ class CommandLine:
         if self.flags.resolve and not self.flags.cfg:
             raise UsageError("--resolve: needs --cfg")
         for typed, folder in self._places():
+            if not folder.is_dir() and folder == CONF:
+                raise UsageError(f"{CONF}: no such folder; it belongs beside scripts/, or --config-path names it")
             if not folder.is_dir():
                 raise UsageError(f"{typed}: no such folder")
         first, *own = folders = self.config_folders
@@ -122,11 +123,7 @@ def command_line(script: str, words: Sequence[str]) -> CommandLine:
     return CommandLine(script, flags, flag_words, flags.overrides)
 
 
-def typed_command_line() -> CommandLine:
-    """Of this process."""
-    return command_line(Path(sys.argv[0]).stem, sys.argv[1:])
-
-
 def group_choices(folders: Sequence[Path], group: str) -> list[str]:
-    """The choices of a config group in some folders; none where ``group`` is not one."""
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    """The choices of a config group in some folders, deeper ones as ``FOLDER/NAME``; none without the group."""
+    files = [(folder / group, file) for folder in folders for file in (folder / group).rglob("*.yaml")]
+    return sorted({file.relative_to(place).with_suffix("").as_posix() for place, file in files})

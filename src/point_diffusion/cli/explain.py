@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from point_diffusion.cli.command_line import CommandLine
 from point_diffusion.common.errors import first_line
@@ -24,6 +25,10 @@ def explain(error: Exception, typed: CommandLine) -> str:
     """One line on the argument that Hydra could not compose; "" for an error of another kind."""
     if isinstance(error, MissingConfigException):
         return _missing_choice(error, typed)
+    if isinstance(error, MarkedYAMLError):
+        place = error.problem_mark or error.context_mark
+        where = f"{place.name.removeprefix('file://')}, line {place.line + 1}" if place else "a config"
+        return f"{where}: is not YAML ({error.problem or error.context})"
     if isinstance(error, OverrideParseException):
         broken = first_line(error) if "=" in error.override else "must be KEY=VALUE"
         return f"{error.override}: {broken}"
@@ -60,10 +65,14 @@ def _not_a_sweep(swept: str, typed: CommandLine) -> str:
 
 
 def _missing_choice(error: MissingConfigException, typed: CommandLine) -> str:
-    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    missing = str(error.missing_cfg_file)
+    group, _, choice = missing.rpartition("/")
+    for each in OverridesParser.create().parse_overrides(list(typed.overrides)):
+        if not each.is_delete() and f"{each.key_or_group}/{each.value()}" == missing:
+            group, choice = each.key_or_group, str(each.value())  # a choice may have a folder in its name
     if error.missing_cfg_file in PLUGINS:
         return f'{group}={choice}: needs more packages: pip install -e ".[sweep]"'
-    choices = list(error.options or typed.choices(group))
+    choices = typed.choices(group) or list(error.options or ())
     return f"{group}={choice}: must be one of {', '.join(choices)}{suggest(choice, choices, max_listed=0)}"
 
 

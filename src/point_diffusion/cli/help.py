@@ -42,14 +42,15 @@ python scripts/train.py resume=RUN trainer.max_epochs=6000    resume a run, in i
 tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and pictures of all runs"""
 
 
-NOT_CHOSEN = ("hydra", "callbacks", "trainer")  # groups of conf/ with one choice each
-
-
 def help_page(*, _root_: DictConfig) -> str:
     """The text of ``--help``: examples and the reference of keys, with the values as composed."""
     folders = [Path(each.path) for each in _root_.hydra.runtime.config_sources if each.schema == "file"]
-    groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()} - {*NOT_CHOSEN}
-    choices = [f"  {group}={'|'.join(group_choices(folders, group))}" for group in sorted(groups)]
+    groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()} - {"hydra"}
+    choices = []
+    for group in sorted(groups):
+        names, new = group_choices(folders, group), group not in _root_.hydra.runtime.choices
+        if names and names != ["default"]:
+            choices.append(f"  {'+' * new}{group}={'|'.join(names)}")
     page = [
         "Train a denoising diffusion model on a point set; KEY=VALUE changes a setting.",
         f"\nExamples\n{EXAMPLES}",

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.cli import help  # noqa: A004, F401, its pages are what conf/ refers to
-from point_diffusion.cli.command_line import CommandLine, typed_command_line
+from point_diffusion.cli.command_line import CommandLine, command_line
 from point_diffusion.cli.explain import explain
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.cli.variables import keep_harmless
@@ -32,13 +32,14 @@ FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hy
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters, as Unicode counts them
 
 
-def run(main: Callable[[], Any], trains: bool = False) -> None:
+def run(main: Callable[[], Any], name: str, trains: bool = False) -> None:
     """Call a script's Hydra main; whatever a user did wrong ends in one line on stderr and exit code 2.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
 
     Args:
-        main: decorated by ``hydra.main``, with the script's own name for its config.
+        main: decorated by ``hydra.main``.
+        name: of its config.
         trains: other scripts look at a run that is there: no sweeps, and any key of its sampler can be changed.
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -51,7 +52,7 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
             refuse(f"{argument!r}: must not hold line breaks or other control characters")
         if argument.startswith("--e"):
             refuse(f"{argument}: not here, it would execute what is in the file; resume=RUN resumes a run")
-    typed = _typed(trains)
+    typed = _typed(name, trains)
     keep_harmless()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -70,7 +71,8 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
         elif typed.flags.cfg and typed.flags.multirun:
             _show_jobs(typed, main)
         else:
-            sys.argv[1:] = [*typed.flag_words, *typed.overrides]
+            # settings that Hydra's own help would not know
+            sys.argv[1:] = [*typed.flag_words, *([] if typed.flags.hydra_help else typed.overrides)]
             main()
     except KeyboardInterrupt:
         refuse("stopped", code=130)
@@ -89,9 +91,9 @@ def run(main: Callable[[], Any], trains: bool = False) -> None:
         refuse(_bug(error), code=1)
 
 
-def _typed(trains: bool) -> CommandLine:
+def _typed(name: str, trains: bool) -> CommandLine:
     """What was typed, as Hydra's grammar takes it."""
-    typed = typed_command_line()
+    typed = command_line(name, sys.argv[1:])
     overrides = list(typed.overrides)
     if not trains:
         if typed.flags.multirun:

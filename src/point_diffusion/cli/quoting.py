@@ -1,12 +1,12 @@
 """Arguments as Hydra's grammar takes them."""
 
 import os
-import re
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from point_diffusion.common.paths import typed_path
+from point_diffusion.common.text import quoted
 
 PATH_KEYS = (
     "run",
@@ -32,15 +32,15 @@ def quote_override(argument: str) -> str:
     """
     name, equals, value = argument.partition("=")
     if name == "runs":
-        return f"runs=[{','.join(map(_quoted, _paths(value)))}]" if value not in ("", "null") else argument
+        return f"runs=[{','.join(map(quoted, _paths(value)))}]" if value not in ("", "null") else argument
     if name == "logger" and value.lower() in ("false", "null", "none"):
         return "logger='false'"
     if not equals or value in ("", "null") or value[0] in "'\"":
         return argument
     if name.lstrip("+") not in PATH_KEYS and _is_parsed(argument):
         return argument
-    quoted = f"{name}={_quoted(value)}"
-    return quoted if _is_parsed(quoted) else argument
+    as_text = f"{name}={quoted(value)}"
+    return as_text if _is_parsed(as_text) else argument
 
 
 def _is_parsed(argument: str) -> bool:
@@ -49,13 +49,6 @@ def _is_parsed(argument: str) -> bool:
     except HydraException:
         return False
     return True
-
-
-def _quoted(value: str) -> str:
-    """A text in the quotes of Hydra's grammar."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
-    return f"'{escaped}'"
 
 
 def _paths(value: str) -> list[str]:

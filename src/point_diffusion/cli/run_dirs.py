@@ -14,13 +14,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from point_diffusion.cli.command_line import group_choices
 from point_diffusion.cli.main import refusing
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import show_comparison
 from point_diffusion.common.errors import UsageError, format_error
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import shell_path, typed_path
-from point_diffusion.common.text import show
+from point_diffusion.common.text import show, suggest
 from point_diffusion.config.schema import SECTIONS
 from point_diffusion.config.validate import schema_problems
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
@@ -40,6 +41,7 @@ class RunDirs(Callback):
         """Check the config, with the stored settings of a run to resume, and give out the run's folder."""
         with refusing(), read_write(config), open_dict(config):
             _check_hydra(config)
+            _check_experiment(config)
             config.hydra.runtime.output_dir = config.hydra.run.dir  # for settings that refer to it
             HydraConfig.instance().set_config(deepcopy(config))
             if not OmegaConf.is_missing(config, "resume") and config.resume:
@@ -53,6 +55,8 @@ class RunDirs(Callback):
         """Give out the sweep's folder, and name its jobs by what is swept alone."""
         with refusing():
             _check_hydra(config)
+            _check_experiment(config)
+            _check_swept_choices(config)
             if not OmegaConf.is_missing(config, "resume") and config.resume is not None:
                 raise UsageError(f"resume={config.resume}: resumes one run; a sweep makes new ones")
             overrides = sweep_overrides(*_sweep_of(config))
@@ -130,6 +134,25 @@ def _check_hydra(config: DictConfig) -> None:
     }
     if lines := [line for line, is_wrong in wrong.items() if is_wrong]:
         raise UsageError("\n".join(lines))
+
+
+def _check_experiment(config: DictConfig) -> None:
+    """Refuse an experiment that would stand in a section of its name."""
+    if "experiment" in config:
+        name = config.hydra.runtime.choices.get("experiment")
+        raise UsageError(f"experiment={name}: its file must begin with '# @package _global_', and hold settings")
+
+
+def _check_swept_choices(config: DictConfig) -> None:
+    """Refuse a sweep over choices of which one is not there: its jobs are composed when it has a folder."""
+    folders = [Path(each.path) for each in config.hydra.runtime.config_sources if each.schema == "file"]
+    for group, override in sweep_overrides(*_sweep_of(config)).items():
+        choices = group_choices(folders, group)
+        if choices and override.is_sweep_override() and not group.startswith("hydra/"):
+            for name in override.sweep_string_iterator():
+                if name.strip("'\"") not in choices and "[" not in name and name != "null":
+                    hint = suggest(name, choices, max_listed=0)
+                    raise UsageError(f"{group}={name}: must be one of {', '.join(choices)}{hint}")
 
 
 def _show_partial(folder: Path, metric: str) -> None:

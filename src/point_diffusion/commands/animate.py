@@ -145,7 +145,3 @@ WRITERS: dict[str, Callable[[Path, "Iterator[Image]", list[int]], None]] = {
     ".webp": _webp,
     ".mp4": _mp4,
 }
-
-
-if __name__ == "__main__":
-    raise SystemExit("error: this is what python scripts/animate.py calls; try that, with --help")

@@ -155,7 +155,3 @@ def _draw(path: Path, rows: Sequence[Row], metric: str, style: str | None) -> No
     shown = [row for row in rows if row.numbers]
     with use_style(style):
         save_pixels(pixels(comparison([row.values for row in shown], shown, metric)), path, "output")
-
-
-if __name__ == "__main__":
-    raise SystemExit("error: this is what python scripts/compare.py calls; try that, with --help")

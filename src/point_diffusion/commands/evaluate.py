@@ -218,7 +218,3 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
                     yield name, run.checked_sampler({**options, "name": name, "num_inference_steps": steps})
                 except UsageError as error:
                     print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    raise SystemExit("error: this is what python scripts/evaluate.py calls; try that, with --help")

@@ -112,7 +112,3 @@ WRITERS: dict[str, Callable[[Path, tuple[int, int], Iterator[np.ndarray], dict[s
     ".npz": _npz,
     ".png": _png,
 }
-
-
-if __name__ == "__main__":
-    raise SystemExit("error: this is what python scripts/sample.py calls; try that, with --help")

@@ -17,7 +17,7 @@ from point_diffusion.commands.train_messages import (
     summary,
     what_is_kept,
 )
-from point_diffusion.common.errors import UsageError, format_error, memory_error_names
+from point_diffusion.common.errors import PartError, UsageError, first_line, format_error, memory_error_names
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, is_a_launchers, raise_if_stopped
 from point_diffusion.runs.status import STOPPED_BY, write_metrics
@@ -71,8 +71,9 @@ def _fit(plan: Plan) -> dict[str, float]:
     from point_diffusion.data.source import build_source
     from point_diffusion.training.environment import process_settings
     from point_diffusion.training.module import DiffusionModule
+    from point_diffusion.training.parts import culprit
     from point_diffusion.training.steps import choose_steps
-    from point_diffusion.training.trainer import build_trainer, outcome
+    from point_diffusion.training.trainer import build_trainer, outcome, users_parts
 
     raise_if_stopped()
     started, settings = time.monotonic(), plan.settings
@@ -83,7 +84,11 @@ def _fit(plan: Plan) -> dict[str, float]:
             batch_size = steps.points_a_batch(wanted["num_points"], wanted["batch_size"])
             data = PointSetDataModule(build_source(wanted), wanted["scale"], batch_size, settings["seed"])
         wanted["dim"] = data.source.dim
-        trainer = build_trainer(plan, steps, signals, started)
+        try:
+            trainer = build_trainer(plan, steps, signals, started)
+        except UsageError:
+            plan.discard()
+            raise
         begun = threading.Event()
         hooks: dict[str, Any] = {"on_train_start": lambda *_: begun.set()}
         if plan.in_place:  # only now: settings that can't be trained with must not become the stored ones
@@ -105,6 +110,10 @@ def _fit(plan: Plan) -> dict[str, float]:
                     trainer.fit(module, data, ckpt_path=plan.checkpoint, weights_only=True)
             except (Exception, SystemExit) as error:
                 ended = error
+        part = "" if ended is None else culprit(ended, users_parts(plan.config, trainer))
+        if part and ended is not None and not begun.is_set():
+            plan.discard()
+            raise UsageError(f"{part}: {first_line(ended)}") from ended
         if ended is not None and not begun.is_set():
             raise _before_training(ended, plan)
         device = trainer.strategy.root_device.type
@@ -135,6 +144,8 @@ def _fit(plan: Plan) -> dict[str, float]:
         ended.filename = str(plan.folder)  # a logger's thread does not say
     if isinstance(ended, (UsageError, OSError)):
         raise UsageError(f"{format_error(ended)}; {what_is_kept(plan, kept.epochs, ended)}")
+    if part and ended is not None:
+        raise PartError(f"{part}: {format_error(ended)}; {what_is_kept(plan, kept.epochs, ended)}") from ended
     if ended is not None:
         raise ended
     if signals.signal is not None:
@@ -201,7 +212,3 @@ def _log_file(folder: Path) -> Iterator[None]:
             logger.removeHandler(handler)
         package.setLevel(level)
         handler.close()
-
-
-if __name__ == "__main__":
-    raise SystemExit("error: this is what python scripts/train.py calls; try that, with --help")

@@ -71,7 +71,7 @@ def summary(plan: Plan, metrics: Mapping[str, float]) -> str:
         outputs = typed_path(config.output_dir)
         logdir = outputs if folder.is_relative_to(outputs) else folder
         lines.append(f"  curves    tensorboard --logdir {shell_path(logdir)} --samples_per_plugin images=1000")
-    if (folder / LAST_CHECKPOINT).exists():
+    if (folder / LAST_CHECKPOINT).exists() and SCRIPT.exists():
         lines.append(f"  resume    {_resume(plan)} trainer.max_epochs={2 * int(metrics['epochs'])}")
     return "\n".join(lines)
 
@@ -101,7 +101,8 @@ def how_to_resume(plan: Plan) -> str:
         return f"the same command with hydra.sweep.dir={shell_path(plan.folder.parent)} resumes it"
     if not (plan.folder / LAST_CHECKPOINT).exists():
         return "it has no checkpoint yet, the same command begins anew"
-    return f"resume it: {_resume(plan)}"
+    # a package that is used from Python alone knows no script
+    return f"resume it: {_resume(plan)}" if SCRIPT.exists() else f"resume={shell_path(plan.folder)} resumes it"
 
 
 def _resume(plan: Plan) -> str:

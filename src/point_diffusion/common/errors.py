@@ -10,6 +10,10 @@ class UsageError(Exception):
     """A wrong value, said in lines a user can act on: each names the key, the value and what is allowed."""
 
 
+class PartError(RuntimeError):
+    """An error within a callback or a logger of the user's; its text names that one's key."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, without its final stop and Python's name of the function called."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
@@ -18,7 +22,7 @@ def first_line(error: BaseException) -> str:
 
 def format_error(error: BaseException) -> str:
     """An error in words for people: what a user did wrong as it is, anything else by its kind and first line."""
-    if isinstance(error, UsageError):
+    if isinstance(error, (UsageError, PartError)):
         return str(error)
     if is_out_of_memory(error):
         return "not enough memory"

@@ -14,20 +14,22 @@ from point_diffusion.runs.sweeps import Row
 
 
 @styled
-def schedule(betas: np.ndarray, alphas_cumprod: np.ndarray) -> Figure:
+def schedule(betas: np.ndarray, alphas_cumprod: np.ndarray, columns: int = 3) -> Figure:
     r"""The noise schedule: beta, alpha-bar and the signal-to-noise ratio by the number of noise steps.
 
     Args:
         betas: shape (T,).
         alphas_cumprod: shape (T,).
+        columns: of panels; two are legible on a card of TensorBoard's.
     """
-    figure = new_figure(9.0, 2.6)
+    rows = -(-3 // columns)
+    figure = new_figure(3.0 * columns, 2.6 * rows)
     t = np.arange(1, len(betas) + 1)
     ratio = alphas_cumprod / np.maximum(1 - alphas_cumprod, np.finfo(float).tiny)
     for index, (title, values) in enumerate(
         {r"$\beta_t$": betas, r"$\bar\alpha_t$": alphas_cumprod, r"SNR$_t$": ratio}.items()
     ):
-        axes = figure.add_subplot(1, 3, index + 1)
+        axes = figure.add_subplot(rows, columns, index + 1)
         axes.plot(t, values, color="C0", linewidth=1.5, marker="o" if len(t) == 1 else "")
         axes.set(xlabel="t", yscale="log" if index == 2 else "linear")
         axes.set_title(title, fontsize="xx-large")

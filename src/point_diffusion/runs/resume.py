@@ -1,6 +1,5 @@
 """What resumes a run: in its own folder with its stored settings, as a sweep's job, or in a new folder."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
-from point_diffusion.common.text import show
+from point_diffusion.common.text import show, typed_value
 from point_diffusion.config.convert import flatten, loggers, user_callbacks
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint
 from point_diffusion.runs.settings import differences, drop, stored_settings
@@ -99,10 +98,9 @@ def typed_again(config: DictConfig) -> list[str]:
     lines, shipped = [], _shipped("logger")
     for name, node in (loggers(config.logger) | user_callbacks(config)).items():
         if (plain := _plain(node, name)) not in shipped:
-            for key, value in flatten(plain, f"{name}."):
-                plain_text = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value)
-                text = value if plain_text and value not in ("null", "true", "false") else json.dumps(value)
-                lines.append(f"{'' if key == 'logger._target_' else '+'}{key}={text}")
+            for key, value in plain.items():
+                full = f"{name}.{key}"
+                lines.append(f"{'' if full == 'logger._target_' else '+'}{full}={typed_value(value)}")
     return lines
 
 

@@ -3,6 +3,8 @@
 import inspect
 import logging
 import os
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,17 @@ def _make(name: str, node: DictConfig, kind: type, **defaults: Any) -> Any:
         more["_target_"] = f"{__name__}.{TensorBoardInPlace.__name__}"
     try:
         return instantiate({**node, **more})
-    except Exception as error:  # whatever it raises
+    except (Exception, SystemExit) as error:  # whatever it raises
         raise UsageError(f"{line}: {first_line(_innermost(error))}") from error
+
+
+def culprit(error: BaseException, parts: Mapping[str, object]) -> str:
+    """The name of the one of ``parts`` in which an error was raised; "" if it was in none."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for name, part in parts.items():
+            if frame.f_locals.get("self") is part:
+                return name
+    return ""
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -1,5 +1,6 @@
 """What a training is going to do: a checked config, its folder, and the checkpoint that it resumes from."""
 
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from point_diffusion.common.paths import typed_path
 from point_diffusion.runs.settings import store_settings
 from point_diffusion.runs.status import void_metrics
 
@@ -50,6 +52,12 @@ class Plan:
         """The sections that describe the run, resolved, as plain numbers and texts."""
         plain: dict[str, Any] = OmegaConf.to_container(self.config, resolve=True)  # type: ignore[assignment]
         return {section: plain[section] for section in STORED}
+
+    def discard(self) -> None:
+        """Remove the folder of a run that could not begin, if it was made for it."""
+        runs = typed_path(self.config.output_dir) / "runs"
+        if not self.in_place and not self.in_sweep and self.folder.parents[1] == runs:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def in_sweep(self) -> bool:

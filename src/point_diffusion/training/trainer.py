@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig
+
+from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.signals import StopSignals
+from point_diffusion.config.convert import loggers as named
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, read_checkpoint
 from point_diffusion.runs.settings import typed_settings
 from point_diffusion.training.plan import Plan
@@ -87,9 +91,23 @@ def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
     _keep_csv(plan.folder / "csv" / "metrics.csv")
     kept = read_checkpoint(plan.checkpoint, "resume")["global_step"] if plan.in_place and plan.checkpoint else None
     loggers = make_loggers(plan.config, plan.folder, None if kept is None else kept + 1)
-    for logger in loggers:
-        logger.log_hyperparams(settings)
+    for name, logger in zip(named(plan.config.logger), loggers, strict=True):
+        try:
+            logger.log_hyperparams(settings)
+        except Exception as error:  # a server that is not there, say
+            raise UsageError(f"{name}: {first_line(error)}") from error
     return loggers
+
+
+def users_parts(config: DictConfig, trainer: "L.Trainer") -> dict[str, object]:
+    """The loggers, and the callbacks that are the user's own, by the full names of their keys."""
+    from point_diffusion.training.callbacks import Ending
+
+    parts: dict[str, object] = dict(zip(named(config.logger), trainer.loggers, strict=False))
+    for each in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(each, Ending):
+            parts |= each.others
+    return parts
 
 
 def _keep_csv(curves: Path) -> None:

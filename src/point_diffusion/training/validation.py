@@ -108,7 +108,8 @@ class ReconstructionGrid(ValidationCallback):
         diffusion = pl_module.diffusion
         with use_style(self.style):
             numbers = _array(diffusion.schedule.betas), _array(diffusion.schedule.alphas_cumprod)
-            self._show(trainer, pixels(charts.schedule(*numbers)), "schedule")
+            card = pixels(charts.schedule(*numbers, columns=2))
+            self._show(trainer, pixels(charts.schedule(*numbers)), "schedule", card=card)
             if diffusion.dim == 2:
                 noise = generator(pl_module.config["seed"], "forward", device=pl_module.device)
                 last = diffusion.schedule.num_step
@@ -149,14 +150,22 @@ class ReconstructionGrid(ValidationCallback):
             figure = figures.vector_field(_array(field.grid), field.steps, arrows, paths, self._truth)
             self._show(trainer, pixels(figure), "vector_field", panels=len(field.steps))
 
-    def _show(self, trainer: L.Trainer, image: np.ndarray, tag: str, suffix: str = "", panels: int = 1) -> None:
+    def _show(
+        self,
+        trainer: L.Trainer,
+        image: np.ndarray,
+        tag: str,
+        suffix: str = "",
+        panels: int = 1,
+        card: np.ndarray | None = None,
+    ) -> None:
         from PIL import Image
 
         from point_diffusion.report.figures import as_card
         from point_diffusion.report.style import save_pixels
 
         save_pixels(image, Path(trainer.default_root_dir) / "figures" / f"{tag}{suffix}.png")
-        picture = Image.fromarray(as_card(image, panels))
+        picture = Image.fromarray(as_card(image, panels) if card is None else card)
         picture.thumbnail((TENSORBOARD_WIDTH, TENSORBOARD_WIDTH))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.run_files import load, metrics_of, module_of
 from helpers.small_runs import NO_PICTURES
-from point_diffusion.common.errors import UsageError
+from point_diffusion.common.errors import PartError, UsageError
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.source import build_source
 
@@ -42,6 +42,10 @@ def added(target, **options):
         (added("LearningRateFinder"), "another optimizer.lr than the run's settings say"),
         (added("ModelPruning", pruning_fn="l1_unstructured"), "could not be resumed"),
         (added("EMAWeightAveraging"), "callbacks.ema=null leaves it to this one"),
+        (added("helpers.planted_callbacks.Fails", hook="setup"), "callbacks.c: need a foo"),
+        (added("helpers.planted_callbacks.Fails", hook="on_fit_start"), "callbacks.c: need a foo"),
+        (added("helpers.planted_callbacks.Exits"), "Exits: I exit"),
+        (["logger._target_=helpers.planted_callbacks.Unreachable"], "logger: no server"),
         (["logger._target_=lightning.pytorch.loggers.CometLogger"], "comet"),
         (["logger=csv", "+logger.csv.nope=3"], "unexpected keyword argument 'nope'"),
         (["+trainer.profiler=nonsense"], "simple"),
@@ -51,7 +55,15 @@ def test_what_a_run_could_not_keep_is_refused_first(small_train, tmp_path, asked
     with pytest.raises(UsageError, match=line) as refused:
         small_train(*asked)
     assert "\n" not in str(refused.value)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("outputs/runs/*/*"))
+
+
+def test_an_error_of_a_callback_names_it_and_what_is_kept(small_train, tmp_path):
+    broken = added("helpers.planted_callbacks.Fails", hook="on_train_epoch_start", epoch=2)
+    with pytest.raises(
+        PartError, match=r"^callbacks.c: LookupError: need a foo; epoch 2 is kept in .*resume it: "
+    ):
+        small_train(*broken, NO_PICTURES, "callbacks.checkpoint.every_n_epochs=1")
 
 
 @pytest.mark.parametrize(
