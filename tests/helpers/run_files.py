@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.source import build_source
 from point_diffusion.training.module import DiffusionModule
 
 
@@ -42,6 +44,15 @@ def module_of(checkpoint: dict, weights: str = "state_dict") -> DiffusionModule:
     module = DiffusionModule(checkpoint["hyper_parameters"]["config"])
     module.load_state_dict(checkpoint[weights])
     return module
+
+
+def validation_loss_of(run: Path) -> float:
+    """Of the weights that a run has kept."""
+    checkpoint = load(run / "checkpoints/last.ckpt")
+    stored = checkpoint["hyper_parameters"]["config"]
+    wanted = stored["data"]
+    data = PointSetDataModule(build_source(wanted), wanted["scale"], wanted["batch_size"], stored["seed"])
+    return module_of(checkpoint).validation_loss(data.val_dataloader())
 
 
 def assert_same_tensors(a: dict, b: dict) -> None:

@@ -89,10 +89,14 @@ def test_what_is_measured_is_what_is_kept(script, tmp_path, average):
     script("train", f"resume={run}", "trainer.max_epochs=6", *SWA)
 
 
-def test_a_profile_that_is_asked_for_is_shown_and_logged(script, tmp_path):
-    done = script("train", *SMALL, NO_PICTURES, "+trainer.profiler=simple", f"hydra.run.dir={tmp_path}/run")
-    assert "Profiler Report" in done.stdout
-    assert "Profiler Report" in (tmp_path / "run/train.log").read_text()
+def test_what_is_asked_for_is_shown_and_logged(script, tmp_path):
+    asked = ["+trainer.profiler=simple", "+trainer.enable_model_summary=true"]
+    asked += callback("ModelCheckpoint", monitor="val/loss", verbose="true")
+    done = script("train", *SMALL, NO_PICTURES, *asked, f"hydra.run.dir={tmp_path}/run")
+    for text in ("Profiler Report", "Trainable params", "'val/loss' reached"):
+        assert text in done.stdout
+        assert text in (tmp_path / "run/train.log").read_text()
+    assert "GPU available" not in done.stdout  # what Lightning says of each run
 
 
 def test_several_loggers_write_the_same_curves(script, tmp_path):

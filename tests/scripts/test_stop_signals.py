@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from helpers.run_files import assert_same_run, catches, load, metrics_of, wait_for
+from helpers.run_files import assert_same_run, catches, load, metrics_of, validation_loss_of, wait_for
 from helpers.small_runs import CHECKOUT, FEW, LONG, SMALL
 from point_diffusion.runs.status import status
 
@@ -29,6 +29,7 @@ def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_
     assert (metrics["finished"], metrics["epochs"]) == (False, int(epochs))
     assert load(run / "checkpoints/last.ckpt")["epoch"] == int(epochs) - 1
     assert "equivalent_sample_size" not in metrics
+    assert metrics["val_loss"] == pytest.approx(validation_loss_of(run), rel=1e-6)  # of the last epoch
     subprocess.run(f"{sys.executable} {go_on}", shell=True, check=True, cwd=tmp_path, capture_output=True)
     assert_same_run(run, whole)
 

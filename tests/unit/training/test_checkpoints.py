@@ -28,8 +28,10 @@ def test_paths_in_the_runs_folder_move_with_it(tmp_path):
         (folder / "checkpoints").mkdir(parents=True)
     own, other = f"{here}/checkpoints/best.ckpt", f"{tmp_path}/here-2/best.ckpt"
     state = {"c": {"best": own, "scores": {own: 1.0}, "dirpath": str(here), "elsewhere": other, "n": 3}}
-    AtomicCheckpointIO(here).save_checkpoint({"callbacks": state}, here / "checkpoints/last.ckpt")
-    assert str(here) not in str(load(here / "checkpoints/last.ckpt")).replace(other, "")
+    settings = {"config": {"callbacks": {"c": {"dirpath": f"{here}/mine"}}}}
+    whole = {"callbacks": state, "hyper_parameters": settings}
+    AtomicCheckpointIO(here).save_checkpoint(whole, here / "checkpoints/last.ckpt")
+    assert str(tmp_path) not in str(load(here / "checkpoints/last.ckpt"))
     (here / "checkpoints/last.ckpt").rename(there / "checkpoints/last.ckpt")
     path = there / "checkpoints/last.ckpt"
     (moved,) = AtomicCheckpointIO(there).load_checkpoint(path, weights_only=True)["callbacks"].values()

@@ -2,11 +2,9 @@
 
 import pytest
 
-from helpers.run_files import load, metrics_of, module_of
+from helpers.run_files import metrics_of, validation_loss_of
 from helpers.small_runs import NO_PICTURES
 from point_diffusion.common.errors import PartError, UsageError
-from point_diffusion.data.datamodule import PointSetDataModule
-from point_diffusion.data.source import build_source
 
 CALLBACKS = "lightning.pytorch.callbacks"
 SECOND = f"+callbacks.d._target_={CALLBACKS}"
@@ -77,11 +75,7 @@ def test_an_error_of_a_callback_names_it_and_what_is_kept(small_train, tmp_path)
 )
 def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tmp_path, asked):
     _, run = small_train(NO_PICTURES, *asked)
-    checkpoint = load(run / "checkpoints/last.ckpt")
-    wanted = checkpoint["hyper_parameters"]["config"]["data"]
-    data = PointSetDataModule(build_source(wanted), wanted["scale"], wanted["batch_size"], 1234)
-    loss = module_of(checkpoint).validation_loss(data.val_dataloader())
-    assert metrics_of(run)["val_loss"] == pytest.approx(loss, rel=1e-6)
+    assert metrics_of(run)["val_loss"] == pytest.approx(validation_loss_of(run), rel=1e-6)
     small_train(NO_PICTURES, *asked, "trainer.max_epochs=6", f"ckpt_path='{run}/checkpoints/last.ckpt'")
 
 
