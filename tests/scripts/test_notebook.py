@@ -1,6 +1,9 @@
 """A notebook in a fresh kernel: the front page's commands, its program, and a training from Python."""
 
+import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +36,8 @@ display(Image(str(sorted(Path("outputs").glob("runs/*/*/figures/reconstruction*.
 """
 
 
-def test_commands_and_programs_run_in_a_notebook(tmp_path):
+def test_commands_and_programs_run_in_a_notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     (tmp_path / "scripts").symlink_to(CHECKOUT / "scripts")
