@@ -23,7 +23,7 @@ from helpers.small_runs import CHECKOUT, SMALL
         ),
         (
             "train",
-            "callbacks.reconstruction.num_points=10000000 callbacks.quality.num_samples=100 num_step=4",
+            "callbacks.reconstruction.num_points=60000000 callbacks.quality.num_samples=100 num_step=4",
             "; it has no checkpoint yet",
         ),
     ],

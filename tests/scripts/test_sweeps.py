@@ -127,9 +127,9 @@ def test_what_a_callback_does_ends_its_own_job_alone(script, tmp_path):
     assert "4 runs, 3 failed, 1 finished" in done.stdout
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     errors = {run.parent.name.partition("how=")[2]: run.read_text() for run in sweep.glob("*/error.txt")}
-    assert errors == {
-        "raise": "ValueError: enough\n",
-        "exit": "RuntimeError: something called for an exit (3)\n",
+    assert {how: text.partition("; the same command")[0] for how, text in errors.items()} == {
+        "raise": "callbacks.end: ValueError: enough",
+        "exit": "callbacks.end: SystemExit: 3",
         "stop": "RuntimeError: something called for an exit (1)\n",
     }
 

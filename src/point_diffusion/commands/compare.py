@@ -122,7 +122,8 @@ def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[
     if any(row.numbers for row in rows):
         out.print(comparison_table(rows, metric))
     out.print(jobs_table(jobs, metric))
-    out.print(f"written: {', '.join(shell_path(path) for path in written)}", highlight=False, soft_wrap=True)
+    places = ", ".join(shell_path(path) for path in written)
+    out.print(f"written: {places}", highlight=False, markup=False, soft_wrap=True)
     return rows
 
 

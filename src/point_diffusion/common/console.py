@@ -15,7 +15,7 @@ def console() -> "Console":
     """For tables on stdout; into a file or a pipe they are as wide as they need, whatever COLUMNS says."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH, markup=False)  # [a] may be part of a name
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 def shows_bars() -> bool:
