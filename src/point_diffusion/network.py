@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from point_diffusion.registry import NETWORKS
+from point_diffusion.schedule import check_steps
 
 
 class MLPDiffusion(nn.Module):
@@ -48,10 +49,7 @@ class MLPDiffusion(nn.Module):
         width = self.head.out_features
         if x.ndim != 2 or x.shape[1] != width:
             raise ValueError(f"x: must be of shape (B, {width}), not {tuple(x.shape)}")
-        # shape[0], not len(): an export with any number of points can't see through that
-        if t.ndim != 1 or (t.shape[0] != x.shape[0] and t.shape[0] != 1):
-            shape = tuple(t.shape)
-            raise ValueError(f"t: must be of shape ({x.shape[0]},), one for each point, or (1,), not {shape}")
+        check_steps(x, t)
         for linear, embedding in zip(self.linears, self.step_embeddings, strict=True):
             assert isinstance(linear, nn.Linear)
             if t.shape[0] != x.shape[0]:  # all at one step: as part of the bias it takes no pass over them

@@ -158,8 +158,14 @@ def check_shapes(x_0: Tensor, noise: Tensor, t: Tensor) -> None:
     """Raise ValueError unless there is a noise and a step for each point: torch would repeat what is missing."""
     if noise.shape != x_0.shape:
         raise ValueError(f"noise: must be of shape {tuple(x_0.shape)}, as x_0, not {tuple(noise.shape)}")
-    if t.ndim != 1 or t.shape[0] not in (1, x_0.shape[0]):
-        raise ValueError(f"t: must be of shape ({x_0.shape[0]},) or (1,), not {tuple(t.shape)}")
+    check_steps(x_0, t)
+
+
+def check_steps(x: Tensor, t: Tensor) -> None:
+    """Raise ValueError unless there is one step for each point, or for all."""
+    # shape[0], not len(): an export with any number of points can't see through that
+    if t.ndim != 1 or (t.shape[0] != x.shape[0] and t.shape[0] != 1):
+        raise ValueError(f"t: must be of shape ({x.shape[0]},), one for each point, or (1,), not {tuple(t.shape)}")
 
 
 def prior_kl(level: NoiseLevel, mean: Tensor, covariance: Tensor) -> float:

@@ -63,6 +63,12 @@ def test_steps_of_another_shape_are_refused(shape):
         MLPDiffusion(10, num_units=8)(torch.randn(6, 2), torch.zeros(shape, dtype=torch.int64))
 
 
+@pytest.mark.parametrize("shape", [(2,), (8,), (8, 3), (2, 8, 2)])
+def test_points_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"x: must be of shape \(B, 2\), not "):
+        MLPDiffusion(10)(torch.zeros(shape), torch.zeros(1, dtype=torch.int64))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Converting a tensor")
 def test_it_can_be_exported_with_any_number_of_points_and_traced():

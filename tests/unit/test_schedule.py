@@ -174,3 +174,19 @@ def test_distance_from_the_prior_is_the_kl_of_two_gaussians():
         torch.distributions.kl_divergence(law, prior).item(), rel=1e-5
     )
     assert prior_kl(level, torch.zeros(2), torch.eye(2)) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("noise", "t", "line"),
+    [
+        ((1, 2), (8,), r"noise: must be of shape \(8, 2\), as x_0, not \(1, 2\)"),
+        ((8, 1), (8,), r"noise: must be of shape \(8, 2\), as x_0, not \(8, 1\)"),
+        ((2,), (8,), r"noise: must be of shape \(8, 2\), as x_0, not \(2,\)"),
+        ((8, 2), (5,), r"t: must be of shape \(8,\), one for each point, or \(1,\), not \(5,\)"),
+        ((8, 2), (8, 1), r"t: must be of shape \(8,\), one for each point, or \(1,\), not \(8, 1\)"),
+    ],
+)
+def test_a_noise_or_a_step_for_other_points_is_refused(noise, t, line):
+    schedule = NoiseSchedule(torch.full((10,), 0.1))
+    with pytest.raises(ValueError, match=line):
+        schedule.add_noise(torch.zeros(8, 2), torch.zeros(noise), torch.zeros(t, dtype=torch.int64))

@@ -12,10 +12,12 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import CHECKOUT, typed_path
+from point_diffusion.common.text import suggest
 
 CONF = CHECKOUT / "conf"
 SEARCH_PATH = "hydra.searchpath"
@@ -89,7 +91,7 @@ class CommandLine:
 
     def compose(self, overrides: Sequence[str], **options: Any) -> DictConfig:
         """The config with ``overrides``, as Hydra's main composes it; ``options`` go to its ``compose``."""
-        search_path = create_config_search_path(str(self._places()[0][1]))
+        search_path = create_config_search_path(str(self.config_folders[0]))
         if self.flags.config_dir is not None:
             place = f"file://{typed_path(self.flags.config_dir)}"
             search_path.prepend("command-line", place, anchor=SearchPathQuery(provider="schema"))
@@ -101,10 +103,13 @@ class CommandLine:
         finally:
             GlobalHydra.instance().clear()
 
+    def parsed(self) -> list[Override]:
+        """The overrides, as Hydra's grammar reads them."""
+        return OverridesParser.create().parse_overrides(list(self.overrides))
+
     def single_values(self) -> list[str]:
         """The overrides, but for those that a sweep is over."""
-        parsed = OverridesParser.create().parse_overrides(list(self.overrides))
-        return [str(each.input_line) for each in parsed if not each.is_sweep_override()]
+        return [str(each.input_line) for each in self.parsed() if not each.is_sweep_override()]
 
     def choices(self, group: str) -> list[str]:
         """The choices of a config group; none where ``group`` is not one."""
@@ -127,3 +132,13 @@ def group_choices(folders: Sequence[Path], group: str) -> list[str]:
     """The choices of a config group in some folders, deeper ones as ``FOLDER/NAME``; none without the group."""
     files = [(folder / group, file) for folder in folders for file in (folder / group).rglob("*.yaml")]
     return sorted({file.relative_to(place).with_suffix("").as_posix() for place, file in files})
+
+
+def composed_from(config: DictConfig) -> list[Path]:
+    """The folders that a config, with Hydra's own settings, was composed from."""
+    return [Path(each.path) for each in config.hydra.runtime.config_sources if each.schema == "file"]
+
+
+def no_such_choice(group: str, choice: str, choices: Sequence[str]) -> str:
+    """What to say of a choice that a group has not."""
+    return f"{group}={choice}: must be one of {', '.join(choices)}{suggest(choice, choices, max_listed=0)}"

@@ -3,12 +3,11 @@
 import re
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from point_diffusion.cli.command_line import CommandLine
+from point_diffusion.cli.command_line import CommandLine, no_such_choice
 from point_diffusion.common.errors import first_line
 from point_diffusion.common.text import suggest
 
@@ -45,7 +44,7 @@ def explain(error: Exception, typed: CommandLine) -> str:
 
 def _no_choice(kind: str, typed: CommandLine) -> str:
     """Hydra says of which type the choice of a group is, and not which group."""
-    for each in OverridesParser.create().parse_overrides(list(typed.overrides)):
+    for each in typed.parsed():
         group = each.key_or_group
         is_group = "/" in group or any((folder / group).is_dir() for folder in typed.config_folders)
         if is_group and not each.is_delete() and type(each.value()).__name__ == kind:
@@ -67,13 +66,13 @@ def _not_a_sweep(swept: str, typed: CommandLine) -> str:
 def _missing_choice(error: MissingConfigException, typed: CommandLine) -> str:
     missing = str(error.missing_cfg_file)
     group, _, choice = missing.rpartition("/")
-    for each in OverridesParser.create().parse_overrides(list(typed.overrides)):
+    for each in typed.parsed():
         if not each.is_delete() and f"{each.key_or_group}/{each.value()}" == missing:
             group, choice = each.key_or_group, str(each.value())  # a choice may have a folder in its name
     if error.missing_cfg_file in PLUGINS:
         return f'{group}={choice}: needs more packages: pip install -e ".[sweep]"'
     choices = typed.choices(group) or list(error.options or ())
-    return f"{group}={choice}: must be one of {', '.join(choices)}{suggest(choice, choices, max_listed=0)}"
+    return no_such_choice(group, choice, choices)
 
 
 def _unknown_key(cause: Any, typed: CommandLine) -> str:

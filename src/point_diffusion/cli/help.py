@@ -2,12 +2,11 @@
 
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from point_diffusion.cli.command_line import group_choices
+from point_diffusion.cli.command_line import composed_from, group_choices
 from point_diffusion.common.text import show
 from point_diffusion.config import schema, script_schema
 from point_diffusion.config.schema import SECTIONS, allowed, known
@@ -44,7 +43,7 @@ tensorboard --logdir outputs --samples_per_plugin images=1000    see curves and 
 
 def help_page(*, _root_: DictConfig) -> str:
     """The text of ``--help``: examples and the reference of keys, with the values as composed."""
-    folders = [Path(each.path) for each in _root_.hydra.runtime.config_sources if each.schema == "file"]
+    folders = composed_from(_root_)
     groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()} - {"hydra"}
     choices = []
     for group in sorted(groups):

@@ -113,11 +113,12 @@ def _show_help(typed: CommandLine) -> None:
 
 def _show_jobs(typed: CommandLine, main: Callable[[], Any]) -> None:
     """The settings of each job of a sweep, as documents of one YAML stream."""
-    config = typed.compose(typed.single_values(), return_hydra_config=True)
+    single = typed.single_values()
+    config = typed.compose(single, return_hydra_config=True)
     flags = [word for word in typed.flag_words if word not in ("-m", "--multirun")]
     for job in sweep_jobs(config.hydra.sweeper.get("params") or {}, typed.overrides):
         print(f"--- # {' '.join(job)}")
-        sys.argv[1:] = [*flags, *typed.single_values(), *job]
+        sys.argv[1:] = [*flags, *single, *job]
         main()
 
 

@@ -37,10 +37,10 @@ def quote_override(argument: str) -> str:
         return "logger='false'"
     if not equals or value in ("", "null") or value[0] in "'\"":
         return argument
-    if name.lstrip("+") not in PATH_KEYS and _is_parsed(argument):
-        return argument
     as_text = f"{name}={quoted(value)}"
-    return as_text if _is_parsed(as_text) else argument
+    if name.lstrip("+") in PATH_KEYS:
+        return as_text
+    return as_text if not _is_parsed(argument) and _is_parsed(as_text) else argument
 
 
 def _is_parsed(argument: str) -> bool:

@@ -14,14 +14,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from point_diffusion.cli.command_line import group_choices
+from point_diffusion.cli.command_line import composed_from, group_choices, no_such_choice
 from point_diffusion.cli.main import refusing
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import show_comparison
 from point_diffusion.common.errors import UsageError, format_error
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import shell_path, typed_path
-from point_diffusion.common.text import show, suggest
+from point_diffusion.common.text import show
 from point_diffusion.config.schema import SECTIONS
 from point_diffusion.config.validate import schema_problems
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
@@ -56,10 +56,10 @@ class RunDirs(Callback):
         with refusing():
             _check_hydra(config)
             _check_experiment(config)
-            _check_swept_choices(config)
             if not OmegaConf.is_missing(config, "resume") and config.resume is not None:
                 raise UsageError(f"resume={config.resume}: resumes one run; a sweep makes new ones")
             overrides = sweep_overrides(*_sweep_of(config))
+            _check_swept_choices(composed_from(config), overrides)
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
             if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
                 raise UsageError("\n".join(wrong))  # else each job would say it
@@ -143,16 +143,14 @@ def _check_experiment(config: DictConfig) -> None:
         raise UsageError(f"experiment={name}: its file must begin with '# @package _global_', and hold settings")
 
 
-def _check_swept_choices(config: DictConfig) -> None:
+def _check_swept_choices(folders: list[Path], overrides: dict[str, Override]) -> None:
     """Refuse a sweep over choices of which one is not there: its jobs are composed when it has a folder."""
-    folders = [Path(each.path) for each in config.hydra.runtime.config_sources if each.schema == "file"]
-    for group, override in sweep_overrides(*_sweep_of(config)).items():
+    for group, override in overrides.items():
         choices = group_choices(folders, group)
         if choices and override.is_sweep_override() and not group.startswith("hydra/"):
             for name in override.sweep_string_iterator():
                 if name.strip("'\"") not in choices and "[" not in name and name != "null":
-                    hint = suggest(name, choices, max_listed=0)
-                    raise UsageError(f"{group}={name}: must be one of {', '.join(choices)}{hint}")
+                    raise UsageError(no_such_choice(group, name, choices))
 
 
 def _show_partial(folder: Path, metric: str) -> None:

@@ -100,7 +100,6 @@ def _check_kinds(jobs: Sequence[Job]) -> None:
 
 
 def _show(jobs: list[Job], metric: str, place: Path, style: str | None) -> list[Row]:
-
     from point_diffusion.report.tables import comparison_table, jobs_table
 
     rows = aggregate(jobs, metric)

@@ -111,10 +111,10 @@ def _fit(plan: Plan) -> dict[str, float]:
             except (Exception, SystemExit) as error:
                 ended = error
         part = "" if ended is None else culprit(ended, users_parts(plan.config, trainer))
-        if part and ended is not None and not begun.is_set():
-            plan.discard()
-            raise UsageError(f"{part}: {first_line(ended)}") from ended
         if ended is not None and not begun.is_set():
+            if part:
+                plan.discard()
+                raise UsageError(f"{part}: {first_line(ended)}") from ended
             raise _before_training(ended, plan)
         device = trainer.strategy.root_device.type
         if ended is not None and (line := first_step_failed(ended, device, trainer.global_step)):
@@ -144,9 +144,9 @@ def _fit(plan: Plan) -> dict[str, float]:
         ended.filename = str(plan.folder)  # a logger's thread does not say
     if isinstance(ended, (UsageError, OSError)):
         raise UsageError(f"{format_error(ended)}; {what_is_kept(plan, kept.epochs, ended)}")
-    if part and ended is not None:
-        raise PartError(f"{part}: {format_error(ended)}; {what_is_kept(plan, kept.epochs, ended)}") from ended
     if ended is not None:
+        if part:
+            raise PartError(f"{part}: {format_error(ended)}; {what_is_kept(plan, kept.epochs, ended)}") from ended
         raise ended
     if signals.signal is not None:
         raise Stopped(

@@ -140,12 +140,12 @@ class Outcome:
 
 def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
     """What a training has come to; where an error has ended it (``failed``), what its last checkpoint holds."""
-    from point_diffusion.training.callbacks import Clock, Ending, Witness
+    from point_diffusion.training.callbacks import Clock, Ending
     from point_diffusion.training.checkpoints import LastCheckpoint
     from point_diffusion.training.validation import SampleQuality
 
     values, final, epochs, stopped_by, seconds = dict[str, float](), dict[str, float](), 0, "", 0.0
-    changed = signalled = False
+    changed = signalled = own = False
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, LastCheckpoint):
             values, epochs, changed = dict(each.metrics), each.epochs, each.changed
@@ -153,13 +153,12 @@ def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
             final = each.final
         elif isinstance(each, Ending):
             stopped_by, signalled = each.reason, each.signals.signal is not None
+            own = bool(each.others)  # which may change weights after a validation
         elif isinstance(each, Clock):
             seconds = each.seconds
     if not failed:
         values |= {tag: value.item() for tag, value in trainer.callback_metrics.items()}
         epochs = trainer.current_epoch
     losses = {tag.replace("/", "_"): values[tag] for tag in LOSSES if math.isfinite(values.get(tag, math.nan))}
-    # the user's own callbacks may change weights after a validation
-    own = any(isinstance(each, Witness) for each in trainer.callbacks)  # type: ignore[attr-defined]
     validated = not changed and not signalled and not own
     return Outcome(losses, final, epochs, stopped_by, validated, round(seconds, 3))

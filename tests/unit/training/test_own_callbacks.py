@@ -19,11 +19,11 @@ def added(target, **options):
     ("asked", "line"),
     [
         (
-            [*added("RichProgressBar"), f"+callbacks.d._target_={CALLBACKS}.TQDMProgressBar"],
+            [*added("RichProgressBar"), f"{SECOND}.TQDMProgressBar"],
             "only one progress bar",
         ),
         (
-            [*added("ModelCheckpoint"), f"+callbacks.d._target_={CALLBACKS}.ModelCheckpoint"],
+            [*added("ModelCheckpoint"), f"{SECOND}.ModelCheckpoint"],
             "more than one stateful",
         ),
         (
@@ -90,7 +90,7 @@ def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tm
         (
             [
                 *added("EarlyStopping", monitor="train/loss", stopping_threshold=100),
-                f"+callbacks.d._target_={CALLBACKS}.LearningRateMonitor",
+                f"{SECOND}.LearningRateMonitor",
             ],
             1,
         ),
