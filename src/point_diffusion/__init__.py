@@ -15,7 +15,9 @@ if sys.argv[:1] == ["-m"]:  # while Python looks for the module that it was aske
         sys.exit(f"error: {asked}: is no command; these are python scripts/train.py and its like, with --help")
 
 if TYPE_CHECKING:
+    from point_diffusion.commands.fit import fit as fit
     from point_diffusion.commands.train import train as train
+    from point_diffusion.data.datamodule import PointSetDataModule as PointSetDataModule
     from point_diffusion.diffusion import Diffusion as Diffusion
     from point_diffusion.metrics.energy import energy_distance as energy_distance
     from point_diffusion.metrics.energy import equivalent_sample_size as equivalent_sample_size
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from point_diffusion.schedule import NoiseSchedule as NoiseSchedule
 
 _MODULES = {
+    "commands.fit": ("fit",),
     "commands.train": ("train",),
+    "data.datamodule": ("PointSetDataModule",),
     "diffusion": ("Diffusion",),
     "metrics.energy": ("energy_distance", "equivalent_sample_size"),
     "metrics.samples": ("classifier_accuracy", "memorisation", "precision_recall", "sliced_wasserstein"),

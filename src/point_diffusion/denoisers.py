@@ -26,7 +26,7 @@ class Denoised(NamedTuple):
 
 
 class Denoiser(ABC):
-    """Estimates x_0 and epsilon from noised points, as the network sees them (divided by ``data.scale``).
+    """Estimates x_0 and epsilon from noised points, as the network sees them.
 
     Args:
         schedule: the noise levels of the steps.
@@ -42,7 +42,8 @@ class Denoiser(ABC):
         Args:
             x: shape (B, dim), points x_t.
             t: their step, in [0, num_step).
-            condition: shape (B, ...), what the points are conditioned on; None where they are not.
+            condition: shape (B, columns), what the points are conditioned on, NaN where it is not told; None where
+                they are not conditioned.
 
         Returns:
             x_0 and epsilon, each of shape (B, dim), with x = alpha x_0 + sigma epsilon.

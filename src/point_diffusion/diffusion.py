@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from point_diffusion.denoisers import NetworkDenoiser
+from point_diffusion.denoisers import Denoiser, NetworkDenoiser
+from point_diffusion.guidance import Guided
 from point_diffusion.network import build_network, call_network
 from point_diffusion.prediction import PredictionType, stable_target
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDPM, Sampler, build_sampler
+from point_diffusion.scaling import Division, Scaling, build_scaling
 from point_diffusion.schedule import (
     NoiseLevel,
     NoiseSchedule,
@@ -69,11 +71,13 @@ class Diffusion(nn.Module):
 
     Args:
         schedule: the forward process.
-        network: (x_t of shape (B, dim), t of shape (B,) or (1,)) to shape (B, dim).
+        network: (x_t of shape (B, dim), t of shape (B,) or (1,)) to shape (B, dim); one that is conditioned takes
+            a condition of shape (B, columns), too.
         prediction_type: what the network predicts; a name in
             :data:`point_diffusion.registry.PREDICTION_TYPES`.
         dim: dimension of the points.
-        scale: the network sees points divided by this; samples are multiplied by it.
+        scaling: from the data's own units to those that the network sees, and back; None: they are the same.
+        condition_dim: columns of the condition that the network takes; 0 where it takes none.
         sampler: how to sample by default.
 
     Attributes:
@@ -93,7 +97,8 @@ class Diffusion(nn.Module):
         network: nn.Module,
         prediction_type: str = "epsilon",
         dim: int = 2,
-        scale: float = 1.0,
+        scaling: Scaling | None = None,
+        condition_dim: int = 0,
         sampler: Sampler | None = None,
     ) -> None:
         super().__init__()
@@ -106,20 +111,27 @@ class Diffusion(nn.Module):
         self.register_buffer("data_mean", torch.zeros(dim))
         self.register_buffer("data_covariance", torch.eye(dim))
         self.dim = dim
-        self.scale = scale
+        self.scaling = scaling or Division()
+        self.condition_dim = condition_dim
         self.sampler = sampler or DDPM()
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Diffusion":
-        """Build from plain numbers: the sections ``data, schedule, model, module, sampler`` of a run's config."""
-        dim, scale = config["data"]["dim"], config["data"]["scale"]
+    def from_config(cls, config: Mapping[str, Any], points: Mapping[str, Any]) -> "Diffusion":
+        """Build from plain numbers.
+
+        Args:
+            config: the sections ``schedule, model, module, sampler`` of a run's config.
+            points: what the model is of: ``columns``, ``scaling`` and, of a conditional one, ``classes`` or
+                ``condition``; see :class:`point_diffusion.data.description.Description`.
+        """
         schedule = build_schedule(config["schedule"])
         return cls(
             schedule,
-            build_network(config["model"], dim, schedule.num_step),
+            build_network(config["model"], points, schedule.num_step),
             prediction_type=config["module"]["prediction_type"],
-            dim=dim,
-            scale=scale,
+            dim=len(points["columns"]),
+            scaling=build_scaling(points["scaling"]),
+            condition_dim=bool(points.get("classes")) + len(points.get("condition", ())),
             sampler=build_sampler(config["sampler"]),
         )
 
@@ -134,7 +146,7 @@ class Diffusion(nn.Module):
         Args:
             points: shape (N, dim), in the data's own units.
         """
-        scaled = points.double() / self.scale
+        scaled = self.scaling.to_network(points.double())
         self.data_mean.copy_(scaled.mean(0))
         self.data_covariance.copy_(scaled.T.cov(correction=0).view(self.dim, self.dim))
 
@@ -142,6 +154,20 @@ class Diffusion(nn.Module):
     def denoiser(self) -> NetworkDenoiser:
         """The network as what samplers ask: see :class:`point_diffusion.denoisers.Denoiser`."""
         return NetworkDenoiser(self.schedule, self.network, self.prediction)
+
+    def check_sampler(self, sampler: Sampler) -> None:
+        """Refuse a sampler that can't sample this model: see :func:`check_sampler`.
+
+        Raises:
+            ValueError: it can't, or guides where there is no condition.
+        """
+        check_sampler(self.schedule, self.prediction, sampler)
+        if sampler.guidance != 1 and not self.condition_dim:
+            raise ValueError(f"guidance={sampler.guidance:g}: must be 1, the model has no condition")
+
+    def untold(self, num_points: int) -> Tensor | None:
+        """A condition that tells nothing, shape (num_points, columns); None where the model takes none."""
+        return self.data_mean.new_full((num_points, self.condition_dim), torch.nan) if self.condition_dim else None
 
     def prior_kl(self, level: NoiseLevel | None = None, rescale: float = 1.0) -> float:
         """The distance of q(x_T) from the N(0, I) that sampling starts from, in nats: see
@@ -165,18 +191,25 @@ class Diffusion(nn.Module):
         return t, torch.randn(x_0.shape, generator=generator, device=x_0.device, dtype=x_0.dtype)
 
     def loss(
-        self, x_0: Tensor, t: Tensor, noise: Tensor, condition: Tensor | None = None, stable: bool = False
+        self,
+        x_0: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        condition: Tensor | None = None,
+        stable: bool = False,
+        dropped: Tensor | None = None,
     ) -> Tensor:
         """Mean squared error of the prediction over points and coordinates, a scalar; with ``epsilon`` the simple
         loss (Ho et al. 2020, eq. 14).
 
         Args:
-            x_0: shape (B, dim), clean points divided by ``scale``.
+            x_0: shape (B, dim), clean points as the network sees them.
             t: shape (B,), int64.
             noise: shape (B, dim), standard normal.
-            condition: shape (B, ...), handed to the network; None where there is none.
+            condition: shape (B, columns), what the points are conditioned on; None where they are not.
             stable: see :func:`point_diffusion.prediction.stable_target`; the loss is then smaller by what the
                 targets no longer scatter.
+            dropped: shape (B,), bool, of which points the network is not told the condition; None for of none.
 
         Raises:
             ValueError: a tensor is of another shape.
@@ -184,12 +217,13 @@ class Diffusion(nn.Module):
         check_shapes(x_0, noise, t)
         alpha, sigma = self.schedule.levels(t, x_0)
         x = alpha * x_0 + sigma * noise
-        if stable and condition is not None:
-            raise ValueError("stable_target: not with a condition; it averages over points of other conditions")
+        told = condition
+        if condition is not None and dropped is not None:
+            told = condition.masked_fill(dropped[:, None], torch.nan)
         if stable:
-            x_0, noise = stable_target(x, x_0, alpha, sigma)
+            x_0, noise = stable_target(x, x_0, alpha, sigma, condition, told)
         target = self.prediction.target(x_0, noise, alpha, sigma)
-        return F.mse_loss(call_network(self.network, x, t, condition), target)
+        return F.mse_loss(call_network(self.network, x, t, told), target)
 
     def noised(self, points: Tensor, steps: Sequence[int], generator: torch.Generator) -> list[Tensor]:
         """Points with so many noise steps in them.
@@ -202,11 +236,11 @@ class Diffusion(nn.Module):
         Returns:
             For each of ``steps`` shape (N, dim), in the data's own units.
         """
-        x_0, states = points / self.scale, []
+        x_0, states = self.scaling.to_network(points).to(self.data_mean), []
         for count in steps:
             noise = torch.randn(x_0.shape, generator=generator, device=x_0.device, dtype=x_0.dtype)
             t = torch.tensor([count - 1], device=x_0.device)  # the schedule counts from 0
-            states.append((self.schedule.add_noise(x_0, noise, t) if count > 0 else x_0) * self.scale)
+            states.append(self.scaling.to_data(self.schedule.add_noise(x_0, noise, t) if count > 0 else x_0))
         return states
 
     def sample(
@@ -218,7 +252,7 @@ class Diffusion(nn.Module):
             num_samples: how many, at least 1.
             seed: the same points for the same seed.
             sampler: another one than the model's own.
-            condition: shape (num_samples, ...), what each is conditioned on.
+            condition: shape (num_samples, columns), what each is conditioned on; None: on nothing.
 
         Returns:
             Shape (num_samples, dim), in the data's own units.
@@ -236,7 +270,7 @@ class Diffusion(nn.Module):
             with torch.inference_mode():
                 for _, x in trajectory:  # noqa: B007, the last is kept
                     pass
-                points = x * self.scale
+                points = self.scaling.finish(self.scaling.to_data(x))
             yield points
 
     @torch.inference_mode()
@@ -251,11 +285,17 @@ class Diffusion(nn.Module):
         """
         blocks = [list(block) for block in self._blocks(num_samples, seed, sampler, condition)]
         states = torch.cat([torch.stack([x for _, x in block]) for block in blocks], dim=1)
-        return [t for t, _ in blocks[0]], states * self.scale
+        states = self.scaling.to_data(states)
+        states[-1] = self.scaling.finish(states[-1])
+        return [t for t, _ in blocks[0]], states
 
     def _blocks(
         self, num_samples: int, seed: int, sampler: Sampler | None, condition: Tensor | None
     ) -> Iterator[Iterator[tuple[int, Tensor]]]:
         sampler = sampler or self.sampler
-        check_sampler(self.schedule, self.prediction, sampler)
-        return sampler.blocks(self.denoiser, num_samples, seed, (self.data_mean, self.data_covariance), condition)
+        self.check_sampler(sampler)
+        denoiser: Denoiser = self.denoiser
+        if self.condition_dim:
+            denoiser = Guided(denoiser, sampler.guidance)
+            condition = self.untold(num_samples) if condition is None else condition
+        return sampler.blocks(denoiser, num_samples, seed, (self.data_mean, self.data_covariance), condition)

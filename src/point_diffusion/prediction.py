@@ -69,7 +69,14 @@ class VPrediction(PredictionType):
         return alpha * x - sigma * output, sigma * x + alpha * output
 
 
-def stable_target(x: Tensor, points: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+def stable_target(
+    x: Tensor,
+    points: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    condition: Tensor | None = None,
+    told: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The mean (x_0, epsilon) behind each x_t, over all points of the batch that may have led there, each weighted
     by how likely it did (Xu et al. 2023, eq. 6). As targets they lead to the same prediction as the one pair that
     was drawn, up to a bias that falls with the size of the batch, but scatter far less where the noise is strong.
@@ -79,20 +86,29 @@ def stable_target(x: Tensor, points: Tensor, alpha: Tensor, sigma: Tensor) -> tu
         points: shape (B, dim), the points they come from.
         alpha: shape (B, 1), at the step of each x.
         sigma: shape (B, 1), likewise.
+        condition: shape (B, columns), of the points; None where they have none.
+        told: shape (B, columns), as the network is told of it, NaN where it is not: the mean is over the points
+            that agree with it.
 
     Returns:
         x_0 and epsilon, each of shape (B, dim).
     """
     precision = -(alpha / sigma).square() / 2
     means = []
-    for x_0, noised, weight in zip(
-        *(each.split(TARGET_GROUP) for each in (points, x / alpha, precision)), strict=True
-    ):
+    groups = [each.split(TARGET_GROUP) for each in (points, x / alpha, precision)]
+    has = told_of = [None] * len(groups[0])
+    if condition is not None and told is not None:
+        has, told_of = (list(each.split(TARGET_GROUP)) for each in (condition, told))
+    for x_0, noised, weight, own, said in zip(*groups, has, told_of, strict=True):
         # coordinate by coordinate: a matrix product would round off small distances
         squares = [(left[:, None] - right).square_() for left, right in zip(noised.T, x_0.T, strict=True)]
         total = squares[0]
         for square in squares[1:]:
             total += square
-        means.append(torch.softmax(total.mul_(weight), dim=1) @ x_0)
+        total.mul_(weight)
+        if own is not None and said is not None:
+            for column, asked in zip(own.T, said.T, strict=True):
+                total.masked_fill_((asked[:, None] != column) & ~asked[:, None].isnan(), -torch.inf)
+        means.append(torch.softmax(total, dim=1) @ x_0)
     mean = torch.cat(means)
     return mean, (x - alpha * mean) / sigma

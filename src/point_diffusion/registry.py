@@ -1,11 +1,12 @@
-"""What a config chooses by name: shapes, betas, networks, prediction types, samplers.
+"""What a config chooses by name: shapes, betas, networks, prediction types, samplers, metrics.
 
 The shipped ones stand here by name and are imported when they are used, so that names can be checked, listed and
-explained without torch. What is added at run time is chosen, listed and explained in the same way::
+explained without torch. What a file of the user's adds (``plugins=[mine.py]``) is chosen, listed and explained in
+the same way::
 
-    from point_diffusion.registry import SHAPES
+    from point_diffusion.registry import NETWORKS
 
-    SHAPES["ring"] = my_ring
+    NETWORKS["mine"] = MyNetwork
 """
 
 from collections.abc import Callable, Iterator, MutableMapping
@@ -25,6 +26,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def __init__(self, module: str, **shipped: str) -> None:
         self._module = module
+        self._shipped = frozenset(shipped)
         self._entries: dict[str, Any] = dict(shipped)  # a string: still to be imported
 
     def __getitem__(self, name: str) -> T:
@@ -35,6 +37,11 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def __setitem__(self, name: str, entry: T) -> None:
         self._entries[name] = entry
+
+    @property
+    def added(self) -> list[str]:
+        """The names that are not shipped."""
+        return [name for name in self._entries if name not in self._shipped]
 
     def __delitem__(self, name: str) -> None:
         del self._entries[name]
@@ -49,8 +56,24 @@ class Registry(MutableMapping[str, T], Generic[T]):
         return len(self._entries)
 
 
-# point_diffusion.data.shapes.Shape
-SHAPES: Registry[Callable[..., Any]] = Registry("point_diffusion.data.shapes", s_curve="s_curve")
+# subclasses of point_diffusion.data.shapes.Shape
+SHAPES: Registry[Any] = Registry(
+    "point_diffusion.data.shapes",
+    s_curve="SCurve",
+    moons="Moons",
+    circles="Circles",
+    swiss_roll="SwissRoll",
+    spirals="Spirals",
+    pinwheel="Pinwheel",
+    checkerboard="Checkerboard",
+    gaussians="Gaussians",
+    gaussian_grid="GaussianGrid",
+    rings="Rings",
+    blobs="Blobs",
+    s_curve_3d="SCurve3d",
+    swiss_roll_3d="SwissRoll3d",
+    image="Image",
+)
 
 # (num_step, ...) to a tensor of shape (num_step,), float64
 BETAS: Registry[Callable[..., Any]] = Registry(
@@ -72,3 +95,10 @@ PREDICTION_TYPES: Registry[Any] = Registry(
 
 # subclasses of point_diffusion.samplers.Sampler
 SAMPLERS: Registry[Any] = Registry("point_diffusion.samplers", ddpm="DDPM", ddim="DDIM", dpm_solver="DPMSolver")
+
+# (samples of shape (n, dim), truth of shape (m, dim)) to a number, or to a point_diffusion.metrics.Estimate
+METRICS: Registry[Callable[..., Any]] = Registry(
+    "point_diffusion.metrics.samples",
+    sliced_wasserstein="sliced_wasserstein",
+    classifier_accuracy="classifier_accuracy",
+)

@@ -40,6 +40,7 @@ class Sampler(ABC):
         num_inference_steps: network calls, from 1 to the schedule's ``num_step``; None means all of them.
         start: x_T is drawn from N(0, I) (``normal``), or with the true mean and covariance of q(x_T)
             (``matched``), which cures a schedule that never reaches noise.
+        guidance: how strongly a conditional model follows its condition: see :mod:`point_diffusion.guidance`.
 
     Raises:
         ValueError: an option is not one of these; when sampling, there are not that many steps.
@@ -50,9 +51,12 @@ class Sampler(ABC):
 
     num_inference_steps: int | None = None
     start: str = "normal"
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         _one_of("start", self.start, ("normal", "matched"))
+        if not (math.isfinite(self.guidance) and self.guidance >= 0):
+            raise ValueError(f"guidance={self.guidance}: must be a number of at least 0")
 
     @abstractmethod
     def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
@@ -87,7 +91,7 @@ class Sampler(ABC):
             denoiser: says what lies behind the points; its schedule has the levels.
             x: shape (B, dim), the points at the last step of the schedule.
             generator: draws the noise, on the device of ``x``.
-            condition: shape (B, ...), handed to the denoiser.
+            condition: shape (B, columns), handed to the denoiser.
 
         Yields:
             (T, x), then (t, x_t) for falling t, and (0, x_0) at last.
@@ -122,7 +126,7 @@ class Sampler(ABC):
             seed: the same points for the same seed, whatever comes after them.
             moments: mean, shape (dim,), and covariance, shape (dim, dim), of the data as the denoiser sees it; the
                 points are of their type and on their device.
-            condition: shape (num_samples, ...).
+            condition: shape (num_samples, columns).
 
         Raises:
             ValueError: no points are asked for.
@@ -150,7 +154,7 @@ class DDPM(Sampler):
     (eq. 7), which with the x_0 of an epsilon is eq. 11's. No noise is added by the step that ends at x_0.
 
     Args:
-        num_inference_steps, start: see :class:`Sampler`.
+        num_inference_steps, start, guidance: see :class:`Sampler`.
         variance_type: ``fixed_small``, the variance of q(x_s | x_t, x_0) (Ho et al. 2020, eq. 7), right for data
             that is one point; or ``fixed_large``, beta itself, right for data that is N(0, I) (their sec. 3.2).
     """
@@ -179,7 +183,7 @@ class DDIM(Sampler):
     """Implicit models (Song et al. 2021, eq. 12): from nothing random to DDPM, by one number.
 
     Args:
-        num_inference_steps, start: see :class:`Sampler`.
+        num_inference_steps, start, guidance: see :class:`Sampler`.
         eta: 0 is deterministic, 1 adds as much noise as DDPM with ``fixed_small``.
     """
 

@@ -48,6 +48,8 @@ def vector_field(diffusion: Diffusion, truth: Tensor, seed: int = 0) -> VectorFi
         sampler = diffusion.sampler
     t, states = diffusion.sample_trajectory(NUM_PATHS, seed, sampler)
     moments = sorted({round(part * (len(t) - 2)) for part in MOMENTS})
-    scale, denoiser = diffusion.scale, diffusion.denoiser
-    fields = [denoiser.velocity(grid / scale, t[moment] - 1) * scale for moment in moments]
+    scaling, denoiser = diffusion.scaling, diffusion.denoiser
+    x = scaling.to_network(grid).to(diffusion.data_mean)
+    velocities = [denoiser.velocity(x, t[moment] - 1, diffusion.untold(len(x))) for moment in moments]
+    fields = [scaling.velocity_to_data(x, velocity) for velocity in velocities]
     return VectorField([t[moment] for moment in moments], grid, fields, [states[: each + 1] for each in moments])

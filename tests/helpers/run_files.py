@@ -10,6 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.description import Description
 from point_diffusion.data.source import build_source
 from point_diffusion.training.module import DiffusionModule
 
@@ -41,7 +42,7 @@ def events(folder: Path) -> EventAccumulator:
 
 
 def module_of(checkpoint: dict, weights: str = "state_dict") -> DiffusionModule:
-    module = DiffusionModule(checkpoint["hyper_parameters"]["config"])
+    module = DiffusionModule(**checkpoint["hyper_parameters"])
     module.load_state_dict(checkpoint[weights])
     return module
 
@@ -49,9 +50,9 @@ def module_of(checkpoint: dict, weights: str = "state_dict") -> DiffusionModule:
 def validation_loss_of(run: Path) -> float:
     """Of the weights that a run has kept."""
     checkpoint = load(run / "checkpoints/last.ckpt")
-    stored = checkpoint["hyper_parameters"]["config"]
-    wanted = stored["data"]
-    data = PointSetDataModule(build_source(wanted), wanted["scale"], wanted["batch_size"], stored["seed"])
+    stored = checkpoint["hyper_parameters"]
+    wanted, points = stored["config"]["data"], Description.from_plain(stored["points"])
+    data = PointSetDataModule(build_source(wanted), points, wanted["batch_size"], stored["config"]["seed"])
     return module_of(checkpoint).validation_loss(data.val_dataloader())
 
 

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from helpers.small_runs import CHECKOUT, SMALL
 from point_diffusion.config import schema, script_schema
+from point_diffusion.config.keys import known
 
 LONG = "9" * 400
 WRONG = ["", "abc", "null", "true", "-1", "0", "1e300", "-0.5", "nan", "inf", "[1,2]", "[]", "{a:1}", "???", LONG]
@@ -79,9 +80,7 @@ PLACES = ["new/run", "a=b,[c]", "ü β", "x.csv", "../../up", "/dev/null/x", "/p
 
 def overrides(script, draws):
     """A few random changes of a command line."""
-    keys = [
-        f"{section}.{name}".lstrip(".") for section, kind in SCRIPTS[script].items() for name in schema.known(kind)
-    ]
+    keys = [f"{section}.{name}".lstrip(".") for section, kind in SCRIPTS[script].items() for name in known(kind)]
     for _ in range(draws.choice([1, 1, 1, 2, 3])):
         key = draws.choice([*keys, "hydra.run.dir"])
         if script == "train" and draws.random() < 0.15:

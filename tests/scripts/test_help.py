@@ -11,6 +11,7 @@ import pytest
 from helpers.small_runs import CHECKOUT, NO_PICTURES, SMALL
 from point_diffusion.benchmark import __main__ as benchmark
 from point_diffusion.config import schema, script_schema
+from point_diffusion.config.keys import known
 
 
 def test_help_is_a_page_for_newcomers(script, tmp_path):
@@ -28,20 +29,23 @@ def test_help_is_a_page_for_newcomers(script, tmp_path):
     assert list(tmp_path.rglob("*")) == []
 
 
+OF_A_RUN = {"sampler": schema.Sampler, "data": script_schema.RunData}
+
+
 @pytest.mark.parametrize(
-    ("name", "keys"),
+    ("name", "sections"),
     [
         ("train", schema.SECTIONS),
-        ("sample", {"": script_schema.Sample, "sampler": schema.Sampler}),
-        ("evaluate", {"": script_schema.Evaluate, "sampler": schema.Sampler}),
-        ("animate", {"": script_schema.Animate, "sampler": schema.Sampler}),
+        ("sample", {"": script_schema.Sample, **OF_A_RUN, "figures": schema.Figures}),
+        ("evaluate", {"": script_schema.Evaluate, **OF_A_RUN}),
+        ("animate", {"": script_schema.Animate, **OF_A_RUN, "figures": schema.Figures}),
         ("compare", {"": script_schema.Compare}),
     ],
 )
-def test_help_tells_of_every_key(script, name, keys):
+def test_help_tells_of_every_key(script, name, sections):
     page = script(name, "--help").stdout
-    for section, kind in keys.items():
-        for key, item in schema.known(kind).items():
+    for section, kind in sections.items():
+        for key, item in known(kind).items():
             full = f"{section}.{key}".lstrip(".")
             assert re.search(
                 rf"^  {re.escape(full)}(=.*)? +{re.escape(item.metadata['doc'])}( \[|$)", page, re.MULTILINE

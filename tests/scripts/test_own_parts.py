@@ -11,6 +11,7 @@ from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, SMALL
 from helpers.terminal import on_a_terminal
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.description import Description
 from point_diffusion.data.source import build_source
 from point_diffusion.metrics import summary, truth_size
 
@@ -77,8 +78,10 @@ def test_what_is_measured_is_what_is_kept(script, tmp_path, average):
     run = tmp_path / "run"
     script("train", *SMALL, *SWA, *average, NO_PICTURES, f"hydra.run.dir={run}")
     checkpoint = load(run / "checkpoints/last.ckpt")
-    module, wanted = module_of(checkpoint), checkpoint["hyper_parameters"]["config"]["data"]
-    data = PointSetDataModule(build_source(wanted), wanted["scale"], wanted["batch_size"], 1234)
+    module, stored = module_of(checkpoint), checkpoint["hyper_parameters"]
+    wanted = stored["config"]["data"]
+    described = Description.from_plain(stored["points"])
+    data = PointSetDataModule(build_source(wanted), described, wanted["batch_size"], 1234)
     assert metrics_of(run)["val_loss"] == pytest.approx(module.validation_loss(data.val_dataloader()), rel=1e-6)
     samples = module.diffusion.sample(200, derive_seed(1234, "final quality"))
     truth = data.source.fresh(truth_size(200, 300)).points

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from helpers.points import s_curve
 from point_diffusion.common.seeds import generator
-from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import Diffusion, antithetic_timesteps
 from point_diffusion.network import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDIM, DDPM, SAMPLE_BLOCK, DPMSolver
+from point_diffusion.scaling import Division
 from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 
 
@@ -18,7 +19,7 @@ from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_beta
 def model():
     torch.manual_seed(0)
     schedule = NoiseSchedule(sigmoid_betas(20, 1e-3, 0.5))
-    return Diffusion(schedule, MLPDiffusion(20, num_units=16, dim=3), dim=3, scale=4.0)
+    return Diffusion(schedule, MLPDiffusion(20, num_units=16, dim=3), dim=3, scaling=Division(4.0))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 272, 512])
@@ -91,7 +92,7 @@ def test_samples_are_reproducible_and_in_the_datas_units(model):
     assert samples.shape == (50, 3)
     assert torch.equal(samples, model.sample(50, seed=3))
     assert not torch.equal(samples, model.sample(50, seed=4))
-    model.scale = 8.0
+    model.scaling = Division(8.0)
     torch.testing.assert_close(model.sample(50, seed=3), 2 * samples)
 
 
@@ -113,7 +114,7 @@ def test_trajectory_ends_at_the_samples(model):
     assert t == list(range(20, -1, -1))
     assert states.shape == (21, n, 3)
     assert torch.equal(states[-1], model.sample(n, seed=2))
-    assert states[0].std().item() == pytest.approx(model.scale, rel=0.05)  # x_T is N(0, I) as the network sees it
+    assert states[0].std().item() == pytest.approx(4, rel=0.05)  # x_T is N(0, I) as the network sees it
 
 
 def test_another_sampler_needs_no_other_model(model):
@@ -180,3 +181,83 @@ def test_the_loss_is_about_the_prediction_types_target():
 def test_an_unknown_prediction_type_is_refused():
     with pytest.raises(ValueError, match="prediction_type=score: must be one of epsilon, sample, v_prediction"):
         tutorial_model(prediction_type="score")
+
+
+def told_model(kind="epsilon"):
+    torch.manual_seed(0)
+    network = MLPDiffusion(20, num_units=16, num_classes=2, num_conditions=1)
+    return Diffusion(NoiseSchedule(sigmoid_betas(20, 1e-3, 0.5)), network, kind, condition_dim=2)
+
+
+def told(count):
+    return torch.stack([torch.arange(count) % 2, torch.linspace(-1, 1, count)], dim=1)
+
+
+def test_the_loss_tells_the_network_the_condition_but_where_it_is_dropped():
+    model, condition = told_model(), told(30)
+    x_0 = torch.randn(30, 2)
+    t, noise = model.draw(x_0, generator("test"))
+    dropped = torch.arange(30) % 3 == 0
+    partly = torch.where(dropped[:, None], torch.nan, condition)
+    signal, sigma = model.schedule.levels(t, x_0)
+    x_t = signal * x_0 + sigma * noise
+    for given, expected in (({}, condition), ({"dropped": dropped}, partly)):
+        loss = model.loss(x_0, t, noise, condition, **given)
+        torch.testing.assert_close(loss, (model.network(x_t, t, expected) - noise).square().mean())
+    all_dropped = model.loss(x_0, t, noise, condition, dropped=torch.ones(30, dtype=torch.bool))
+    assert torch.equal(all_dropped, model.loss(x_0, t, noise))
+
+
+def test_samples_follow_their_conditions_block_by_block():
+    model = told_model()
+    count = SAMPLE_BLOCK + 10
+    samples = model.sample(count, seed=1, condition=told(count))
+    assert torch.equal(samples, torch.cat(list(model.sample_blocks(count, 1, condition=told(count)))))
+    other = told(count)
+    other[SAMPLE_BLOCK:] = told(count)[SAMPLE_BLOCK:].flip(1)
+    changed = model.sample(count, seed=1, condition=other)
+    assert torch.equal(changed[:SAMPLE_BLOCK], samples[:SAMPLE_BLOCK])
+    assert not torch.equal(changed[SAMPLE_BLOCK:], samples[SAMPLE_BLOCK:])
+    untold = torch.full((count, 2), torch.nan)
+    assert torch.equal(model.sample(count, seed=1), model.sample(count, seed=1, condition=untold))
+
+
+def test_guidance_is_of_conditional_models_alone(model):
+    told_by = told_model()
+    condition = told(40)
+    plain, guided, ignored = (
+        told_by.sample(40, sampler=DDIM(guidance=w), condition=condition) for w in (1.0, 3.0, 0.0)
+    )
+    assert not torch.equal(plain, guided)
+    torch.testing.assert_close(ignored, told_by.sample(40, sampler=DDIM()))
+    with pytest.raises(ValueError, match="guidance=3: must be 1, the model has no condition"):
+        model.sample(5, sampler=DDIM(guidance=3.0))
+    assert model.untold(4) is None
+    assert told_by.untold(4).shape == (4, 2)
+    assert told_by.untold(4).isnan().all()
+
+
+def test_samples_are_finished_and_the_way_to_them_is_not(model):
+    model.scaling = Division(4.0, low=[-9.0, -2.0, -9.0], high=[9.0, 2.0, 9.0], integers=[1])
+    _, states = model.sample_trajectory(200, seed=2)
+    assert torch.equal(states[-1], model.sample(200, seed=2))
+    assert {-2.0, -1.0, 1.0, 2.0} <= set(states[-1][:, 1].tolist()) <= {-2.0, -1.0, 0.0, 1.0, 2.0}
+    assert not (states[-1][:, 0] == states[-1][:, 0].round()).all()
+    assert states[-1].abs().amax(dim=0).tolist() == [9.0, 2.0, 9.0]
+    assert states[0].abs().max() > 10
+
+
+def test_a_model_is_built_for_its_points():
+    config = {
+        "schedule": {"name": "linear", "num_step": 10, "beta_start": 1e-3, "beta_end": 0.3},
+        "model": {"name": "mlp", "num_units": 8},
+        "module": {"prediction_type": "v_prediction"},
+        "sampler": {"name": "ddim", "guidance": 2.0},
+    }
+    points = {"columns": ["a", "b", "c"], "classes": ["u", "v"], "condition": ["p", "q"]}
+    points["scaling"] = {"name": "standardize", "dtype": "float64", "shift": [1.0, 2.0, 3.0], "scale": [1.0] * 3}
+    model = Diffusion.from_config(config, points)
+    assert (model.dim, model.condition_dim, model.prediction_type) == (3, 3, "v_prediction")
+    assert model.sampler == DDIM(guidance=2.0)
+    samples = model.sample(7, condition=torch.zeros(7, 3))
+    assert (samples.shape, samples.dtype) == ((7, 3), torch.float64)

@@ -76,3 +76,54 @@ def test_a_stable_target_of_a_large_batch_is_taken_in_groups():
     parts = [part.split(TARGET_GROUP) for part in (x, points, signal, sigma)]
     expected = torch.cat([stable_target(*part)[0] for part in zip(*parts, strict=True)])
     torch.testing.assert_close(x_0, expected)
+
+
+def conditions(count=60):
+    """A class out of three and one number out of two for each point, shape (count, 2)."""
+    draws = torch.Generator().manual_seed(3)
+    labels = torch.randint(3, (count, 1), generator=draws).double()
+    return torch.cat([labels, torch.randint(2, (count, 1), generator=draws) / 2], dim=1)
+
+
+def mean_over(points, x, signal, sigma):
+    """The posterior mean behind one ``x`` over some points."""
+    squares = (x - signal * points).square().sum(dim=1) / (2 * sigma**2)
+    weights = torch.exp(squares.min() - squares)
+    return (weights[:, None] * points).sum(0) / weights.sum()
+
+
+def test_a_stable_target_is_over_the_points_that_agree_with_what_is_told():
+    points = torch.randn(60, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x, signal, sigma = noised(points, torch.linspace(0.05, 0.99, 60)[:, None])
+    condition = conditions()
+    told = condition.clone()
+    told[::4] = torch.nan  # not told at all
+    told[1::4, 1] = torch.nan  # the class alone
+    x_0, epsilon = stable_target(x, points, signal, sigma, condition, told)
+    sizes = set()
+    for i in range(60):
+        agree = [j for j in range(60) if all(a == b or a != a for a, b in zip(told[i], condition[j], strict=True))]
+        sizes.add(len(agree))
+        torch.testing.assert_close(x_0[i], mean_over(points[agree], x[i], signal[i], sigma[i]))
+    assert len(sizes) > 3
+    torch.testing.assert_close(signal * x_0 + sigma * epsilon, x)
+    dropped = stable_target(x, points, signal, sigma)[0]
+    torch.testing.assert_close(x_0[::4], dropped[::4])
+    assert (x_0[2::4] - dropped[2::4]).abs().max() > 0.1
+
+
+def test_a_stable_target_of_a_condition_of_its_own_is_the_point():
+    points = torch.randn(50, 3, dtype=torch.float64)
+    x, signal, sigma = noised(points, 0.1)
+    condition = torch.arange(50.0)[:, None]
+    torch.testing.assert_close(stable_target(x, points, signal, sigma, condition, condition)[0], points)
+
+
+def test_conditions_of_a_large_batch_are_taken_in_the_same_groups():
+    count = TARGET_GROUP + 100
+    points = torch.randn(count, 2, dtype=torch.float64)
+    x, signal, sigma = noised(points, 0.5)
+    condition = conditions(count)
+    parts = [part.split(TARGET_GROUP) for part in (x, points, signal, sigma, condition, condition)]
+    expected = torch.cat([stable_target(*part)[0] for part in zip(*parts, strict=True)])
+    torch.testing.assert_close(stable_target(x, points, signal, sigma, condition, condition)[0], expected)

@@ -13,6 +13,7 @@ import torch
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from helpers.points import s_curve
 from point_diffusion.cli.command_line import command_line
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import compare_problems
@@ -20,7 +21,8 @@ from point_diffusion.commands.train_messages import prior_line
 from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.config.script_schema import Animate, Evaluate, Sample
 from point_diffusion.config.validate import script_problems
-from point_diffusion.data.shapes import s_curve
+from point_diffusion.data.description import describe
+from point_diffusion.data.source import build_source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import energy_distance
 from point_diffusion.samplers import DDIM
@@ -142,10 +144,11 @@ def test_the_names_that_the_pages_import_are_there():
 
 
 def test_the_health_line_is_the_one_that_is_printed(config):
-    plain = {**config(), "data": {**config().data, "dim": 2}}
-    model = Diffusion.from_config(plain)
-    model.describe_data(torch.from_numpy(s_curve(10_000, 0.1, 1234)))
-    assert prior_line(model) in ALL.replace("\n", " ")
+    composed = config()
+    source = build_source(composed.data)
+    model = Diffusion.from_config(composed, describe(source, composed.data).plain())
+    model.describe_data(torch.from_numpy(source.train.points))
+    assert prior_line(model, composed.data.scale) in ALL.replace("\n", " ")
 
 
 def test_the_example_of_a_sampler_is_the_real_one():

@@ -1,5 +1,7 @@
 """What is registered is what a config may choose, what help lists and what errors name."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from torch import nn
 
 from point_diffusion.cli.help import reference
 from point_diffusion.config.validate import config_problems
+from point_diffusion.data.shapes.base import Drawn, Shape, column_names
+from point_diffusion.data.source import FILE
 from point_diffusion.network import MLPDiffusion
 from point_diffusion.prediction import Epsilon
 from point_diffusion.registry import BETAS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES, Registry
@@ -22,11 +26,21 @@ class Wide(MLPDiffusion):
         super().__init__(num_step, 8 * depth, dim)
 
 
-def ring(num_points: int, noise: float, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    angles = random.uniform(0, 2 * np.pi, num_points)
-    points = np.stack([np.cos(angles), np.sin(angles), np.zeros(num_points)], axis=1)
-    return (points + noise * random.normal(size=points.shape)).astype(np.float32)
+@dataclass(frozen=True)
+class Ring(Shape):
+    """A circle in space."""
+
+    noise: float = 0.1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return column_names(3)
+
+    def draw(self, num_points: int, seed: int) -> Drawn:
+        random = np.random.default_rng(seed)
+        angles = random.uniform(0, 2 * np.pi, num_points)
+        points = np.stack([np.cos(angles), np.sin(angles), np.zeros(num_points)], axis=1)
+        return Drawn((points + self.noise * random.normal(size=points.shape)).astype(np.float32))
 
 
 def flat_betas(num_step: int, beta_start: float, beta_end: float) -> torch.Tensor:
@@ -34,7 +48,7 @@ def flat_betas(num_step: int, beta_start: float, beta_end: float) -> torch.Tenso
 
 
 MINE = {
-    "data.shape": (SHAPES, ring),
+    "data.shape": (SHAPES, Ring),
     "schedule.name": (BETAS, flat_betas),
     "model.name": (NETWORKS, Wide),
     "module.prediction_type": (PREDICTION_TYPES, type("Mine", (Epsilon,), {})),
@@ -60,7 +74,7 @@ def test_only_what_is_registered_can_be_chosen(config, registered, key):
     assert config_problems(config(f"{key}=mine")) == {}
     assert "mine" in reference(config()).partition(f"{key}=")[2].splitlines()[0]
     (line,) = config_problems(config(f"{key}=other")).values()
-    names = ", ".join(MINE[key][0])
+    names = ", ".join(([FILE] if key == "data.shape" else []) + list(MINE[key][0]))
     assert line == f"{key}=other: must be one of {names}"
     assert names.endswith("mine")
 

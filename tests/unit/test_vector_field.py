@@ -4,6 +4,7 @@ import torch
 
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.network import MLPDiffusion
+from point_diffusion.scaling import Division
 from point_diffusion.schedule import NoiseSchedule, cosine_betas, linear_betas
 from point_diffusion.vector_field import NUM_PATHS, vector_field
 
@@ -16,7 +17,7 @@ class Zero(torch.nn.Module):
 
 
 def test_arrows_point_to_the_data_and_paths_lead_there():
-    model = Diffusion(NoiseSchedule(linear_betas(40, 1e-3, 0.3)), Zero(), "sample", scale=3.0)
+    model = Diffusion(NoiseSchedule(linear_betas(40, 1e-3, 0.3)), Zero(), "sample", scaling=Division(3.0))
     truth = torch.tensor([[-1.0, -2.0], [1.0, 2.0]])
     field = vector_field(model, truth, seed=1)
     assert field.steps == sorted(field.steps, reverse=True)

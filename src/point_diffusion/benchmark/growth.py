@@ -13,7 +13,8 @@ import torch
 
 from point_diffusion.benchmark.speed import EACH_EPOCH, SCRIPTS, TUTORIAL_EPOCHS, UNSEEN, default_config, parts
 from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, run_here
-from point_diffusion.data.source import Source
+from point_diffusion.data.shapes import SCurve
+from point_diffusion.data.source import ShapeSource, column_names
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import Truth
 from point_diffusion.metrics import quality as worth_of
@@ -40,7 +41,7 @@ TUTORIAL_MEASURED = (40, 100, 400, 1000, 2000, 4000)
 
 def race() -> Iterator[Figure]:
     """What samples are worth by the time that was spent on them: ours, and the tutorial's loop."""
-    points = Source("s_curve", 2, 0.1, 1234).fresh(2 * RACING_POINTS, "race").points
+    points = ShapeSource(SCurve(), 2, 1234).fresh(2 * RACING_POINTS, "race").points
     truth = Truth(points)
     for epochs in RACING_EPOCHS:
         seconds, without, worths = [], [], []
@@ -107,9 +108,8 @@ def growth() -> Iterator[Figure]:
 
 
 def _of_dimension(dim: int) -> Diffusion:
-    config = default_config()
-    config["data"]["dim"] = dim
-    return Diffusion.from_config(config)
+    points = {"columns": column_names(dim), "scaling": {"name": "none"}}
+    return Diffusion.from_config(default_config(), points)
 
 
 def sample_of_dimension(dim: int) -> None:

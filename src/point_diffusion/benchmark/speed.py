@@ -14,6 +14,7 @@ from point_diffusion.benchmark.baselines import Tightest, Tutorial
 from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, ratio, run_here
 from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.config.convert import plain
+from point_diffusion.data.description import describe
 from point_diffusion.data.source import build_source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.samplers import DDPM, DPMSolver
@@ -176,10 +177,9 @@ def default_config() -> dict[str, Any]:
 def parts() -> tuple[Tutorial, Tightest, Diffusion]:
     """The tutorial's loop, the tightest one, and our model, with the default settings and untrained."""
     config = default_config()
-    data = config["data"]
-    points = torch.from_numpy(build_source(data).train.points) / data["scale"]
-    data["dim"] = points.shape[1]
-    ours = Diffusion.from_config(config)
+    source = build_source(config["data"])
+    ours = Diffusion.from_config(config, describe(source, config["data"]).plain())
+    points = ours.scaling.to_network(torch.from_numpy(source.train.points))
     return Tutorial(points, ours.schedule), Tightest(points, ours.schedule), ours
 
 

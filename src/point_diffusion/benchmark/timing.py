@@ -94,8 +94,9 @@ class Watch(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self.seconds.clear()
-        data, schedule = trainer.datamodule, pl_module.diffusion.schedule
-        points = (data.train_points / data.scale).to(pl_module.device)
+        diffusion = pl_module.diffusion
+        schedule = diffusion.schedule
+        points = diffusion.scaling.to_network(trainer.datamodule.train_points).to(pl_module.device)
         with torch.random.fork_rng():
             self.made = {
                 "tutorial": Tutorial(points, schedule).epoch,

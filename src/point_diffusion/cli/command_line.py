@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import suggest
+from point_diffusion.config.schema import CHOOSERS
 
 CONF = CHECKOUT / "conf"
 SEARCH_PATH = "hydra.searchpath"
@@ -96,16 +97,27 @@ class CommandLine:
             place = f"file://{typed_path(self.flags.config_dir)}"
             search_path.prepend("command-line", place, anchor=SearchPathQuery(provider="schema"))
         version.setbase(None)
+        before = GlobalHydra.get_state()  # of a program that uses Hydra, too
         GlobalHydra.instance().clear()
         Hydra.create_main_hydra2(self.script, search_path)
         try:
             return compose(self.config_name, list(overrides), **options)
         finally:
             GlobalHydra.instance().clear()
+            GlobalHydra.set_state(before)
 
     def parsed(self) -> list[Override]:
         """The overrides, as Hydra's grammar reads them."""
         return OverridesParser.create().parse_overrides(list(self.overrides))
+
+    @property
+    def plugins(self) -> list[str]:
+        """The files that are named by ``plugins``."""
+        for text in reversed(self.overrides):
+            if text.partition("=")[0] == "plugins":
+                value = OverridesParser.create().parse_override(text).value()
+                return [str(name).strip("'\"") for name in value] if isinstance(value, list) else []
+        return []
 
     def single_values(self) -> list[str]:
         """The overrides, but for those that a sweep is over."""
@@ -130,8 +142,9 @@ def command_line(script: str, words: Sequence[str]) -> CommandLine:
 
 def group_choices(folders: Sequence[Path], group: str) -> list[str]:
     """The choices of a config group in some folders, deeper ones as ``FOLDER/NAME``; none without the group."""
-    files = [(folder / group, file) for folder in folders for file in (folder / group).rglob("*.yaml")]
-    return sorted({file.relative_to(place).with_suffix("").as_posix() for place, file in files})
+    files = [(folder / group, file) for folder in folders for file in (folder / group).rglob("[!_]*.yaml")]
+    names = {file.relative_to(place).with_suffix("").as_posix() for place, file in files}
+    return sorted(names | set(CHOOSERS[group][1].added)) if group in CHOOSERS else sorted(names)
 
 
 def composed_from(config: DictConfig) -> list[Path]:

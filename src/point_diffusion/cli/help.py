@@ -1,7 +1,9 @@
 """The pages of --help: the reference of keys, with the values as composed."""
 
+import inspect
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from point_diffusion.cli.command_line import composed_from, group_choices
 from point_diffusion.common.text import show
 from point_diffusion.config import schema, script_schema
-from point_diffusion.config.schema import SECTIONS, allowed, known
+from point_diffusion.config.keys import allowed, known
+from point_diffusion.config.schema import CHOOSERS, SECTIONS
+from point_diffusion.config.validate import ARGUMENT, argument_types
 
 
 def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> str:
@@ -29,7 +33,22 @@ def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> st
             value = f"={show(node[name])}" if name in node else ""
             takes = "" if hints[name] is Any else f" [{allowed(item, hints[name])}]"
             lines.append(f"  {full + value:<42} {item.metadata['doc']}{takes}")
+        lines.extend(_arguments(section, node, known(keys)))
     return "\n".join(lines)
+
+
+def _arguments(section: str, node: DictConfig, keys: Collection[str]) -> Iterator[str]:
+    """The keys that are arguments of what a section chooses, with what its docstring says of them."""
+    chooser, registry = CHOOSERS.get(section, ("", {}))
+    if node.get(chooser) not in registry:
+        return
+    target = registry[node[chooser]]
+    texts = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", inspect.getdoc(target) or "", re.MULTILINE)
+    meant = {name: " ".join(text.split()) for name, text in texts}
+    for name, kind in argument_types(target).items():
+        if name in node and name not in keys:
+            takes = "" if kind is Any else f" [{allowed(ARGUMENT, kind)}]"
+            yield f"  {f'{section}.{name}={show(node[name])}':<42} {meant.get(name, '')}{takes}"
 
 
 EXAMPLES = """\
@@ -69,7 +88,8 @@ def key_page(script: str, *, _root_: DictConfig) -> str:
         "sample": script_schema.Sample,
         "animate": script_schema.Animate,
     }.get(script)
-    sections = {"": script_schema.Compare} if keys is None else {"": keys, "sampler": schema.Sampler}
+    shared = {"sampler": schema.Sampler, "data": script_schema.RunData, "figures": schema.Figures}
+    sections = {"": script_schema.Compare} if keys is None else {"": keys, **shared}
     return reference(_root_, sections)
 
 

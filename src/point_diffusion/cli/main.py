@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from point_diffusion.cli import help  # noqa: A004, F401, its pages are what conf/ refers to
 from point_diffusion.cli.command_line import CommandLine, command_line
 from point_diffusion.cli.explain import explain
+from point_diffusion.cli.own_parts import register
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.cli.variables import keep_harmless
 from point_diffusion.common.errors import UsageError, first_line, format_error
@@ -66,6 +67,7 @@ def run(main: Callable[[], Any], name: str, trains: bool = False) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         typed.check()
+        register(typed)
         if typed.flags.help:
             _show_help(typed)
         elif typed.flags.cfg and typed.flags.multirun:

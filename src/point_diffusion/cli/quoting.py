@@ -14,6 +14,7 @@ PATH_KEYS = (
     "resume",
     "sweep",
     "output",
+    "conditions",
     "output_dir",
     "data.path",
     "style",
@@ -33,13 +34,18 @@ def quote_override(argument: str) -> str:
     name, equals, value = argument.partition("=")
     if name == "runs":
         return f"runs=[{','.join(map(quoted, _paths(value)))}]" if value not in ("", "null") else argument
+    if name == "plugins":
+        files = [quoted(str(typed_path(each))) for each in _paths(value)] if value else []
+        return f"plugins=[{','.join(files)}]" if value not in ("", "null") else argument
     if name == "logger" and value.lower() in ("false", "null", "none"):
         return "logger='false'"
     if not equals or value in ("", "null") or value[0] in "'\"":
         return argument
     as_text = f"{name}={quoted(value)}"
     if name.lstrip("+") in PATH_KEYS:
-        return as_text
+        return (
+            f"{name}={quoted(str(typed_path(value)))}" if name == "data.path" else as_text
+        )  # a run is resumed anywhere
     return as_text if not _is_parsed(argument) and _is_parsed(as_text) else argument
 
 

@@ -31,7 +31,7 @@ from point_diffusion.runs.resume import resume_settings
 from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
 from point_diffusion.runs.status import finished_metrics, run_lock
 from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_overrides
-from point_diffusion.training.preparation import hand_on, planned
+from point_diffusion.training.preparation import drop_unused, hand_on, planned
 
 
 class RunDirs(Callback):
@@ -46,6 +46,7 @@ class RunDirs(Callback):
             HydraConfig.instance().set_config(deepcopy(config))
             if not OmegaConf.is_missing(config, "resume") and config.resume:
                 resume_settings(config, _typed(config))
+            drop_unused(config)
             plan = planned(config, _place(config, "run"), lambda: _folder(config, "run"))
             hand_on(plan)
             config.hydra.run.dir = str(plan.folder)

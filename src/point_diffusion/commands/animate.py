@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from point_diffusion.commands.output_file import open_for_output
+from point_diffusion.commands.output_file import open_for_output, shown_columns
 from point_diffusion.common.console import progress
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import atomic_write
@@ -21,6 +21,8 @@ from point_diffusion.runs.run import Run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from point_diffusion.data.source import PointSet
 
 COLORS = 64  # of a GIF; red on white and what lies between
 
@@ -50,13 +52,27 @@ def animate(config: DictConfig) -> Path:
     from point_diffusion.report.figures import Animator
     from point_diffusion.report.style import use_style
 
+    count, frames = config.num_points, config.num_frames
+    train = run.source_at(config.data.path).train
+    train = train.rows(np.resize(np.arange(len(train.points)), count))  # again if there are too few
+    given = run.conditions(count, seed=config.seed, data_path=config.data.path)
+    ways = (
+        (train, forward_frames(run, train.points, frames, config.seed)),
+        (given, reverse_frames(run, given, frames, config.seed, sampler)),
+    )
+    options: dict[str, Any] = {
+        "columns": shown_columns(config, run),
+        "names": run.columns,
+        "class_names": run.points.classes or None,
+    }
+
     def pictures() -> "Iterator[Image.Image]":
         size = config.size + (config.size % 2 if path.suffix.lower() == ".mp4" else 0)
-        animator = Animator(run.source.train.points, config.num_points, size, config.point_size)
-        drawn = config.num_points, config.num_frames, config.seed
-        moving = chain(forward_frames(run, *drawn), reverse_frames(run, *drawn, sampler))
-        for t, points in progress(moving, "Drawing", 2 * config.num_frames):
-            yield Image.fromarray(animator.frame(points, f"t = {round(t)}", t / run.schedule.num_step))
+        truth = run.source_at(config.data.path).train.points
+        for way, moving in ways:  # the points of each have classes of their own
+            animator = Animator(truth, count, size, config.point_size, classes=way.labels, **options)
+            for t, points in progress(moving, "Drawing", frames):
+                yield Image.fromarray(animator.frame(points, f"t = {round(t)}", t / run.schedule.num_step))
 
     durations = [config.duration] * (2 * config.num_frames)
     for end in (config.num_frames, 2 * config.num_frames):
@@ -68,36 +84,45 @@ def animate(config: DictConfig) -> Path:
     return path
 
 
-def forward_frames(run: Run, num_points: int, num_frames: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:
-    """Training points on their way into noise, each with one noise of its own, so that it moves continuously.
+def forward_frames(run: Run, points: np.ndarray, num_frames: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Points on their way into noise, each with one noise of its own, so that it moves continuously.
 
     Between two steps of the schedule the angle atan(sigma / alpha) is interpolated.
 
     Yields:
-        t, the number of noise steps; the points, shape (num_points, 2), in the data's own units.
+        t, the number of noise steps; the points, shape (N, dim), in the data's own units.
     """
+    import torch
+
     from point_diffusion.common.seeds import derive_seed
 
     random = np.random.default_rng(derive_seed(seed, "animation"))
-    train = run.source.train.points
-    x_0 = np.resize(train, (num_points, train.shape[1]))  # from the first on, and again if there are too few
-    noise = random.standard_normal(x_0.shape) * run.diffusion.scale
+    scaling = run.diffusion.scaling
+    x_0 = scaling.to_network(torch.from_numpy(points)).numpy()
+    noise = random.standard_normal(x_0.shape)
     levels = [run.schedule.level(t) for t in range(run.schedule.num_step)]
     angles = [0.0, *(math.atan2(level.sigma, level.alpha) for level in levels)]
     for place in np.linspace(0, run.schedule.num_step, num_frames):
         angle = np.interp(place, np.arange(len(angles)), angles)
-        yield place, np.cos(angle) * x_0 + np.sin(angle) * noise
+        yield place, scaling.to_data(torch.from_numpy(np.cos(angle) * x_0 + np.sin(angle) * noise)).numpy()
 
 
 def reverse_frames(
-    run: Run, num_points: int, num_frames: int, seed: int, sampler: Any = None
+    run: Run, given: "PointSet", num_frames: int, seed: int, sampler: Any = None
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The reverse trajectories of new points, by the run's sampler or another; linear between its states.
+
+    Args:
+        run: to be sampled.
+        given: what each point is conditioned on.
+        num_frames: in all.
+        seed: of the noise.
+        sampler: another one than the run's own.
 
     Yields:
         As :func:`forward_frames`; the last ones are the samples.
     """
-    t, states = run.diffusion.sample_trajectory(num_points, seed, sampler)
+    t, states = run.diffusion.sample_trajectory(len(given.points), seed, sampler, run.encoded(given))
     for place in np.linspace(0, len(t) - 1, num_frames):
         before = min(int(place), len(t) - 2)
         share = place - before

@@ -18,9 +18,11 @@ from point_diffusion.common.files import write_text
 from point_diffusion.config.convert import plain
 from point_diffusion.config.script_schema import Evaluate
 from point_diffusion.config.validate import check_script
+from point_diffusion.registry import METRICS
 from point_diffusion.runs.run import Run, open_run
 
 if TYPE_CHECKING:
+    from point_diffusion.data.source import PointSet
     from point_diffusion.metrics import Estimate
 
 LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
@@ -48,11 +50,15 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
 
     files = _write(config, run, rows)
 
-    from point_diffusion.report.tables import curve_table, evaluation_table, tutorial
+    from point_diffusion.report.tables import class_table, curve_table, evaluation_table, resolved, tutorial
 
     out = console()
     out.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False, markup=False)
     out.print(curve_table(rows) if config.curve else evaluation_table(rows))
+    if not config.curve and run.points.classes:
+        out.print(class_table(rows[0], run.points))
+    if "resolution" in rows[0]:
+        out.print(resolved(rows[0]["num_truth"], rows[0]["resolution"]), highlight=False)
     if (size := tutorial(run.config.data)) is not None:
         out.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
     print("written: " + "  ".join(map(str, files)), file=sys.stderr)
@@ -63,18 +69,22 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
     """Every figure: of the samples, of the training set, and of fresh truth, which shows each figure's best."""
     from point_diffusion import metrics
 
-    num, train = config.num_samples, run.source.train.points
-    truth = run.source.fresh(metrics.truth_size(num, len(train))).points
-    fresh = run.source.fresh(num, "another truth").points
-    other = run.source.fresh(len(train) + max(num, 2), "beside the training points").points
-    alike = min(num, len(train))  # support is compared between equally many points
+    num, source = config.num_samples, run.source_at(config.data.path)
+    sets = {"training set": source.train, "truth": source.fresh(metrics.truth_size(num, len(source.train.points)))}
+    train, truth = (source.comparable(each.points) for each in sets.values())
+    beside = source.fresh(len(train) + max(num, 2), "beside the training points")
+    other = source.comparable(beside.points)
+    alike = min(num, len(train), len(truth))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
-    rows.append({"what": "fresh truth"})
     steps: list[tuple[dict[str, Any], Callable[[], np.ndarray]]] = [
-        (rows[0], lambda: _sample(config, run, name, sampler)),
+        (rows[0], lambda: source.comparable(sets["samples"].points)),
         (rows[1], lambda: train),
-        (rows[2], lambda: fresh),
     ]
+    if source.unlimited:
+        fresh = source.comparable(source.fresh(num, "another truth").points)
+        rows.append({"what": "fresh truth"})
+        steps.append((rows[2], lambda: fresh))
+    sets["samples"] = _sample(config, run, name, sampler)
     for row, points_of in progress(steps, "Evaluating"):
         points = points_of()
         row["num_points"] = len(points)
@@ -86,23 +96,38 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
             shares = metrics.precision_recall(points[:alike], truth[:alike])
             for key, share in zip(("precision", "recall"), shares, strict=True):
                 row |= _numbers(key, share)
-        row |= _numbers("memorisation", metrics.memorisation(points, train, other))
+        for added in METRICS.added:
+            row |= metrics.registered(added, points, truth[:num])
+        row |= metrics.copied(points, train, other)
     _compare(rows[:1], rows[1])
-    return rows
+    if not source.unlimited:
+        rows[0]["num_truth"] = len(truth)
+        rows[0]["resolution"] = metrics.resolution(truth, num)
+    by_class = metrics.class_summary(
+        source.classes,
+        *(
+            (source.comparable(sets[which].points), sets[which].labels)
+            for which in ("samples", "truth", "training set")
+        ),
+    )
+    return [rows[0] | by_class, *rows[1:]]
 
 
 def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     """Quality against network calls."""
     from point_diffusion.metrics import quality, truth_size
 
-    truth = run.source.fresh(truth_size(config.num_samples, run.config.data.num_points)).points
+    source = run.source_at(config.data.path)
+    train = source.comparable(source.train.points)
+    truth = source.comparable(source.fresh(truth_size(config.num_samples, len(train))).points)
     rows = []
     for name, sampler in progress(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
-        row["energy_distance"], size = quality(_sample(config, run, name, sampler), truth)
+        points = source.comparable(_sample(config, run, name, sampler).points)
+        row["energy_distance"], size = quality(points, truth)
         rows.append(row | _numbers("equivalent_sample_size", size))
-    own = {"what": "training set", "num_points": run.config.data.num_points}
-    own["energy_distance"], size = quality(run.source.train.points, truth, empirical=True)
+    own: dict[str, Any] = {"what": "training set", "num_points": len(train)}
+    own["energy_distance"], size = quality(train, truth, empirical=True)
     own |= _numbers("equivalent_sample_size", size)
     _compare(rows, own)
     return [*rows, own]
@@ -116,11 +141,13 @@ def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
             row["data_efficiency_at_least"] = row["equivalent_sample_size_at_least"]
 
 
-def _sample(config: DictConfig, run: Run, name: str, sampler: Any) -> np.ndarray:
-    points = run.diffusion.sample(config.num_samples, config.seed, sampler)
+def _sample(config: DictConfig, run: Run, name: str, sampler: Any) -> "PointSet":
+    """Samples with their conditions, which are drawn as they are among the training points."""
+    given = run.conditions(config.num_samples, seed=config.seed, data_path=config.data.path)
+    points = run.diffusion.sample(config.num_samples, config.seed, sampler, run.encoded(given))
     if not points.isfinite().all():
         raise UsageError(f"run={run.path}: its samples by {name} are non-finite; has it diverged?")
-    return points.numpy()
+    return given._replace(points=points.numpy())
 
 
 def _described(config: DictConfig, run: Run, name: str, sampler: Any) -> dict[str, Any]:

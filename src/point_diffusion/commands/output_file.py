@@ -14,8 +14,6 @@ from point_diffusion.runs.run import Run, open_run
 if TYPE_CHECKING:
     from point_diffusion.samplers import Sampler
 
-PICTURES = (".png", ".gif", ".webp", ".mp4")
-
 
 def open_for_output(config: DictConfig, keys: type, suffixes: Collection[str]) -> "tuple[Path, Run, Sampler]":
     """Check a script's config; nothing is made yet.
@@ -29,7 +27,7 @@ def open_for_output(config: DictConfig, keys: type, suffixes: Collection[str]) -
         The file to write, the run and the sampler.
 
     Raises:
-        UsageError: a value is wrong, there is no such run, or it can't be drawn.
+        UsageError: a value is wrong, or there is no such run.
     """
     check_script(config, keys)
     path = output_path(config.output, tuple(suffixes), config.overwrite)
@@ -38,6 +36,22 @@ def open_for_output(config: DictConfig, keys: type, suffixes: Collection[str]) -
 
         check_style(config.style)
     run = open_run(config)
-    if path.suffix.lower() in PICTURES and run.diffusion.dim != 2:
-        raise UsageError(f"output={config.output}: a picture needs points of dimension 2, not {run.diffusion.dim}")
+    if config.figures.columns is not None:
+        shown_columns(config, run)
     return path, run, run.checked_sampler(config.sampler)
+
+
+def shown_columns(config: DictConfig, run: Run) -> list[int] | None:
+    """The columns that a picture shows; None where none are named.
+
+    Raises:
+        UsageError: there is no such column.
+    """
+    from point_diffusion.data.source import column_indices
+
+    if config.figures.columns is None:
+        return None
+    try:
+        return column_indices("figures.columns", config.figures.columns, run.columns)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -4,18 +4,24 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import DictConfig
 
-from point_diffusion.commands.output_file import open_for_output
+from point_diffusion.commands.output_file import open_for_output, shown_columns
 from point_diffusion.common.console import progress
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import atomic_write
+from point_diffusion.common.paths import typed_path
 from point_diffusion.config.script_schema import Sample
-from point_diffusion.data.source import column_names
+from point_diffusion.runs.run import Run
+
+if TYPE_CHECKING:
+    from point_diffusion.data.description import Description
+    from point_diffusion.data.source import PointSet
 
 
 def sample(config: DictConfig) -> Path:
@@ -33,32 +39,79 @@ def sample(config: DictConfig) -> Path:
     path, run, sampler = open_for_output(config, Sample, WRITERS)
     from point_diffusion.samplers import SAMPLE_BLOCK
 
+    given = _conditions(config, run)
+    count = len(given.points)
     name = config.sampler.get("name", run.config.sampler.name)
     about = {"run": str(run.path), "epochs": run.epochs, "seed": config.seed, "sampler": name, **sampler.__dict__}
-    blocks = run.diffusion.sample_blocks(config.num_samples, config.seed, sampler)
-    shape = (config.num_samples, run.diffusion.dim)
-    memory = memory_error_names(f"num_samples={config.num_samples}")
+    blocks = run.diffusion.sample_blocks(count, config.seed, sampler, run.encoded(given))
+    options = {"columns": shown_columns(config, run)}
+    memory = memory_error_names(f"num_samples={count}")
     with memory, _style(path, config.style), atomic_write(path, "output", config.overwrite) as part:
-        WRITERS[path.suffix.lower()](
-            part, shape, _batches(blocks, config.batch_size, -(-config.num_samples // SAMPLE_BLOCK)), about
-        )
-    print(f"{config.num_samples:,} points: {path}", file=sys.stderr)
+        drawn = _batches(blocks, given, config.batch_size, -(-count // SAMPLE_BLOCK))
+        WRITERS[path.suffix.lower()](Asked(part, run.points, count, about, options), drawn)
+    print(f"{count:,} points: {path}{_treated(run.points)}", file=sys.stderr)
     return path
 
 
-def _batches(blocks: Iterable[Any], size: int, total: int) -> Iterator[np.ndarray]:
-    """The points of ``blocks``, regrouped into batches of at least ``size``."""
+@dataclass(frozen=True)
+class Asked:
+    """What a writer is told.
+
+    Attributes:
+        path: where to.
+        described: names and classes.
+        count: how many points will come.
+        about: how they are drawn.
+        options: of a picture, see :class:`point_diffusion.report.figures.Options`.
+    """
+
+    path: Path
+    described: "Description"
+    count: int
+    about: dict[str, Any]
+    options: dict[str, Any]
+
+
+def _conditions(config: DictConfig, run: Run) -> "PointSet":
+    """What the points are conditioned on; its own points are left out."""
+    if config.conditions is not None:
+        from point_diffusion.data.conditions import read_conditions
+
+        if config.label is not None or config.condition is not None:
+            raise UsageError("conditions: must not be given with label or condition")
+        read = read_conditions(typed_path(config.conditions), run.points, config.samples_per_condition)
+        count = next(len(each) for each in read if each is not None)
+        return run.conditions(count, *read, config.seed, config.data.path)
+    condition = None if config.condition is None else [float(number) for number in config.condition]
+    label = None if config.label is None else str(config.label)
+    return run.conditions(config.num_samples, label, condition, config.seed, config.data.path)
+
+
+def _treated(described: "Description") -> str:
+    """What has been done to the points, beyond undoing their scaling."""
+    scaling = described.scaling
+    words = []
+    if whole := scaling.get("integers"):
+        words.append(f"rounded: {', '.join(described.columns[n] for n in whole)}")
+    if scaling.get("low") is not None:
+        words.append("kept within the bounds of the training points")
+    return "".join(f"; {each}" for each in words)
+
+
+def _batches(blocks: Iterable[Any], given: "PointSet", size: int, total: int) -> "Iterator[PointSet]":
+    """The points of ``blocks`` with their conditions, regrouped into batches of at least ``size``."""
     waiting: list[np.ndarray] = []
+    done = 0
     for block in progress(blocks, "Sampling", total):
         points = block.cpu().numpy()
         if not np.isfinite(points).all():
             raise UsageError("run: its samples are non-finite; has it diverged?")
         waiting.append(points)
-        if sum(map(len, waiting)) >= size:
-            yield np.concatenate(waiting)
-            waiting = []
+        if (count := sum(map(len, waiting))) >= size:
+            yield given.rows(slice(done, done + count))._replace(points=np.concatenate(waiting))
+            waiting, done = [], done + count
     if waiting:
-        yield np.concatenate(waiting)
+        yield given.rows(slice(done, None))._replace(points=np.concatenate(waiting))
 
 
 def _style(path: Path, style: str | None) -> AbstractContextManager[None]:
@@ -69,45 +122,73 @@ def _style(path: Path, style: str | None) -> AbstractContextManager[None]:
     return use_style(style)
 
 
-def _csv(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(",".join(column_names(shape[1])) + "\n")
-        for batch in batches:
-            np.savetxt(file, batch, "%.9g", ",")  # nine digits: a float32 comes back the same
+def _csv(asked: Asked, batches: "Iterator[PointSet]") -> None:
+    import polars as pl
+
+    with asked.path.open("wb") as file:
+        for number, batch in enumerate(batches):
+            pl.DataFrame(asked.described.named(batch)).write_csv(file, include_header=number == 0)
 
 
-def _npy(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
-    with path.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+def _parquet(asked: Asked, batches: "Iterator[PointSet]") -> None:
+    import polars as pl
+
+    pl.DataFrame(asked.described.named(_all(asked, batches))).write_parquet(asked.path)
+
+
+def _npy(asked: Asked, batches: "Iterator[PointSet]") -> None:
+    kind = "<f8" if asked.described.scaling["dtype"] == "float64" else "<f4"
+    with asked.path.open("wb") as file:
+        header = {"descr": kind, "fortran_order": False, "shape": (asked.count, len(asked.described.columns))}
         np.lib.format.write_array_header_1_0(file, header)
         for batch in batches:
-            file.write(batch.astype("<f4").tobytes())
+            file.write(batch.points.astype(kind).tobytes())
 
 
-def _npz(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
-    np.savez(path, points=_all(shape, batches), about=json.dumps(about))
+def _npz(asked: Asked, batches: "Iterator[PointSet]") -> None:
+    drawn, described = _all(asked, batches), asked.described
+    told = described.named(drawn)
+    arrays: dict[str, Any] = {name: told[name] for name in (*described.condition, described.label) if name}
+    np.savez(asked.path, points=drawn.points, about=json.dumps(asked.about), **arrays)
 
 
-def _png(path: Path, shape: tuple[int, int], batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
+def _png(asked: Asked, batches: "Iterator[PointSet]") -> None:
     from PIL import Image
 
+    from point_diffusion.report.corner import corner
     from point_diffusion.report.figures import data
     from point_diffusion.report.style import pixels
 
-    Image.fromarray(pixels(data(_all(shape, batches)), dpi=200)).save(path)
+    drawn, described = _all(asked, batches), asked.described
+    options: dict[str, Any] = {
+        **asked.options,
+        "names": described.columns,
+        "classes": drawn.labels,
+        "class_names": described.classes or None,
+    }
+    large = len(described.columns) > 3 or options["columns"] is not None
+    figure = corner(drawn.points, **options) if large else data(drawn.points, **options)
+    Image.fromarray(pixels(figure, dpi=200)).save(asked.path)
 
 
-def _all(shape: tuple[int, int], batches: Iterator[np.ndarray]) -> np.ndarray:
+def _all(asked: Asked, batches: "Iterator[PointSet]") -> "PointSet":
     """All points at once; where there is no memory for them it shows before they are drawn."""
-    points, done = np.empty(shape, np.float32), 0
+    kind = np.float64 if asked.described.scaling["dtype"] == "float64" else np.float32
+    points, done, parts = np.empty((asked.count, len(asked.described.columns)), kind), 0, []
     for batch in batches:
-        points[done : done + len(batch)] = batch
-        done += len(batch)
-    return points
+        points[done : done + len(batch.points)] = batch.points
+        done += len(batch.points)
+        parts.append(batch)
+    labels, numbers = (
+        None if getattr(parts[0], name) is None else np.concatenate([getattr(each, name) for each in parts])
+        for name in ("labels", "numbers")
+    )
+    return parts[0]._replace(points=points, labels=labels, numbers=numbers)
 
 
-WRITERS: dict[str, Callable[[Path, tuple[int, int], Iterator[np.ndarray], dict[str, Any]], None]] = {
+WRITERS: "dict[str, Callable[[Asked, Iterator[PointSet]], None]]" = {
     ".csv": _csv,
+    ".parquet": _parquet,
     ".npy": _npy,
     ".npz": _npz,
     ".png": _png,

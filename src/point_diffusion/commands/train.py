@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.commands.train_messages import (
+    data_lines,
     first_step_failed,
     how_to_resume,
     prior_line,
@@ -45,13 +46,18 @@ def train(config: DictConfig) -> dict[str, float]:
         UsageError: a value is wrong, the folder holds another run already, or the training diverged.
         SystemExit: a signal stopped it; with 130 (SIGINT) or 143 (SIGTERM).
     """
+    return train_in_folder(config)[1]
+
+
+def train_in_folder(config: DictConfig) -> tuple[Path, dict[str, float]]:
+    """:func:`train`, with the run's folder before the metrics."""
     with prepared(config) as plan:
         if isinstance(plan, Finished):
             log.info("finished before: %s", shell_path(plan.folder))
-            return plan.metrics
+            return plan.folder, plan.metrics
         with _log_file(plan.folder):
             try:
-                return _fit(plan)
+                return plan.folder, _fit(plan)
             except Stopped as end:
                 log.info("%s; %s", end.text, how_to_resume(plan))
                 raise
@@ -77,13 +83,14 @@ def _fit(plan: Plan) -> dict[str, float]:
 
     raise_if_stopped()
     started, settings = time.monotonic(), plan.settings
-    steps, wanted = choose_steps(plan.config), settings["data"]
+    steps = choose_steps(plan.config)
     process = process_settings(plan.config.num_threads, settings["float32_matmul_precision"])
     with StopSignals() as signals, _quiet_threads(), process:
-        with memory_error_names(f"data.num_points={wanted['num_points']}"):
-            batch_size = steps.points_a_batch(wanted["num_points"], wanted["batch_size"])
-            data = PointSetDataModule(build_source(wanted), wanted["scale"], batch_size, settings["seed"])
-        wanted["dim"] = data.source.dim
+        with memory_error_names(f"data.num_points={settings['data'].get('num_points')}"):
+            source = build_source(plan.config.data)
+            description = plan.description(source)
+            batch_size = steps.points_a_batch(description.num_points, settings["data"]["batch_size"])
+            data = PointSetDataModule(source, description, batch_size, settings["seed"])
         try:
             trainer = build_trainer(plan, steps, signals, started)
         except UsageError:
@@ -95,16 +102,18 @@ def _fit(plan: Plan) -> dict[str, float]:
             hooks["on_fit_start"] = lambda *_: plan.store()
         trainer.callbacks.append(LambdaCallback(**hooks))  # type: ignore[attr-defined]
         log.info("run folder: %s", shell_path(plan.folder))
+        for line in data_lines(source, description):
+            log.info("%s", line)
         ended: BaseException | None = None
         with torch.random.fork_rng():  # the caller's random state stays as it was
             torch.manual_seed(derive_seed(settings["seed"], "weights"))
             asked = ", ".join(f"{key}={OmegaConf.select(plan.config, key)}" for key in MEMORY_KEYS)
             with memory_error_names(asked):
-                module = DiffusionModule(settings, steps)
+                module = DiffusionModule(settings, description.plain(), steps)
                 if settings["trainer"].get("precision") == "64-true":
                     module.double()  # now: Lightning does so after it has loaded a checkpoint
             module.diffusion.describe_data(data.train_points)
-            log.info("%s", prior_line(module.diffusion))
+            log.info("%s", prior_line(module.diffusion, settings["data"]["scale"]))
             try:
                 with memory_error_names(asked):
                     trainer.fit(module, data, ckpt_path=plan.checkpoint, weights_only=True)
@@ -154,7 +163,7 @@ def _fit(plan: Plan) -> dict[str, float]:
         )
     if kept.stopped_by:
         log.info("ended after epoch %d of %d by %s", kept.epochs, trainer.max_epochs, kept.stopped_by)
-    log.info("%s", summary(plan, metrics))
+    log.info("%s", summary(plan, metrics, description.num_points))
     return metrics
 
 

@@ -12,29 +12,52 @@ from point_diffusion.runs.resume import typed_again
 from point_diffusion.training.plan import Plan
 
 if TYPE_CHECKING:
+    from point_diffusion.data.description import Description
+    from point_diffusion.data.source import Source
     from point_diffusion.diffusion import Diffusion
 
 MAX_PRIOR_KL = 0.01  # nats between q(x_T) and N(0, I) that do no harm
 SCRIPT = CHECKOUT / "scripts" / "train.py"
 
 
-def prior_line(diffusion: "Diffusion") -> str:
-    """One line on what x_T really is and, where sampling starts from something else, which setting cures it."""
+def data_lines(source: "Source", description: "Description") -> list[str]:
+    """What there is to know of points that are the user's own before the training, a line each."""
+    from point_diffusion.data.remarks import remarks
+    from point_diffusion.data.source import TableSource
+
+    if not isinstance(source, TableSource):
+        return []
+    told = [f"{len(description.classes)} classes of {description.label}"] if description.classes else []
+    told += [f"conditioned on {', '.join(description.condition)}"] if description.condition else []
+    shown = ", ".join(description.columns[:6]) + (", ..." if len(description.columns) > 6 else "")
+    held_out = len(source.held_out().points)
+    rows = f"{description.num_points:,} rows to train on, {held_out:,} held out"
+    first = "; ".join([rows, f"{len(description.columns)} columns: {shown}", *told])
+    return [first, *remarks(source.table)]
+
+
+def prior_line(diffusion: "Diffusion", scale: float) -> str:
+    """One line on what x_T really is and, where sampling starts from something else, which setting cures it.
+
+    Args:
+        diffusion: that knows its data.
+        scale: the key data.scale.
+    """
     alpha, mismatch = diffusion.schedule.last_level.alpha, diffusion.prior_kl()
     line = f"x_T holds {alpha:.3g} of the signal; q(x_T) is {mismatch:.2g} nats from N(0, I)"
     if mismatch > MAX_PRIOR_KL and diffusion.sampler.start == "normal":
-        line += f": sampling starts where the network was never trained; {_remedy(diffusion)}"
+        line += f": sampling starts where the network was never trained; {_remedy(diffusion, scale)}"
     if alpha < diffusion.prediction.smallest_alpha:
         line += f": too little for {diffusion.prediction_type} to say x_0; module.prediction_type=v_prediction can"
     return line
 
 
-def _remedy(diffusion: "Diffusion") -> str:
+def _remedy(diffusion: "Diffusion", scale: float) -> str:
     from point_diffusion.schedule import NoiseLevel
 
     variance, mean = diffusion.data_covariance.trace() / diffusion.dim, diffusion.data_mean
     spread = (variance + mean.square().mean()).sqrt().item()
-    ends, scales = "schedule.alphas_cumprod_end=1e-4", f"data.scale={diffusion.scale * spread:.2g}"
+    ends, scales = "schedule.alphas_cumprod_end=1e-4", f"data.scale={scale * spread:.2g}"
     now, end = diffusion.schedule.last_level, NoiseLevel(1e-2, (1 - 1e-4) ** 0.5)
     for level, rescale, remedy in (
         (end, 1.0, f"{ends} cures it (sampler.start=matched keeps the schedule)"),
@@ -46,9 +69,15 @@ def _remedy(diffusion: "Diffusion") -> str:
     return "sampler.start=matched cures it"
 
 
-def summary(plan: Plan, metrics: Mapping[str, float]) -> str:
-    """What a finished training has come to, and what to do with it."""
-    from point_diffusion.report.tables import efficiency, tutorial, worth
+def summary(plan: Plan, metrics: Mapping[str, float], num_points: int) -> str:
+    """What a finished training has come to, and what to do with it.
+
+    Args:
+        plan: of the run.
+        metrics: as in metrics.json.
+        num_points: that it was trained on.
+    """
+    from point_diffusion.report.tables import efficiency, resolved, tutorial, worth
 
     losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
     lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}"]
@@ -56,7 +85,9 @@ def summary(plan: Plan, metrics: Mapping[str, float]) -> str:
     if "equivalent_sample_size" in metrics:
         own = worth(metrics, "train_equivalent_sample_size")
         lines.append(f"  samples   worth {worth(metrics)} real points; data efficiency {efficiency(metrics)}")
-        lines.append(f"  beside    the {config.data.num_points:,} trained on are worth {own}")
+        lines.append(f"  beside    the {num_points:,} trained on are worth {own}")
+        if "resolution" in metrics:
+            lines.append(f"            {resolved(int(metrics['num_truth']), metrics['resolution'])}")
         if (size := tutorial(config.data)) is not None:
             lines.append(f"            the tutorial's 4,000 epochs reach {size:,}")
     elif config.callbacks.get("quality") is not None and not config.trainer.get("fast_dev_run"):

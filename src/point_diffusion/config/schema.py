@@ -3,30 +3,19 @@
 The values stand in ``conf/``; :mod:`point_diffusion.config.validate` checks configs by this, ``--help`` prints it.
 """
 
-import types
-import typing
-from collections.abc import Collection
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
-from point_diffusion.registry import BETAS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
+from point_diffusion.config.keys import Names, key
+from point_diffusion.registry import BETAS, METRICS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES, Registry
 
+SCALINGS = ("divide", "standardize", "whiten", "minmax", "quantile", "none")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 OPTIMIZERS = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
 
 
-NOUNS: dict[Any, str] = {
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    str: "a text",
-    list[int]: "integers",
-    list[float]: "numbers",
-    list[str]: "texts",
-    Any: "a value",
-}
 # the figures of a run's metrics.json; a comparison shows any one of them
-METRICS = (
+FIGURES = (
     "equivalent_sample_size",
     "energy_distance",
     "data_efficiency",
@@ -41,32 +30,6 @@ METRICS = (
     "prior_kl",
     "train_equivalent_sample_size",
 )
-
-
-def key(
-    doc: str,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    choices: Collection[str] = (),
-    required: bool = True,
-) -> Any:
-    """A key of the schema; the bounds hold for a number and for each number of a list.
-
-    Choices may be a registry: what is registered is allowed. A key that is not required belongs to some of the
-    choices of its section only.
-    """
-    bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
-    return field(
-        metadata={
-            "doc": doc,
-            "bounds": {word: bound for word, bound in bounds.items() if bound is not None},
-            "choices": choices,
-            "required": required,
-        }
-    )
 
 
 @dataclass
@@ -92,22 +55,58 @@ class Run:
     ckpt_path: str | None = key("resume from this checkpoint, in a new folder, with the same settings")
     resume: str | None = key("resume this run in its own folder, with its stored settings")
     output_dir: str = key("where runs/ and sweeps/ stand")
-    metric: str = key("what a sweep's comparison shows, and a search makes large", choices=METRICS)
+    metric: str = key("what a sweep's comparison shows, and a search makes large", choices=Names(FIGURES, METRICS))
+    plugins: list[str] | None = key("files of your own that register parts: networks, shapes, samplers, ...")
 
 
 @dataclass
 class Data:
     """The point set."""
 
-    shape: str = key("which points", choices=SHAPES)
-    num_points: int = key("points to train on; as many again are held out", at_least=2, at_most=100_000_000)
+    shape: str = key("which points; file: those of data.path", choices=Names(("file",), SHAPES))
+    num_points: int = key(
+        "of a shape: points to train on; as many again are held out",
+        at_least=2,
+        at_most=100_000_000,
+        required=False,
+    )
     noise: float = key(
-        "standard deviation of the noise on each coordinate, in the shape's units", at_least=0, at_most=1000
+        "of a shape: standard deviation of the noise on each coordinate, in the shape's units",
+        at_least=0,
+        at_most=1000,
+        required=False,
+    )
+    path: str = key("of a file or a picture: where it is", required=False)
+    columns: list[int | str] | None = key(
+        "the coordinates, by name or number from 0; null: all that are left", required=False
+    )
+    label: str | None = key(
+        "the column of classes to be conditioned on, say species; a shape's own has one name", required=False
+    )
+    condition: list[int | str] | None = key("columns of numbers to be conditioned on", required=False)
+    missing: str = key(
+        "of a file: rows with missing or non-finite values are an error, or left out",
+        choices=("refuse", "drop"),
+        required=False,
+    )
+    holdout: float = key(
+        "of a file: the share of the rows that is held out, and stands for the truth",
+        above=0,
+        below=1,
+        required=False,
+    )
+    scaling: str = key(
+        "how the network sees the points: divided by data.scale alone, or before that taken to mean 0 and variance"
+        " 1 (whiten: in all directions), to [-1, 1], or to a normal distribution; none: as they are",
+        choices=SCALINGS,
+        required=False,
     )
     scale: float = key(
-        "the network sees points divided by this; samples are in the shape's units", at_least=1e-6, at_most=1e6
+        "the network sees points divided by this; samples are in the data's own units", at_least=1e-6, at_most=1e6
     )
-    seed: int = key("draws the points", at_least=0, below=2**32)
+    round: bool = key("samples of columns that hold integers alone are rounded", required=False)
+    clip: bool = key("samples are kept within the bounds of the training points", required=False)
+    seed: int = key("draws the points, or what is held out", at_least=0, below=2**32)
     batch_size: int = key(
         "points a batch; the last batch of an epoch holds what is left", at_least=1, at_most=100_000_000
     )
@@ -150,6 +149,12 @@ class Module:
         "train on the mean over all points of a batch that may lie behind a noised one; train/loss is then far"
         " below val/loss, which stays as it is"
     )
+    condition_dropout: float = key(
+        "the share of the points whose condition the network is not told, which sampler.guidance needs",
+        at_least=0,
+        below=1,
+        required=False,
+    )
 
 
 @dataclass
@@ -162,6 +167,12 @@ class Sampler:
     )
     start: str = key(
         "x_T from N(0, I), or with the moments of q(x_T)", choices=("normal", "matched"), required=False
+    )
+    guidance: float = key(
+        "of a conditional model: 1 follows the condition, more overdoes it, 0 ignores it",
+        at_least=0,
+        at_most=1000,
+        required=False,
     )
     eta: float = key("ddim: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1, required=False)
     variance_type: str = key(
@@ -192,6 +203,15 @@ class EMA:
 
 
 @dataclass
+class Figures:
+    """Pictures of points."""
+
+    columns: list[int | str] | None = key(
+        "shown as a corner plot, by name or number from 0; null: all of up to three, or those that differ most"
+    )
+
+
+@dataclass
 class Reconstruction:
     """The grid of the reverse process, drawn at each validation."""
 
@@ -207,6 +227,9 @@ class Quality:
         "points drawn at each validation; null: the grid's", at_least=2, at_most=10_000_000
     )
     final_num_samples: int = key("points drawn after the last epoch", at_least=2, at_most=10_000_000)
+    metrics: list[str] | None = key(
+        "more figures of these, by name, in metrics.json", choices=METRICS, required=False
+    )
 
 
 @dataclass
@@ -243,34 +266,23 @@ SECTIONS: dict[str, type] = {
     "sampler": Sampler,
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,
+    "figures": Figures,
     "callbacks.ema": EMA,
     "callbacks.reconstruction": Reconstruction,
     "callbacks.quality": Quality,
     "callbacks.checkpoint": Checkpoint,
     "trainer": Trainer,
 }
+# sections in which one key chooses from a registry: its arguments are keys, too, but for those that follow
+CHOOSERS: dict[str, tuple[str, Registry[Any]]] = {
+    "data": ("shape", SHAPES),
+    "schedule": ("name", BETAS),
+    "model": ("name", NETWORKS),
+    "sampler": ("name", SAMPLERS),
+}
+SHARED = {"schedule": ("alphas_cumprod_end",)}  # keys for all choices of a section
+COMPUTED = {"model": ("dim", "num_step", "num_classes", "num_conditions")}
 # sections that hold more than their schema, checked by what they are handed to
 OPEN = {"optimizer", "trainer"}
 # sections that may be switched off by null
 OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.quality", "callbacks.checkpoint"}
-
-
-def known(schema: type) -> dict[str, Field[Any]]:
-    """The keys of a section's schema."""
-    return {item.name: item for item in fields(schema)}
-
-
-def allowed(item: Field[Any], kind: Any) -> str:
-    """What a key takes, in words: "an integer of at least 1"."""
-    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    words = []
-    for each in kinds:
-        if choices := item.metadata["choices"]:
-            words.append("one of " + ", ".join(choices) if each is str else "null")
-        elif each is types.NoneType:
-            words.append("null")
-        else:
-            noun = NOUNS[each]
-            limits = [f"{word} {bound}" for word, bound in item.metadata["bounds"].items()]
-            words.append(noun + (" " if limits else "") + " and ".join(limits))
-    return " or ".join(words)

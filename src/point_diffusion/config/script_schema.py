@@ -1,13 +1,15 @@
 """The reference of keys of the scripts that look at a run that is there."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from point_diffusion.config.schema import key
+from point_diffusion.config.keys import key
 
 
 @dataclass
 class _Script:
     output_dir: str = key("where the newest run or sweep is looked for")
+    plugins: list[str] | None = key("files of your own that register the parts of the run")
 
 
 @dataclass
@@ -17,6 +19,13 @@ class _OfRun(_Script):
     num_threads: int = key(
         "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
     )
+
+
+@dataclass
+class RunData:
+    """The points of a run."""
+
+    path: str | None = key("where the file of the run's points is, if it has been moved")
 
 
 @dataclass
@@ -39,7 +48,13 @@ class Sample(_OfFile):
     """The keys of sample.py."""
 
     num_samples: int = key("points to draw", at_least=1, at_most=1_000_000_000)
-    output: str = key("a file: .csv, .npy, .npz or .png")
+    output: str = key("a file: .csv, .parquet, .npy, .npz or .png")
+    label: Any = key("of a run with classes: the class of all points; null: as they are among the training points")
+    condition: list[float] | None = key(
+        "of a run that is conditioned on numbers: those of all points; null: as they are among the training points"
+    )
+    conditions: str | None = key("or a file with a column for each of these, and points for each of its rows")
+    samples_per_condition: int = key("how many for each row", at_least=1, at_most=1_000_000_000)
     batch_size: int = key(
         "points handed on at a time; the points don't depend on it", at_least=1, at_most=1_000_000_000
     )

@@ -9,7 +9,7 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field
 from typing import Any
 
@@ -18,16 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show, suggest
+from point_diffusion.config import keys as reference
 from point_diffusion.config.convert import flatten, loggers
-from point_diffusion.config.schema import (
-    OPEN,
-    OPTIONAL,
-    SECTIONS,
-    Sampler,
-    allowed,
-    known,
-)
-from point_diffusion.registry import Registry
+from point_diffusion.config.keys import NOUNS, allowed, known
+from point_diffusion.config.schema import CHOOSERS, COMPUTED, OPEN, OPTIONAL, SECTIONS, Figures, Sampler
+from point_diffusion.config.script_schema import RunData
 
 # arguments of Trainer that are given by other means, or would change what a run is
 NOT_FOR_TRAINER = {
@@ -49,8 +44,7 @@ NOT_FOR_TRAINER = {
 FILE_LOGGERS = ("lightning.pytorch.loggers.TensorBoardLogger", "lightning.pytorch.loggers.CSVLogger")
 IN_THE_FOLDER = ("name", "version", "sub_dir")
 
-# arguments that are no keys: they follow from others
-COMPUTED = ("dim", "num_step")
+ARGUMENT: Field[Any] = reference.key("an argument of what is chosen")
 LARGEST = sys.float_info.max  # of an integer: what a float can hold
 MAX_SHOWN = 200  # characters of a value in an error
 
@@ -117,20 +111,41 @@ def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterato
             names = {each.partition(".")[0] for each in sections} | {"logger", "hydra"}
             others = [name for name in others if name not in names]
         if others and section not in OPEN:
-            allowed_too = _arguments(node, known(schema))
+            arguments = _arguments(section, node, known(schema))
             for name in others:
-                if name not in allowed_too:
-                    hint = suggest(name, [*known(schema), *allowed_too], section)
+                if name not in arguments:
+                    hint = suggest(name, [*known(schema), *arguments], section)
                     yield prefix + name, f"{prefix}{name}: no such key{hint}"
+                elif right := _mismatch(node[name], ARGUMENT, arguments[name]):
+                    yield prefix + name, f"{prefix}{name}={_short(node[name])}: must be {right}"
 
 
-def _arguments(node: DictConfig, keys: Mapping[str, Field[Any]]) -> list[str]:
-    """The arguments of what a section chooses from a registry by its ``name``: these are keys of it, too."""
-    registry = keys["name"].metadata["choices"] if "name" in keys else None
-    if not isinstance(registry, Registry) or node.get("name") not in registry:
-        return []
-    arguments = inspect.signature(registry[node.name]).parameters
-    return [name for name in arguments if name not in (*keys, *COMPUTED)]
+def _arguments(section: str, node: DictConfig, keys: Collection[str]) -> dict[str, Any]:
+    """The arguments of what a section chooses from a registry, which are keys of it, too, with their types."""
+    chooser, registry = CHOOSERS.get(section, ("", {}))
+    if node.get(chooser) not in registry:
+        return {}
+    return {
+        name: kind
+        for name, kind in argument_types(registry[node[chooser]]).items()
+        if name not in keys and name not in COMPUTED.get(section, ())
+    }
+
+
+def argument_types(target: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of a function or a class, with their types as far as a key can be checked by them."""
+    maker: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    hints = typing.get_type_hints(maker)
+    return {
+        name: hint if _is_checked(hint := hints.get(name, Any)) else Any
+        for name, each in inspect.signature(target).parameters.items()
+        if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    }
+
+
+def _is_checked(hint: Any) -> bool:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return all(kind in NOUNS or kind is types.NoneType for kind in kinds)
 
 
 def _short(value: Any) -> str:
@@ -150,21 +165,21 @@ def check_script(config: DictConfig, keys: type) -> None:
 
 def script_problems(config: DictConfig, keys: type) -> Iterator[str]:
     """One line for each wrong value of a script that looks at a run: its own ``keys``, and those of a sampler."""
-    for _, line in schema_problems(config, {"": keys, "sampler": Sampler}):
+    more = {name: kind for name, kind in {"data": RunData, "figures": Figures}.items() if name in config}
+    for _, line in schema_problems(config, {"": keys, "sampler": Sampler, **more}):
         yield line
 
 
 def _mismatch(value: Any, item: Field[Any], kind: Any) -> str:
     """What is allowed, where ``value`` is not; else nothing."""
-    if kind is Any:
-        return ""
-    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if any(_fits(value, each, item) for each in kinds):
-        return ""
-    return allowed(item, kind)
+    return "" if _fits(value, kind, item) else allowed(item, kind)
 
 
 def _fits(value: Any, kind: Any, item: Field[Any]) -> bool:
+    if kind is Any:
+        return True
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, each, item) for each in typing.get_args(kind))
     if typing.get_origin(kind) is list:
         (inner,) = typing.get_args(kind)
         return OmegaConf.is_list(value) and len(value) > 0 and all(_fits(each, inner, item) for each in value)

@@ -1,7 +1,7 @@
 """The data: points drawn once, kept in memory as one tensor, and handed out in batches."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from point_diffusion.common.seeds import generator
-from point_diffusion.data.source import PointSet, Source
+from point_diffusion.data.description import Description
+from point_diffusion.data.source import PointSet, Source, TableSource
+from point_diffusion.scaling import build_scaling
 
 VALIDATION_BATCH = 10_000
 
@@ -19,7 +21,8 @@ class Batch(NamedTuple):
 
     Attributes:
         points: shape (B, dim).
-        condition: shape (B, ...); None where there is nothing.
+        condition: shape (B, columns), see :meth:`point_diffusion.data.description.Description.encode`; None where
+            there is nothing.
     """
 
     points: Tensor
@@ -88,27 +91,66 @@ class EpochOrder(Sampler[Tensor]):
 
 
 class PointSetDataModule(L.LightningDataModule):
-    """A point set, as batches of what the network sees: points divided by ``scale``.
+    """A point set, as batches of what the network sees.
 
     Args:
         source: where the points come from.
-        scale: batches are the points divided by this.
+        description: of them, with their scaling; None: they are scaled by nothing.
         batch_size: points a batch; the last batch of an epoch holds what is left.
         order_seed: shuffles them, each epoch anew.
 
     Attributes:
-        train_points, val_points: shape (num_points, dim), float32, in the data's own units.
+        train_points, val_points: shape (N, dim), in the data's own units.
     """
 
-    def __init__(self, source: Source, scale: float = 10.0, batch_size: int = 512, order_seed: int = 1234) -> None:
+    def __init__(
+        self,
+        source: Source,
+        description: Description | None = None,
+        batch_size: int = 512,
+        order_seed: int = 1234,
+    ) -> None:
         super().__init__()
         self.source = source
-        self.scale = scale
+        self.description = description or Description.of(source)
         self.batch_size = batch_size
         self.order_seed = order_seed
         self._held_out = source.held_out()
         self.train_points = torch.from_numpy(source.train.points)
         self.val_points = torch.from_numpy(self._held_out.points)
+
+    @classmethod
+    def from_array(
+        cls,
+        array: Any,
+        names: Sequence[str] | None = None,
+        labels: Sequence[Any] | None = None,
+        scaling: str = "standardize",
+        holdout: float = 0.1,
+        batch_size: int = 512,
+        seed: int = 1234,
+    ) -> "PointSetDataModule":
+        """The points of an array, for a Trainer of one's own.
+
+        Args:
+            array: shape (N, dim), of numpy or torch, or a frame of pandas or polars.
+            names: of the columns; None: those of a frame, or x, y, z.
+            labels: a class for each point.
+            scaling: one of :data:`point_diffusion.scaling.SCALINGS`.
+            holdout: the part that is held out for validation.
+            batch_size: points a batch.
+            seed: chooses what is held out, and shuffles.
+
+        Raises:
+            UsageError: these are no points.
+            ValueError: there are fewer than 4.
+        """
+        from point_diffusion.data.table import choose, frame_of
+
+        frame = frame_of(array, names, labels)
+        table = choose(frame, label=None if labels is None else "label", named="array")
+        source = TableSource(table, holdout, seed)
+        return cls(source, Description.of(source, scaling), batch_size, seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of at most batch_size points, on the training device, in a fresh order each epoch."""
@@ -120,8 +162,10 @@ class PointSetDataModule(L.LightningDataModule):
 
     def _loader(self, given: PointSet, batch_size: int, seed: int | None) -> DataLoader[Batch]:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        points = (torch.from_numpy(given.points) / self.scale).to(device)
-        condition = None if given.condition is None else torch.from_numpy(given.condition).to(device)
+        scaled = build_scaling(self.description.scaling).to_network(torch.from_numpy(given.points))
+        points = scaled.to(device, torch.float32)
+        condition = self.description.encode(given.labels, given.numbers)
         order = EpochOrder(len(points), batch_size, seed, device)
+        told = None if condition is None else torch.from_numpy(condition).to(device)
         # batch_size=None: the sampler's items are whole batches already
-        return DataLoader(BatchDataset(Batch(points, condition)), sampler=order, batch_size=None)
+        return DataLoader(BatchDataset(Batch(points, told)), sampler=order, batch_size=None)

@@ -1,76 +1,267 @@
 """Where points come from: those to train on, those held out, and fresh ones to compare samples with."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cached_property, lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from point_diffusion.common.errors import UsageError
+from point_diffusion.common.paths import typed_path
 from point_diffusion.common.seeds import derive_seed
+from point_diffusion.common.text import suggest
+from point_diffusion.data.shapes.base import column_names as column_names
 from point_diffusion.registry import SHAPES
+
+if TYPE_CHECKING:
+    from point_diffusion.data.shapes import Shape
+    from point_diffusion.data.table import Table
+
+FILE = "file"  # what data.shape says of points that are read from one
 
 
 class PointSet(NamedTuple):
     """Points in the data's own units, and what each is conditioned on.
 
     Attributes:
-        points: shape (N, dim), float32.
-        condition: shape (N, ...); None where there is nothing.
+        points: shape (N, dim), float32 of a shape, float64 of a file.
+        labels: shape (N,), int64, indices of classes; None where there are none.
+        numbers: shape (N, columns), float64; None where there are none.
     """
 
     points: np.ndarray
-    condition: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    numbers: np.ndarray | None = None
+
+    def rows(self, index: Any) -> "PointSet":
+        """Some of them."""
+        return PointSet(*(None if each is None else each[index] for each in self))  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class Source:
-    """The points of a run, in the data's own units: the one place where they are made.
+class Source(ABC):
+    """The points of a run: the one place where they are made.
 
-    Args:
-        shape: a name in :data:`point_diffusion.registry.SHAPES`.
-        num_points: points to train on; as many again are held out.
-        noise: standard deviation of the noise on each coordinate, in the shape's units.
-        seed: draws the points.
+    Attributes:
+        columns: a name for each coordinate.
+        label: the name of the classes' column; "" where the points are not conditioned on any.
+        classes: their names.
+        condition: the names of the numbers that the points are conditioned on.
+        fingerprint: of the content of a file; "" for a shape.
+        unlimited: whether there are as many fresh points as one asks for.
     """
 
-    shape: str
-    num_points: int
-    noise: float
-    seed: int
-
-    @cached_property
-    def train(self) -> PointSet:
-        """The points to train on."""
-        return self._draw(self.num_points, self.seed)
+    columns: tuple[str, ...]
+    label: str = ""
+    classes: tuple[str, ...] = ()
+    condition: tuple[str, ...] = ()
+    fingerprint: str = ""
+    unlimited: bool = True
 
     @property
     def dim(self) -> int:
         """Dimension of the points."""
-        return self.train.points.shape[1]
+        return len(self.columns)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """A name for each coordinate."""
-        return column_names(self.dim)
+    @abstractmethod
+    def train(self) -> PointSet:
+        """The points to train on."""
+
+    @abstractmethod
+    def held_out(self) -> PointSet:
+        """Points that training never sees."""
+
+    @abstractmethod
+    def fresh(self, num_points: int, purpose: str = "truth") -> PointSet:
+        """Points of the distribution that the training points come from, other ones for each purpose. Where there
+        are none but those held out: of these at most so many.
+        """
+
+    def comparable(self, points: np.ndarray) -> np.ndarray:
+        """Points as they are compared with others: where their columns may have different units, each in standard
+        deviations of the training points; shape (N, dim).
+        """
+        return points
+
+
+class ShapeSource(Source):
+    """Points that are drawn from a known law, as many as one asks for.
+
+    Args:
+        shape: the law.
+        num_points: points to train on; as many again are held out.
+        seed: draws the points.
+        columns: some of the shape's, by name or number; None: all that are not conditioned on.
+        label: the name of the shape's classes, for points that are conditioned on them.
+        condition: the columns that the others are conditioned on.
+
+    Raises:
+        ValueError: the shape has no such columns or classes.
+    """
+
+    def __init__(
+        self,
+        shape: "Shape",
+        num_points: int,
+        seed: int,
+        columns: Sequence[str | int] | None = None,
+        label: str | None = None,
+        condition: Sequence[str | int] | None = None,
+    ) -> None:
+        self.shape = shape
+        self.num_points = num_points
+        self.seed = seed
+        names = shape.columns
+        self._condition = column_indices("condition", condition or (), names)
+        left = [n for n in range(len(names)) if n not in self._condition]
+        self._columns = left if columns is None else column_indices("columns", columns, names)
+        if twice := [names[n] for n in self._columns if n in self._condition]:
+            raise ValueError(f"condition={','.join(twice)}: must not be among data.columns")
+        if not self._columns:
+            raise ValueError("condition: must leave a column to learn")
+        if label is not None and label != shape.label:
+            right = f"must be {shape.label}" if shape.label else "this shape has no classes"
+            raise ValueError(f"label={label}: {right}")
+        self.columns = tuple(names[n] for n in self._columns)
+        self.condition = tuple(names[n] for n in self._condition)
+        if label is not None:
+            self.label, self.classes = label, shape.classes
+
+    @cached_property
+    def train(self) -> PointSet:
+        return self._draw(self.num_points, self.seed)
 
     def held_out(self) -> PointSet:
-        """As many points as there are to train on, which training never sees."""
         return self.fresh(self.num_points, "held out")
 
     def fresh(self, num_points: int, purpose: str = "truth") -> PointSet:
-        """Points of the distribution that the training points come from, other ones for each purpose."""
         return self._draw(num_points, derive_seed(self.seed, purpose) % 2**32)
 
     def _draw(self, num_points: int, seed: int) -> PointSet:
-        return PointSet(SHAPES[self.shape](num_points, self.noise, seed))
+        points, labels = self.shape.draw(num_points, seed)
+        numbers = points[:, self._condition].astype(np.float64) if self._condition else None
+        if self._columns != list(range(points.shape[1])):
+            points = np.ascontiguousarray(points[:, self._columns])
+        return PointSet(points, labels if self.classes else None, numbers)
 
 
-def column_names(dim: int) -> tuple[str, ...]:
-    """Names for coordinates that have none of their own."""
-    return ("x", "y", "z")[:dim] if dim <= 3 else tuple(f"x{n + 1}" for n in range(dim))
+class TableSource(Source):
+    """Points that are given: a part of them, chosen at random, is held out and stands for the truth.
+
+    Args:
+        table: all of them.
+        holdout: the part, in (0, 1); at least 2 points.
+        seed: chooses it.
+
+    Raises:
+        ValueError: there are fewer than 4 points.
+    """
+
+    unlimited = False
+
+    def __init__(self, table: "Table", holdout: float = 0.1, seed: int = 0) -> None:
+        count = len(table.points)
+        if count < 4:
+            raise ValueError(
+                f"path: there must be at least 4 rows, 2 to train on and 2 held out; there are {count}"
+            )
+        self.table = table
+        self.columns, self.label, self.classes = table.columns, table.label, table.classes
+        self.condition = table.condition_columns
+        self.seed = seed
+        order = np.random.default_rng(derive_seed(seed, "holdout")).permutation(count)
+        held = min(max(round(holdout * count), 2), count - 2)
+        self._held_out, self._train = np.sort(order[:held]), np.sort(order[held:])
+
+    @cached_property
+    def fingerprint(self) -> str:  # type: ignore[override]
+        digest = blake2b(digest_size=16)
+        for each in (self.table.points, self.table.labels, self.table.condition):
+            digest.update(b"-" if each is None else np.ascontiguousarray(each).data)
+        digest.update(repr((self.columns, self.classes, self.condition)).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def train(self) -> PointSet:
+        return self._all.rows(self._train)
+
+    def held_out(self) -> PointSet:
+        return self._all.rows(self._held_out)
+
+    def fresh(self, num_points: int, purpose: str = "truth") -> PointSet:
+        if num_points >= len(self._held_out):
+            return self.held_out()
+        random = np.random.default_rng(derive_seed(self.seed, purpose))
+        return self._all.rows(random.choice(self._held_out, num_points, replace=False))
+
+    def comparable(self, points: np.ndarray) -> np.ndarray:
+        return points / self._deviations
+
+    @cached_property
+    def _deviations(self) -> np.ndarray:
+        deviations = self.train.points.std(axis=0)
+        return np.where(deviations > 0, deviations, 1.0)
+
+    @property
+    def _all(self) -> PointSet:
+        return PointSet(self.table.points, self.table.labels, self.table.condition)
 
 
 def build_source(config: Mapping[str, Any]) -> Source:
-    """The source that a config's ``data`` section describes."""
-    return Source(config["shape"], config["num_points"], config["noise"], config["seed"])
+    """The source that a config's ``data`` section describes.
+
+    Raises:
+        UsageError: a value is wrong, or a file can't be read.
+    """
+    try:
+        if config["shape"] == FILE:
+            path = typed_path(config["path"])
+            chosen = tuple(_frozen(config.get(name)) for name in ("columns", "label", "condition"))
+            table = _read(path, _version(path), *chosen, missing=config.get("missing", "refuse"))
+            return TableSource(table, config["holdout"], config["seed"])
+        kind = SHAPES[config["shape"]]
+        shape = kind(**{each.name: config[each.name] for each in fields(kind) if each.name in config})
+        asked = (config.get(name) for name in ("columns", "label", "condition"))
+        return ShapeSource(shape, config["num_points"], config["seed"], *asked)
+    except ValueError as error:
+        raise UsageError(f"data.{error}") from None
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """What tells a file from what it was before."""
+    try:
+        status = path.stat()
+        return status.st_mtime_ns, status.st_size
+    except OSError:
+        return 0, 0  # reading it says what is wrong
+
+
+@lru_cache(maxsize=1)  # read when the settings are checked, and for the training
+def _read(path: Path, version: tuple[int, int], columns: Any, label: Any, condition: Any, missing: str) -> "Table":
+    from point_diffusion.data.files import read_frame
+    from point_diffusion.data.table import choose
+
+    return choose(read_frame(path), columns, label, condition, missing, named=f"data.path={path}")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def column_indices(key: str, asked: Sequence[str | int], names: Sequence[str]) -> list[int]:
+    """The numbers of columns that are given by name or number."""
+    indices = []
+    for each in asked:
+        index = each if isinstance(each, int) else names.index(each) if each in names else -1
+        if not 0 <= index < len(names):
+            raise ValueError(
+                f"{key}={each}: must be among {', '.join(names)}{suggest(str(each), names, max_listed=0)}"
+            )
+        if index in indices:
+            raise ValueError(f"{key}={each}: is named twice")
+        indices.append(index)
+    return indices

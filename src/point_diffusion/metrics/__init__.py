@@ -1,11 +1,21 @@
 """How good samples are, and with what certainty: arrays in, numbers out."""
 
-from point_diffusion.metrics.energy import Estimate, Truth, energy_distance, equivalent_sample_size, quality
+from point_diffusion.metrics.energy import (
+    Estimate,
+    Truth,
+    energy_distance,
+    equivalent_sample_size,
+    quality,
+    resolution,
+)
 from point_diffusion.metrics.samples import (
     NEIGHBOR,
+    class_summary,
     classifier_accuracy,
+    copied,
     memorisation,
     precision_recall,
+    registered,
     sliced_wasserstein,
     summary,
     truth_size,
@@ -15,12 +25,16 @@ __all__ = [
     "NEIGHBOR",
     "Estimate",
     "Truth",
+    "class_summary",
     "classifier_accuracy",
+    "copied",
     "energy_distance",
     "equivalent_sample_size",
     "memorisation",
     "precision_recall",
     "quality",
+    "registered",
+    "resolution",
     "sliced_wasserstein",
     "summary",
     "truth_size",

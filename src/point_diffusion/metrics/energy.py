@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from scipy.spatial.distance import cdist
 
 NUM_ANGLES = 180  # in 2-D the error of so many is about 1e-6 of E|X - X'|
-NUM_FRAMES = 50  # beyond, so many orthonormal frames
+NUM_DIRECTIONS = 150  # beyond, about so many, in orthonormal frames,
+NUM_FRAMES = 5  # of which there are at least so many
 SMALL = 1_000  # so few points are summed over all pairs: that is as quick as projecting them
 LARGEST = 1e100  # the square of more is not finite
 PAIRS = 2**22  # at a time, where all are summed
@@ -164,11 +165,7 @@ def quality(x: ArrayLike, reference: ArrayLike | Truth, empirical: bool = False)
         variance += 4 * np.var((x_to_y - x_to_x) / spread) / n
     if len(frames) > 1:
         variance += np.var(frames, ddof=1) / len(frames) / spread**2
-    # at the truth the ratio's noise is that of a sum of squares, with this size
-    shuffled = np.random.default_rng(0).permutation(m)
-    other, other_to_y = y[shuffled], y_to_y[shuffled]
-    centered = (y_to_y + other_to_y - np.linalg.norm(y - other, axis=1)) / spread - 1
-    null = math.sqrt(np.mean(centered**2)) * (1 / m + (0 if empirical else 1 / n))
+    null = _null(y, y_to_y, 1 / m + (0 if empirical else 1 / n))
 
     root = math.sqrt(max(ratio, 0))
     error = math.sqrt(min(variance / (4 * ratio), null) if ratio > 0 else null)  # of the root
@@ -178,6 +175,36 @@ def quality(x: ArrayLike, reference: ArrayLike | Truth, empirical: bool = False)
     if nearest == 0:
         return distance, Estimate(low, low, math.inf, at_least=True, point=1 / ratio if ratio > 0 else math.inf)
     return distance, Estimate(1 / ratio, low, 1 / nearest)
+
+
+def resolution(reference: ArrayLike, num_samples: int) -> float:
+    """What a perfect generator would be told to be worth at least: so many points of the truth resolve no more.
+
+    Args:
+        reference: shape (m, dim), points of the truth.
+        num_samples: of the generator.
+    """
+    y, _ = pair_of_sets(reference, reference)
+    (_, _, _, y_to_y), _ = _mean_distances(y[:2], y, empirical=False, exact=False)
+    if y_to_y.mean() == 0:
+        raise ValueError("the points of the truth must not all be the same")
+    null = _null(y, y_to_y, 1 / len(y) + 1 / num_samples)
+    return 1 / (null * (math.sqrt(0.5) + Z) ** 2)
+
+
+def _null(y: np.ndarray, y_to_y: np.ndarray, weight: float) -> float:
+    """The noise of the ratio at the truth, which is that of a sum of squares.
+
+    Args:
+        y: shape (m, dim), the truth.
+        y_to_y: shape (m,), each point's mean distance to the others.
+        weight: one over the number of points, summed over the two sets.
+    """
+    spread = y_to_y.mean()
+    shuffled = np.random.default_rng(0).permutation(len(y))
+    other, other_to_y = y[shuffled], y_to_y[shuffled]
+    centered = (y_to_y + other_to_y - np.linalg.norm(y - other, axis=1)) / spread - 1
+    return math.sqrt(np.mean(centered**2)) * weight
 
 
 def pair_of_sets(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -245,7 +272,8 @@ def _frames(dim: int) -> list[np.ndarray]:
     """Sets of unit vectors, each of shape (., dim): one that sees all, or, beyond the plane, random ones."""
     if dim <= 2:
         return [directions_of(dim, NUM_ANGLES)]
-    return np.split(directions_of(dim, NUM_FRAMES * dim), NUM_FRAMES)
+    count = max(NUM_FRAMES, -(-NUM_DIRECTIONS // dim))
+    return np.split(directions_of(dim, count * dim), count)
 
 
 def directions_of(dim: int, count: int) -> np.ndarray:

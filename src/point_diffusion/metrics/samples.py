@@ -6,10 +6,14 @@ All are deterministic: what is random in them is seeded.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial.distance import cdist
 
+from point_diffusion.common.errors import UsageError
 from point_diffusion.metrics.energy import (
     Estimate,
     Z,
@@ -18,9 +22,13 @@ from point_diffusion.metrics.energy import (
     pair_of_sets,
     quality,
 )
+from point_diffusion.registry import METRICS
 
 NEIGHBOR = 3
 NUM_PROJECTIONS = 45
+FEW = 20  # points of the truth, with less of which an interval of shares is wrong
+MANY = 10_000  # points that all others are compared with, at least
+TREE_DIM = 12  # in more dimensions a tree of neighbours is slower than all pairs
 
 
 def sliced_wasserstein(x: ArrayLike, y: ArrayLike) -> float:
@@ -100,20 +108,29 @@ def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> Estimate:
     held-out points are the measure, but each point by itself, so that a generator merely too sharp or too blurred
     scores 0. A jitter counts as copying while it is well below the distance of neighbours.
 
+    Where the truth has fewer than twice as many points as the training set, a part of that stands for all, and the
+    share is so much less certain.
+
     Args:
         x: shape (n, dim), points of the generator.
         train: shape (k, dim), what it was trained on.
-        truth: shape (m, dim), fresh points of the truth, m at least k + 2: k of them stand beside the training
-            points, the others beside the generated ones.
+        truth: shape (m, dim), fresh points of the truth, at least 4: k of them, or where there are fewer than 2 k
+            half of them, stand beside the training points, the others beside the generated ones.
 
     Returns:
         A share; it can be below 0. Its noise is about 0.8 sqrt(1 / n + 1 / (m - k)).
     """
     x, train = pair_of_sets(x, train)
     _, truth = pair_of_sets(x, truth)
-    if len(truth) < len(train) + 2:
-        raise ValueError(f"there must be at least {len(train) + 2} points of the truth, not {len(truth)}")
-    beside, fresh = truth[: len(train)], truth[len(train) :]
+    if len(truth) < 4:
+        raise ValueError(f"there must be at least 4 points of the truth, not {len(truth)}")
+    count = len(train) if len(truth) >= len(train) + 2 else min(len(train), len(truth) // 2)
+    part = count / len(train)  # of the copies, that are found
+    if part < 1:
+        train = np.random.default_rng(0).permutation(train)[:count]
+    beside, fresh = truth[:count], truth[count:]
+    if x.shape[1] > TREE_DIM:
+        fresh = fresh[: max(len(x), MANY)]
     of_x, usual = ([_to_nearest(points, others) for others in (train, beside)] for points in (x, fresh))
     close = np.median(usual[0])
 
@@ -122,9 +139,19 @@ def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> Estimate:
         return near * np.sign(to_beside - to_train)
 
     found, base = surplus(*of_x), surplus(*usual)
-    share = (found.mean() - base.mean()) / (1 - base.mean())
-    error = math.sqrt(found.var() / len(found) + base.var() / len(base)) / (1 - base.mean())
+    if base.mean() == 1:  # of points that stand on few places
+        return Estimate(0.0, -math.inf, math.inf)
+    share = (found.mean() - base.mean()) / (1 - base.mean()) / part
+    error = math.sqrt(found.var() / len(found) + base.var() / len(base)) / (1 - base.mean()) / part
     return Estimate(share, share - Z * error, max(share, min(share + Z * error, 1)))
+
+
+def copied(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> dict[str, float]:
+    """:func:`memorisation` as flat names and numbers; empty where there is too little truth to tell anything."""
+    if len(np.asarray(truth)) < FEW:
+        return {}
+    share = memorisation(x, train, truth)
+    return _flat("memorisation", share) if share.high - share.low < 1 else {}
 
 
 def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float]:
@@ -139,8 +166,8 @@ def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float
         ``final_num_samples``, n; ``energy_distance``; ``equivalent_sample_size`` and the training set's own,
         ``train_equivalent_sample_size`` (as its empirical law), each with ``_low``, ``_high`` (left out where
         infinite) and ``_at_least``; the ratio of the two, ``data_efficiency``, with ``_at_least`` (left out where
-        the training set's is not known); and, where the truth has enough points for it, ``memorisation`` with
-        ``_low`` and ``_high``.
+        the training set's is not known); and, where the truth has enough points to tell anything of it,
+        ``memorisation`` with ``_low`` and ``_high``.
     """
     distance, size = quality(x, truth)
     own = equivalent_sample_size(train, truth, empirical=True)
@@ -149,9 +176,55 @@ def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float
         numbers |= _flat(name, number) | {f"{name}_at_least": number.at_least}
     if not own.at_least:
         numbers |= {"data_efficiency": size.value / own.value, "data_efficiency_at_least": size.at_least}
-    if len(np.asarray(truth)) >= len(np.asarray(train)) + 2:
-        numbers |= _flat("memorisation", memorisation(x, train, truth))
+    numbers |= copied(x, train, truth)
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
+def class_summary(
+    names: Sequence[str],
+    samples: tuple[np.ndarray, np.ndarray | None],
+    truth: tuple[np.ndarray, np.ndarray | None],
+    train: tuple[np.ndarray, np.ndarray | None],
+) -> dict[str, float]:
+    """The figures of each class by itself, for metrics.json: flat names and finite numbers.
+
+    Args:
+        names: of the classes.
+        samples: points of the generator, shape (n, dim), and the index of each one's class, shape (n,).
+        truth: likewise.
+        train: likewise.
+
+    Returns:
+        For each class NAME that has points enough ``class.NAME.equivalent_sample_size`` with ``_low``, ``_high``
+        and ``_at_least``, and ``class.NAME.data_efficiency``, as in :func:`summary`.
+    """
+    numbers: dict[str, float] = {}
+    for index, name in enumerate(names):
+        x, y, own = (points[labels == index] for points, labels in (samples, truth, train))
+        if min(map(len, (x, y, own))) < 2 or not np.ptp(y, axis=0).any():
+            continue
+        size, of_train = equivalent_sample_size(x, y), equivalent_sample_size(own, y, empirical=True)
+        each = _flat("equivalent_sample_size", size) | {"equivalent_sample_size_at_least": size.at_least}
+        if not of_train.at_least:
+            each |= {"data_efficiency": size.value / of_train.value, "data_efficiency_at_least": size.at_least}
+        numbers |= {f"class.{name}.{key}": number for key, number in each.items() if math.isfinite(number)}
+    return numbers
+
+
+def registered(name: str, samples: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """The figure of a metric that is registered by this name, for metrics.json.
+
+    Raises:
+        UsageError: it does not return a number.
+    """
+    figure = METRICS[name](samples, truth)
+    if isinstance(figure, Estimate):
+        return {key: number for key, number in _flat(name, figure).items() if math.isfinite(number)}
+    try:
+        number = float(figure)
+    except (TypeError, ValueError):
+        raise UsageError(f"metrics: {name} must return a number, not {type(figure).__name__}") from None
+    return {name: number} if math.isfinite(number) else {}
 
 
 def truth_size(num_samples: int, num_train: int) -> int:
@@ -178,19 +251,31 @@ def _share(count: int, total: int) -> Estimate:
 
 
 def _to_nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    from sklearn.neighbors import KDTree
+    return _neighbors(others, 1).kneighbors(points)[0][:, 0]
 
-    return KDTree(others).query(points)[0][:, 0]
+
+def _neighbors(points: np.ndarray, count: int) -> Any:
+    """What finds a point's nearest ones: by a tree in few dimensions, in many over all pairs."""
+    from sklearn.neighbors import NearestNeighbors
+
+    algorithm = "kd_tree" if points.shape[1] <= TREE_DIM else "brute"
+    return NearestNeighbors(n_neighbors=count, algorithm=algorithm).fit(points)
 
 
 def _share_within(points: np.ndarray, support: np.ndarray) -> Estimate:
     """The share of ``points`` within reach of any point of ``support``."""
-    from sklearn.neighbors import KDTree
-
-    reaches = KDTree(support).query(support, k=NEIGHBOR + 1)[0][:, -1]  # the nearest one is the point itself
+    reaches = _neighbors(support, NEIGHBOR + 1).kneighbors(support)[0][:, -1]  # the nearest is the point itself
     blocks = -(-len(support) // 500)
-    tree, within = KDTree(points), np.zeros(len(points), bool)
+    within = np.zeros(len(points), bool)
+    tree = None
+    if points.shape[1] <= TREE_DIM:
+        from sklearn.neighbors import KDTree
+
+        tree = KDTree(points)
     for block, reach in zip(np.array_split(support, blocks), np.array_split(reaches, blocks), strict=True):
+        if tree is None:
+            within |= (cdist(block, points) <= reach[:, None]).any(axis=0)
+            continue
         for found in tree.query_radius(block, reach):  # in blocks: a ball may hold all the points
             within[found] = True
     return _share(int(np.count_nonzero(within)), len(within))

@@ -1,70 +1,131 @@
 """Pictures of points: arrays in, matplotlib figures out. No files, no pyplot state.
 
-Points are arrays of shape (N, 2) in the data's own units. The look is that of
+Points are arrays of shape (N, dim) in the data's own units, seen as :func:`view_of` says. The look is that of
 :mod:`point_diffusion.report.style`. No figure registers itself anywhere: it is freed when dropped.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 
-from point_diffusion.report.points import Points
-from point_diffusion.report.style import canvas_pixels, new_figure, styled
+from point_diffusion.report.classes import Classes
+from point_diffusion.report.columns import differing
+from point_diffusion.report.corner import SHOWN, Corner
+from point_diffusion.report.panels import STRIP, panels_of
+from point_diffusion.report.style import canvas_pixels, styled
+from point_diffusion.report.views import Drawn, Line, Plane, Space, View
 
-FAINT: dict[str, Any] = {"color": "0.5", "alpha": 0.04, "markeredgewidth": 0}  # the truth, behind the points
-PANEL, MARGIN = (2.8, 3.1), 0.06  # inches
-STRIP = 10  # panels in a row, at most
+WIDTH, ALONE = 2.0, 1.15  # of a panel's window, in widths of the truth: of a process, of points alone
+
+
+class Options(TypedDict, total=False):
+    """What can be said about the points of a figure.
+
+    Attributes:
+        columns: indices of the columns to show, as a corner plot of the first five; by default all of up to three
+            dimensions, and of more the three of :func:`~point_diffusion.report.columns.differing`.
+        names: of all columns, shown in a corner plot.
+        classes: shape (N,), integers from 0 on: the class of each point, by which it is coloured.
+        class_names: of all classes. A class keeps its colour in all figures that are given the same.
+    """
+
+    columns: Sequence[int] | None
+    names: Sequence[str] | None
+    classes: np.ndarray | None
+    class_names: Sequence[str] | None
+
+
+def view_of(
+    truth: np.ndarray, width: float, count: int, points: np.ndarray | None = None, **options: Unpack[Options]
+) -> View:
+    """How points of a dimension are seen: up to three on a line, in the plane, in space; more as a corner plot.
+
+    Args:
+        truth: shape (M, dim); the window follows it.
+        width: of the window, in widths of the truth.
+        count: of the points that will be shown in a panel.
+        points: which should be told from the truth, by the columns that are shown; None where there are none yet.
+        options: see :class:`Options`.
+
+    Raises:
+        ValueError: a column does not exist or is named twice.
+    """
+    dim, columns = truth.shape[1], options.get("columns")
+    if columns is None and dim == 1:
+        return Line(truth, width, count)
+    if columns is None and dim in (2, 3):
+        return (Plane if dim == 2 else Space)(truth, width)
+    chosen = sorted(differing(points, truth, SHOWN)) if columns is None else columns
+    return Corner(truth, width, count, chosen, options.get("names"))
 
 
 @styled
-def data(points: np.ndarray) -> Figure:
-    """The points alone."""
-    figure, (axes,) = _panels(1, 1, points, size=(4.0, 4.0), width=1.15, titled=False)
-    Points(axes, points)
+def data(points: np.ndarray, **options: Unpack[Options]) -> Figure:
+    """The points alone; up to twelve classes with a legend."""
+    view, classes = view_of(points, ALONE, len(points), **options), _classes(len(points), options)
+    beside = 0.0 if classes is None else classes.legend_width()
+    figure, (axes,) = panels_of(1, 1, view, size=(4.0, 4.0), titled=False, beside=beside)
+    view.draw(axes, points, classes=classes)
+    if classes is not None:
+        classes.legend(figure)
     return figure
 
 
 @styled
-def forward_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray) -> Figure:
+def forward_process(
+    steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray, **options: Unpack[Options]
+) -> Figure:
     r"""The noising as rows of ten panels, titled :math:`q(x_t)`.
 
     Args:
         steps: t of each state, the number of noise steps in it.
         states: the points at these steps.
         truth: the data; the window follows it.
+        options: see :class:`Options`; the classes are those of each state.
     """
-    figure, panels = _panels(len(states), STRIP, truth)
+    view, classes = view_of(truth, WIDTH, len(states[0]), **options), _classes(len(states[0]), options)
+    figure, panels = panels_of(len(states), STRIP, view)
     for axes, t, points in zip(panels, steps, states, strict=True):
-        Points(axes, points)
+        view.draw(axes, points, classes=classes)
         axes.set_title(rf"$q(\mathbf{{x}}_{{{t}}})$", y=1)
     return figure
 
 
 @styled
-def reverse_process(steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray) -> Figure:
+def reverse_process(
+    steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray, **options: Unpack[Options]
+) -> Figure:
     r"""The denoising as one row of panels, titled :math:`x_t`, with the truth faint behind it; arguments as for
-    :func:`forward_process`.
+    :func:`forward_process`. The columns of more than three dimensions are chosen by the last state.
     """
-    figure, _ = _reverse_panels(steps, states, truth)
+    view = view_of(truth, WIDTH, len(states[0]), states[-1], **options)
+    figure, _ = _reverse_panels(steps, states, view, _classes(len(states[0]), options))
     return figure
 
 
 def _reverse_panels(
-    steps: Sequence[int], states: Sequence[np.ndarray], truth: np.ndarray
-) -> tuple[Figure, list[Points]]:
-    figure, panels = _panels(len(states), len(states), truth)
+    steps: Sequence[int], states: Sequence[np.ndarray], view: View, classes: Classes | None
+) -> tuple[Figure, list[Drawn]]:
+    figure, panels = panels_of(len(states), len(states), view)
     for axes, t in zip(panels, steps, strict=True):
-        Points(axes, truth, **FAINT)
+        view.behind(axes)
         axes.set_title(rf"$\mathbf{{x}}_{{{t}}}$", y=1)
-    return figure, [Points(axes, points) for axes, points in zip(panels, states, strict=True)]
+    return figure, [view.draw(axes, points, classes=classes) for axes, points in zip(panels, states, strict=True)]
+
+
+def _classes(count: int, options: Options) -> Classes | None:
+    index = options.get("classes")
+    if index is None:
+        return None
+    if len(index) != count:
+        raise ValueError(f"classes: {len(index)} of them; must be one for each of {count} points")
+    return Classes(index, options.get("class_names"))
 
 
 @styled
@@ -85,9 +146,10 @@ def vector_field(
         paths: shape (K, P, 2) each, the way of P points up to these steps, the current place last.
         truth: the data.
     """
-    figure, panels = _panels(len(fields), len(fields), truth)
+    view = Plane(truth, WIDTH)
+    figure, panels = panels_of(len(fields), len(fields), view)
     for axes, t, arrows, path in zip(panels, steps, fields, paths, strict=True):
-        Points(axes, truth, **FAINT)
+        view.behind(axes)
         axes.quiver(*grid.T, *arrows.T, color=rcParams["text.color"], alpha=0.7, width=0.004, pivot="mid")
         axes.plot(path[..., 0], path[..., 1], color="C0", linewidth=1.2)
         axes.plot(*path[-1].T, "o", color="C0", markersize=5, markeredgewidth=0.6)
@@ -146,12 +208,18 @@ class ReverseProcess:
         steps: t of each state.
         truth: the data.
         num_points: of each state.
+        options: see :class:`Options`. The columns of more than three dimensions are chosen by the truth alone:
+            they are the same for all models.
     """
 
     @styled
-    def __init__(self, steps: Sequence[int], truth: np.ndarray, num_points: int) -> None:
-        figure, self._points = _reverse_panels(steps, [np.zeros((num_points, 2))] * len(steps), truth)
-        self._canvas = _Canvas(figure, [each.artist for each in self._points])
+    def __init__(
+        self, steps: Sequence[int], truth: np.ndarray, num_points: int, **options: Unpack[Options]
+    ) -> None:
+        view, classes = view_of(truth, WIDTH, num_points, **options), _classes(num_points, options)
+        start = [np.zeros((num_points, truth.shape[1]))] * len(steps)
+        figure, self._points = _reverse_panels(steps, start, view, classes)
+        self._canvas = _Canvas(figure, [artist for each in self._points for artist in each.artists])
 
     @styled
     def pixels(self, states: Sequence[np.ndarray]) -> np.ndarray:
@@ -170,70 +238,41 @@ class Animator:
         num_points: how many points will move.
         point_size: their area in square typographic points, as matplotlib's scatter takes it; None follows their
             number.
+        options: see :class:`Options`.
     """
 
     @styled
     def __init__(
-        self, truth: np.ndarray, num_points: int, size: int = 480, point_size: float | None = None
+        self,
+        truth: np.ndarray,
+        num_points: int,
+        size: int = 480,
+        point_size: float | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        figure, (axes,) = _panels(1, 1, truth, size=(size / 100, size / 100), titled=False)
-        axes.set_position((0, 0, 1, 1))
-        self._points = Points(axes, np.zeros((num_points, 2)), point_size and point_size**0.5)
-        place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "ha": "left", "fontsize": 14}
-        self._label = axes.text(0.02, 0.02, "", **place)
+        self._view, classes = view_of(truth, WIDTH, num_points, **options), _classes(num_points, options)
+        inches = (size / 100, size / 100)
+        figure, (axes,) = panels_of(1, 1, self._view, size=inches, titled=False, margin=0.0)
+        start = np.zeros((num_points, truth.shape[1]))
+        self._points = self._view.draw(axes, start, point_size and point_size**0.5, classes)
+        x, y, beside, above = self._view.LABEL
+        place: dict[str, Any] = {"transform": axes.transAxes, "va": above, "ha": beside, "fontsize": 14}
+        self._label = axes.text(x, y, "", **place)
         bar: dict[str, Any] = {"transform": axes.transAxes, "color": rcParams["text.color"], "linewidth": 3}
         (self._bar,) = axes.plot([], [], solid_capstyle="butt", **bar)
-        self._canvas = _Canvas(figure, (self._points.artist, self._label, self._bar))
+        self._canvas = _Canvas(figure, (*self._points.artists, self._label, self._bar))
 
     @styled
     def frame(self, points: np.ndarray, label: str, share: float) -> np.ndarray:
         """One frame: shape (size, size, 3), uint8.
 
         Args:
-            points: shape (num_points, 2).
+            points: shape (num_points, dim).
             label: stands in the corner.
-            share: from 0 to 1, the length of the bar along the lower edge.
+            share: from 0 to 1, the length of the bar along the lower edge; three dimensions turn by as much.
         """
+        self._view.turn(share)
         self._points.move(points)
         self._label.set_text(label)
         self._bar.set_data([0, share], [0, 0])
         return self._canvas.pixels()
-
-
-def _panels(
-    count: int,
-    columns: int,
-    truth: np.ndarray,
-    size: tuple[float, float] = PANEL,
-    width: float = 2.0,
-    titled: bool = True,
-) -> tuple[Figure, list[Axes]]:
-    """Panels without axes, all seen through one window: so many widths of the truth, and what is outside is cut
-    off. So a cloud of noise, or a diverged model, does not shrink the shape to a dot.
-    """
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    figure = new_figure(size[0] * columns, size[1] * rows, "none")  # all places are known
-    low, high = truth.min(axis=0), truth.max(axis=0)
-    center, reach = (low + high) / 2, width / 2 * (float(np.max(high - low)) or 1.0)
-    title = _title_height() if titled else 0.0
-    grid = figure.add_gridspec(
-        *(rows, columns),
-        left=MARGIN / (size[0] * columns),
-        right=1 - MARGIN / (size[0] * columns),
-        bottom=MARGIN / (size[1] * rows),
-        top=1 - (MARGIN + title) / (size[1] * rows),
-        wspace=2 * MARGIN / (size[0] - 2 * MARGIN),
-        hspace=(2 * MARGIN + title) / (size[1] - 2 * MARGIN - title),
-    )
-    panels = [figure.add_subplot(grid[index]) for index in range(count)]
-    for axes in panels:
-        axes.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach))
-        axes.set_aspect("equal")
-        axes.set_axis_off()
-    return figure, panels
-
-
-def _title_height() -> float:
-    """Of a panel's title with its distance, in inches."""
-    return (FontProperties(size=rcParams["axes.titlesize"]).get_size_in_points() + rcParams["axes.titlepad"]) / 72

@@ -8,15 +8,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from point_diffusion.common.text import show
+from point_diffusion.registry import METRICS
 from point_diffusion.runs.sweeps import Job, Row
 
 if TYPE_CHECKING:
+    from point_diffusion.data.description import Description
     from point_diffusion.metrics import Estimate
 
 Rows = Sequence[Mapping[str, Any]]
 
 # What plain scripts/train.py reaches, the tutorial's settings for its 4,000 epochs: harmonic mean of three seeds
-TUTORIAL_DATA = {"shape": "s_curve", "num_points": 10_000, "noise": 0.1, "seed": 1234}
+TUTORIAL_DATA = {
+    **{"shape": "s_curve", "num_points": 10_000, "noise": 0.1, "seed": 1234},
+    **dict.fromkeys(("columns", "label", "condition")),
+}
 TUTORIAL_WORTH = 2_600
 
 
@@ -51,7 +56,7 @@ def efficiency(row: Mapping[str, Any]) -> str:
 
 def tutorial(data: Mapping[str, Any]) -> int | None:
     """What the tutorial reaches on these data, if they are its own."""
-    return TUTORIAL_WORTH if all(data[name] == value for name, value in TUTORIAL_DATA.items()) else None
+    return TUTORIAL_WORTH if all(data.get(name) == value for name, value in TUTORIAL_DATA.items()) else None
 
 
 def evaluation_table(rows: Rows) -> Table:
@@ -74,10 +79,30 @@ def evaluation_table(rows: Rows) -> Table:
         ("recall", "recall"),
         ("memorisation", "memorisation"),
     ):
-        if key in rows[0]:
+        if all(key in row for row in rows):
             values = [(row[key], (row[f"{key}_high"] - row[f"{key}_low"]) / 2) for row in rows]
             table.add_row(title, *(f"{value:.3f} ± {reach:.3f}" for value, reach in values))
+    for name in METRICS.added:
+        table.add_row(escape(name), *(f"{row[name]:.4g}" if name in row else "?" for row in rows))
     return table
+
+
+def class_table(row: Mapping[str, Any], described: "Description") -> Table:
+    """A row for each class of an evaluation."""
+    table = Table()
+    table.add_column(described.label)
+    for title in ("trained on", "worth points", "data efficiency"):
+        table.add_column(title, justify="right")
+    for name, count in zip(described.classes, described.counts, strict=True):
+        prefix = f"class.{name}."
+        each = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
+        table.add_row(escape(name), f"{count:,}", worth(each), efficiency(each))
+    return table
+
+
+def resolved(num_truth: int, size: float) -> str:
+    """What a held-out set can tell at most."""
+    return f"{num_truth:,} held-out points can tell at most that samples are worth at least {number(size)}"
 
 
 def curve_table(rows: Rows) -> Table:

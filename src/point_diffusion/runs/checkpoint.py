@@ -9,12 +9,14 @@ from zipfile import is_zipfile
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.paths import typed_path
 from point_diffusion.common.version import __version__
+from point_diffusion.config.schema import CHOOSERS
+from point_diffusion.registry import PREDICTION_TYPES
 
 if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
-FORMAT = 2  # one more when an older version could not read them
+FORMAT = 3  # one more when an older version could not read them
 PARTS = {"state_dict": dict, "epoch": int, "optimizer_states": list, "loops": dict, "callbacks": dict}
 
 
@@ -63,8 +65,24 @@ def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
         raise UsageError(f"{key}={path}: not a readable checkpoint ({_damage(path)})") from None
     if problem := _not_ours(checkpoint):
         raise UsageError(f"{key}={path}: not a checkpoint of this project ({problem})")
-    checkpoint["hyper_parameters"]["config"]["model"].pop("num_step", None)  # format 1 had it there, too
+    _upgrade(checkpoint["hyper_parameters"])
     return checkpoint
+
+
+def _upgrade(stored: dict[str, Any]) -> None:
+    """What earlier formats had in other places."""
+    config = stored["config"]
+    config["model"].pop("num_step", None)  # format 1
+    if "points" not in stored and isinstance(data := config.get("data"), dict):  # format 2 knew one shape
+        scaling = {"name": "divide", "dtype": "float32", "scale": data.get("scale", 1.0)}
+        stored["points"] = {
+            "columns": ["x", "y"],
+            "scaling": scaling,
+            "condition_scaling": None,
+            "num_points": data.get("num_points", 0),
+        }
+        data.pop("dim", None)
+        data.setdefault("scaling", "divide")
 
 
 def _damage(path: Path) -> str:
@@ -93,7 +111,11 @@ def _not_ours(checkpoint: Any) -> str:
         if not isinstance(checkpoint.get(name), kind):
             return f"it has no {name}"
     try:
-        return "" if isinstance(checkpoint["hyper_parameters"]["config"]["model"], dict) else "it has no config"
+        stored = checkpoint["hyper_parameters"]
+        if not isinstance(stored["config"]["model"], dict):
+            return "it has no config"
+        known = maker["format"] < 3 or isinstance(stored["points"], dict)
+        return "" if known else "it does not say of which points"
     except (KeyError, TypeError):
         return "it has no config"
 
@@ -113,15 +135,21 @@ def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.network import build_network
 
-    config, state = checkpoint["hyper_parameters"]["config"], checkpoint["state_dict"]
+    config, points = (checkpoint["hyper_parameters"][name] for name in ("config", "points"))
+    state = checkpoint["state_dict"]
+    for section, (chooser, registry) in {**CHOOSERS, "module": ("prediction_type", PREDICTION_TYPES)}.items():
+        name = config.get(section, {}).get(chooser)
+        if name not in registry and not (section == "data" and name == "file"):
+            known = f"must be one of {', '.join(registry)}; plugins=[FILE] imports a file that registers it"
+            raise UsageError(f"{named}: its {section}.{chooser} is {name}; {known}")
     state = {name.removeprefix("diffusion."): each for name, each in state.items()}
     try:
         with torch.device("meta"):  # without memory: the settings may ask for more than the weights do
-            needed = build_network(config["model"], config["data"]["dim"], config["schedule"]["num_step"])
+            needed = build_network(config["model"], points, config["schedule"]["num_step"])
             for name, tensor in needed.state_dict().items():
                 if (given := state[f"network.{name}"]).shape != tensor.shape:
                     raise ValueError(f"{name} has the shape {tuple(given.shape)}, not {tuple(tensor.shape)}")
-        diffusion = Diffusion.from_config(config)
+        diffusion = Diffusion.from_config(config, points)
         diffusion.load_state_dict(state)
     except Exception as error:  # whatever a damaged or untrusted file holds
         raise UsageError(f"{named}: its weights don't fit its settings ({first_line(error)})") from None

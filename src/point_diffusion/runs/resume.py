@@ -14,6 +14,7 @@ from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show, typed_value
 from point_diffusion.config.convert import flatten, loggers, user_callbacks
+from point_diffusion.data.source import FILE, build_source
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint
 from point_diffusion.runs.settings import differences, drop, stored_settings
 from point_diffusion.runs.status import finished_metrics
@@ -25,6 +26,10 @@ FIXED = (
     "model",
     "module.prediction_type",
     "data.shape",
+    "data.columns",
+    "data.label",
+    "data.condition",
+    "data.scaling",
     "data.scale",
     "optimizer.name",
     "lr_scheduler",
@@ -53,6 +58,7 @@ def resume_settings(config: DictConfig, typed: Sequence[str]) -> Path:
     drop(stored, "hydra")  # never stored by us; its logging could name any class
     stored.ckpt_path = None  # the run has a checkpoint of its own by now
     drop(stored, "output_dir")  # of the machine, not of the run
+    drop(stored, "plugins")  # of an untrusted run: they are imported where they are typed
     composed: Any = OmegaConf.to_container(config, resolve=False)
     del composed["hydra"]
     for override in OverridesParser.create().parse_overrides(list(typed)):
@@ -96,6 +102,8 @@ def earlier_try(config: DictConfig, folder: Path) -> tuple[dict[str, Any], Path 
 def typed_again(config: DictConfig) -> list[str]:
     """The overrides that :func:`resume_settings` wants: of the loggers and callbacks that are not shipped."""
     lines, shipped = [], _shipped("logger")
+    if config.get("plugins"):
+        lines.append(f"plugins={typed_value(list(config.plugins))}")
     for name, node in (loggers(config.logger) | user_callbacks(config)).items():
         if (plain := _plain(node, name)) not in shipped:
             for key, value in plain.items():
@@ -133,6 +141,7 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
         for name, (old, new) in pairs.items():
             if old != new:
                 yield f"{name}={new}: must be {old}, as in the checkpoint {path}"
+    yield from _other_points(config, checkpoint["hyper_parameters"]["points"], path)
     averaged = stored.callbacks.get("ema") is not None
     if (config.callbacks.get("ema") is not None) != averaged:
         yield f"callbacks.ema: must be {'on' if averaged else 'null'}, as in {path}"
@@ -141,6 +150,21 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
     complete = config.resume is None or bool(finished_metrics(path.parents[1]))
     if trained > config.trainer.max_epochs or (trained == config.trainer.max_epochs and complete):
         yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
+
+
+def _other_points(config: DictConfig, stored: Mapping[str, Any], path: Path) -> Iterator[str]:
+    """How a file's points are other ones than those of the checkpoint, a line each."""
+    if config.data.get("shape") != FILE:
+        return
+    source = build_source(config.data)
+    key = f"data.path={config.data.path}"
+    for name, words in (("columns", "the columns"), ("classes", "the classes"), ("condition", "the conditions")):
+        if (now := list(getattr(source, name))) != (before := list(stored.get(name, ()))):
+            shown = ("; ".join(", ".join(each[:20]) or "none" for each in (now, before))).split("; ")
+            yield f"{key}: {words} are {shown[0]}; must be {shown[1]}, as in the checkpoint {path}"
+            return
+    if config.resume is not None and source.fingerprint != stored.get("fingerprint"):
+        yield f"{key}: holds other points than the run was trained on; ckpt_path={path} begins a new run with them"
 
 
 def _check_untrusted(stored: DictConfig, typed: DictConfig, key: str) -> None:

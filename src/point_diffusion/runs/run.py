@@ -1,6 +1,6 @@
 """A trained run: opened from its folder or a checkpoint, and sampled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.paths import typed_path
+from point_diffusion.plugins import load_plugins
 from point_diffusion.runs.checkpoint import find_checkpoint, model_of, read_checkpoint
 from point_diffusion.runs.folders import runs_below
+from point_diffusion.runs.settings import SETTINGS, stored_settings
 from point_diffusion.runs.status import METRICS, finished_metrics
 
 if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
     from torch import Tensor
 
-    from point_diffusion.data.source import Source
+    from point_diffusion.data.description import Description
+    from point_diffusion.data.source import PointSet, Source
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.samplers import Sampler
     from point_diffusion.schedule import NoiseSchedule
@@ -32,24 +37,58 @@ class Run:
         config: its settings, as plain numbers.
         diffusion: the model, with the averaged weights.
         epochs: how many it was trained for.
+        points: what it is trained on: names of columns, classes, scaling.
     """
 
     path: Path
     config: DictConfig
     diffusion: "Diffusion"
     epochs: int
+    points: "Description"
 
     @property
     def schedule(self) -> "NoiseSchedule":
         """The forward process."""
         return self.diffusion.schedule
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the coordinates."""
+        return self.points.columns
+
     @cached_property
     def source(self) -> "Source":
-        """Its points: those it was trained on, and fresh ones of the same distribution."""
+        """Its points: those it was trained on, and fresh ones of the same distribution.
+
+        Raises:
+            UsageError: they are of a file that is not there, or holds others by now.
+        """
+        return self.source_at(None)
+
+    def source_at(self, path: str | None) -> "Source":
+        """:attr:`source`, where its file has been moved to ``path``."""
         from point_diffusion.data.source import build_source
 
-        return build_source(self.config.data)
+        config = dict(self.config.data)
+        if "path" in config:
+            config["path"] = path or self._stored_path(config["path"])
+        elif path is not None:
+            raise UsageError(f"data.path={path}: the run's points are no file's")
+        try:
+            source = build_source(config)
+        except UsageError as error:
+            hint = "; data.path=FILE says where the run's points are now" if "path" in config else ""
+            raise UsageError(f"{error}{hint}") from None
+        if source.fingerprint != self.points.fingerprint:
+            raise UsageError(f"data.path={config['path']}: holds other points than the run was trained on")
+        return source
+
+    def _stored_path(self, name: str) -> str:
+        """Where the run's file was: a checkpoint knows its name alone, the settings beside it the whole."""
+        settings = self.path.parents[1] / SETTINGS
+        if not settings.exists():
+            return name
+        return str(OmegaConf.select(stored_settings(self.path.parents[1], "run"), "data.path", default=name))
 
     def sampler(
         self, sampler: "str | Sampler | None" = None, num_inference_steps: int | None = None, **options: Any
@@ -79,6 +118,8 @@ class Run:
         seed: int = 0,
         sampler: "str | Sampler | None" = None,
         num_inference_steps: int | None = None,
+        label: str | Sequence[str] | None = None,
+        condition: "Sequence[float] | np.ndarray | None" = None,
         **sampler_options: Any,
     ) -> "Tensor":
         """New points, by any sampler.
@@ -88,6 +129,10 @@ class Run:
             seed: the same points for the same seed.
             sampler: see :meth:`sampler`, as for the rest.
             num_inference_steps: network calls.
+            label: of a run with classes: the class of all points, or one for each; None draws classes as they are
+                among the training points.
+            condition: of a run that is conditioned on numbers: those of all points, or a row for each; None takes
+                rows of the training points.
             **sampler_options: of that sampler.
 
         Returns:
@@ -95,9 +140,54 @@ class Run:
 
         Raises:
             ValueError: a value is wrong, or the sampler can't sample this model.
+            UsageError: there is no such class, or not so many numbers.
         """
         chosen = self.sampler(sampler, num_inference_steps, **sampler_options)
-        return self.diffusion.sample(num_samples, seed, chosen)
+        given = self.conditions(num_samples, label, condition, seed)
+        return self.diffusion.sample(num_samples, seed, chosen, self.encoded(given))
+
+    def frame(self, num_samples: int, seed: int = 0, **options: Any) -> "pl.DataFrame":
+        """New points with the names of their columns, and of what they are conditioned on.
+
+        Args:
+            num_samples: how many, at least 1.
+            seed: the same points for the same seed.
+            **options: of :meth:`sample`.
+        """
+        import polars as pl
+
+        given = self.conditions(num_samples, options.pop("label", None), options.pop("condition", None), seed)
+        chosen = self.sampler(options.pop("sampler", None), **options)
+        points = self.diffusion.sample(num_samples, seed, chosen, self.encoded(given))
+        return pl.DataFrame(self.points.named(given._replace(points=points.numpy())))
+
+    def conditions(
+        self,
+        num_points: int,
+        label: str | Sequence[str] | None = None,
+        condition: "Sequence[float] | np.ndarray | None" = None,
+        seed: int = 0,
+        data_path: str | None = None,
+    ) -> "PointSet":
+        """What new points are conditioned on: see :meth:`point_diffusion.data.description.Description.conditions`.
+
+        Args:
+            num_points: see there.
+            label: see there.
+            condition: see there.
+            seed: see there.
+            data_path: where the run's file of points is now, from which numbers are drawn that are not given.
+        """
+        needed = self.points.condition and condition is None
+        train = self.source_at(data_path).train if needed else None
+        return self.points.conditions(num_points, label, condition, seed, train)
+
+    def encoded(self, given: "PointSet") -> "Tensor | None":
+        """Conditions as the model takes them."""
+        import torch
+
+        condition = self.points.encode(given.labels, given.numbers)
+        return None if condition is None else torch.from_numpy(condition)
 
     def checked_sampler(self, given: Mapping[str, Any]) -> "Sampler":
         """The sampler that a config's ``sampler`` section asks for: the run's own, changed as ``given``.
@@ -105,12 +195,10 @@ class Run:
         Raises:
             UsageError: there is no such sampler or option, or it can't sample this run.
         """
-        from point_diffusion.diffusion import check_sampler
-
         options = dict(given)
         try:
             sampler = self.sampler(options.pop("name", None), **options)
-            check_sampler(self.schedule, self.diffusion.prediction, sampler)
+            self.diffusion.check_sampler(sampler)
         except (TypeError, ValueError) as error:
             raise UsageError(f"sampler: {first_line(error)}") from None
         return sampler
@@ -122,11 +210,14 @@ def load_run(path: str | Path) -> Run:
     Raises:
         UsageError: there is none, or its checkpoint can't be used.
     """
+    from point_diffusion.data.description import Description
+
     file = find_checkpoint(str(path), "run")
     checkpoint = read_checkpoint(file, "run")
     diffusion = model_of(checkpoint, f"run={path}")
-    config = checkpoint["hyper_parameters"]["config"]
-    return Run(file, OmegaConf.create(config), diffusion.eval(), checkpoint["epoch"] + 1)
+    stored = checkpoint["hyper_parameters"]
+    points = Description.from_plain(stored["points"])
+    return Run(file, OmegaConf.create(stored["config"]), diffusion.eval(), checkpoint["epoch"] + 1, points)
 
 
 def open_run(config: DictConfig) -> Run:
@@ -138,6 +229,7 @@ def open_run(config: DictConfig) -> Run:
     """
     import torch
 
+    load_plugins(config.plugins or ())
     torch.set_num_threads(config.num_threads)
     outputs = typed_path(config.output_dir)
     if config.run is None:

@@ -13,7 +13,10 @@ from point_diffusion.config.convert import flatten
 
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is
-NOT_THE_RUN = ("resume", "ckpt_path", "output_dir", "num_threads", "cuda_graph", "metric", "logger", "hydra")
+NOT_THE_RUN = (
+    *("resume", "ckpt_path", "output_dir", "num_threads", "cuda_graph"),
+    *("metric", "logger", "plugins", "hydra"),
+)
 
 
 def store_settings(folder: Path, config: DictConfig, hydra: DictConfig | None = None) -> None:

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.common.text import show
-from point_diffusion.training.validation import SampleQuality
+from point_diffusion.training.quality import SampleQuality
 
 
 class EMA(WeightAveraging):

@@ -23,7 +23,7 @@ class DivergenceError(UsageError):
 class DiffusionModule(L.LightningModule):
     """Trains a :class:`~point_diffusion.diffusion.Diffusion` by its simple loss.
 
-    Batches are points divided by ``data.scale`` from any loader. The steps and the noise of an epoch come from a
+    Batches are points as the network sees them, from any loader. The steps and the noise of an epoch come from a
     generator named by (seed, epoch), so nothing random needs saving.
 
     Logs ``train/loss`` (the mean over the epoch's points), ``train/grad_norm`` (the mean over its steps, before
@@ -32,7 +32,8 @@ class DiffusionModule(L.LightningModule):
 
     Args:
         config: the sections ``seed, data, schedule, model, module, sampler, optimizer, lr_scheduler, trainer`` of
-            a run's config as plain numbers and strings, with the data's dimension as ``data.dim``.
+            a run's config as plain numbers and strings.
+        points: what the model is of, as :meth:`point_diffusion.data.description.Description.plain` gives it.
         steps: how the steps of an epoch are made.
 
     Attributes:
@@ -40,13 +41,14 @@ class DiffusionModule(L.LightningModule):
         generator: draws the steps and the noise of the current epoch.
     """
 
-    def __init__(self, config: Mapping[str, Any], steps: Steps | None = None) -> None:
+    def __init__(self, config: Mapping[str, Any], points: Mapping[str, Any], steps: Steps | None = None) -> None:
         super().__init__()
         self.steps = steps or SingleSteps()
         self.automatic_optimization = self.steps.automatic
-        self.save_hyperparameters({"config": config}, logger=False)
+        self.save_hyperparameters({"config": config, "points": points}, logger=False)
         self.config = config
-        self.diffusion = Diffusion.from_config(config)
+        self.diffusion = Diffusion.from_config(config, points)
+        self.num_points: int = points["num_points"]
         self.batch_size: int = config["data"]["batch_size"]
         self.max_grad_norm: float | None = config["trainer"]["gradient_clip_val"]
         self.step_log = StepLog()
@@ -59,12 +61,18 @@ class DiffusionModule(L.LightningModule):
     @property
     def steps_an_epoch(self) -> int:
         """Optimiser steps that an epoch has."""
-        return -(-self.config["data"]["num_points"] // self.batch_size)
+        return -(-self.num_points // self.batch_size)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The loss that is trained: see :meth:`point_diffusion.diffusion.Diffusion.loss`."""
         t, noise = self.diffusion.draw(batch.points, generator)
-        return self.diffusion.loss(batch.points, t, noise, batch.condition, self.config["module"]["stable_target"])
+        options, dropped = self.config["module"], None
+        if batch.condition is not None:
+            chances = torch.rand(len(batch.points), generator=generator, device=batch.points.device)
+            dropped = chances < options["condition_dropout"]
+        return self.diffusion.loss(
+            batch.points, t, noise, batch.condition, options["stable_target"], dropped=dropped
+        )
 
     def on_train_start(self) -> None:
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]

@@ -1,18 +1,23 @@
 """What a training is going to do: a checked config, its folder, and the checkpoint that it resumes from."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.paths import typed_path
+from point_diffusion.runs.checkpoint import read_checkpoint
 from point_diffusion.runs.settings import store_settings
 from point_diffusion.runs.status import void_metrics
+
+if TYPE_CHECKING:
+    from point_diffusion.data.description import Description
+    from point_diffusion.data.source import Source
 
 # what a checkpoint stores: enough to rebuild the model, and to say how it was trained
 STORED = (
@@ -51,7 +56,19 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """The sections that describe the run, resolved, as plain numbers and texts."""
         plain: dict[str, Any] = OmegaConf.to_container(self.config, resolve=True)  # type: ignore[assignment]
+        if path := plain["data"].get("path"):
+            plain["data"]["path"] = Path(path).name  # folders are the machine's
         return {section: plain[section] for section in STORED}
+
+    def description(self, source: "Source") -> "Description":
+        """Of the run's points; of one that is resumed, with the scaling that it was trained with."""
+        from point_diffusion.data.description import describe
+
+        described = describe(source, self.settings["data"])
+        if self.checkpoint is None:
+            return described
+        stored = read_checkpoint(self.checkpoint, "resume")["hyper_parameters"]["points"]
+        return replace(described, scaling=stored["scaling"], condition_scaling=stored["condition_scaling"])
 
     def discard(self) -> None:
         """Remove the folder of a run that could not begin, if it was made for it."""

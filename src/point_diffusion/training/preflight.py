@@ -1,20 +1,25 @@
 """What must be right before a run gets its folder: values, theory, hardware, what is handed on to libraries."""
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from point_diffusion.common.errors import UsageError, first_line
+from point_diffusion.common.errors import UsageError, first_line, format_error
 from point_diffusion.common.text import show, suggest
 from point_diffusion.config.convert import loggers, plain, user_callbacks
-from point_diffusion.config.schema import NOUNS, Trainer, known
+from point_diffusion.config.keys import NOUNS, known
+from point_diffusion.config.schema import Trainer
 from point_diffusion.config.validate import FILE_LOGGERS, config_problems
+from point_diffusion.data.source import build_source, column_indices
+from point_diffusion.registry import NETWORKS, PREDICTION_TYPES, SHAPES
 from point_diffusion.runs.resume import checkpoint_of, misfits
 
 STYLE = "callbacks.reconstruction.style"
@@ -47,11 +52,19 @@ def problems(config: DictConfig) -> Iterator[str]:
     if lines:  # said at once: for the rest torch is needed
         yield from lines
         return
-    yield from _theory_problems(config)
+    theory = list(_theory_problems(config))
+    yield from theory
+    points = list(_shape_problems(config))
+    fitting = [] if points else list(_data_problems(config))
+    yield from points or fitting
     yield from _hardware_problems(config)
     yield from _optimizer_problems(config)
-    trainer = list(_trainer_problems(config))
+    trainer = [] if points else list(_trainer_problems(config))
     yield from trainer or _part_problems(config)
+    if not points and not fitting and not theory:
+        from point_diffusion.training.own_parts import own_part_problems
+
+        yield from own_part_problems(config, build_source(plain(config.data)))
     if (style := OmegaConf.select(config, STYLE)) is not None:
         from point_diffusion.report.style import check_style
 
@@ -61,14 +74,13 @@ def problems(config: DictConfig) -> Iterator[str]:
 def _refused(check: Callable[[], Any]) -> Iterator[str]:
     try:
         check()
-    except UsageError as error:
+    except (UsageError, ValueError) as error:
         yield str(error)
 
 
 def _theory_problems(config: DictConfig) -> Iterator[str]:
     """What only shows when the betas are computed."""
     from point_diffusion.diffusion import check_sampler
-    from point_diffusion.registry import NETWORKS, PREDICTION_TYPES
     from point_diffusion.samplers import build_sampler
     from point_diffusion.schedule import build_schedule
 
@@ -89,6 +101,43 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
             check_sampler(**built, prediction=PREDICTION_TYPES[config.module.prediction_type]())
         except ValueError as error:
             yield f"sampler={config.sampler.name}: {error}"
+
+
+def _shape_problems(config: DictConfig) -> Iterator[str]:
+    """What shows when points are drawn, or read."""
+    try:
+        source = build_source(plain(config.data))
+        drawn = source.fresh(2).points
+    except UsageError as error:
+        yield str(error)
+    except Exception as error:  # whatever a shape of the user's raises
+        if config.data.shape not in SHAPES.added:
+            raise
+        yield f"data.shape={config.data.shape}: {format_error(error)}"
+    else:
+        if np.shape(drawn) != (2, source.dim) or not np.isfinite(drawn).all():
+            yield f"data.shape={config.data.shape}: must draw finite points of shape (2, {source.dim})"
+
+
+def _data_problems(config: DictConfig) -> Iterator[str]:
+    """What does not fit the points."""
+    source, size = build_source(plain(config.data)), config.data.batch_size
+    if not source.unlimited and size > (rows := len(source.train.points)):
+        smaller = 2 ** int(math.log2(max(rows // 4, 1)))
+        yield f"data.batch_size={size}: must be at most the {rows} rows to train on; try data.batch_size={smaller}"
+    if (shown := config.figures.columns) is not None:
+        yield from _refused(lambda: column_indices("figures.columns", shown, source.columns))
+    told = {"num_classes": source.classes, "num_conditions": source.condition}
+    network = inspect.signature(NETWORKS[config.model.name]).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in network.values())
+    missing = [name for name, given in told.items() if given and name not in network]
+    if missing and not takes_all:
+        yield f"model.name={config.model.name}: takes no condition, it has no argument {' and '.join(missing)}"
+    guidance = config.sampler.get("guidance", 1)
+    if not any(told.values()) and guidance != 1:
+        yield f"sampler.guidance={guidance}: must be 1 without data.label and data.condition"
+    if any(told.values()) and guidance != 1 and config.module.get("condition_dropout", 0) == 0:
+        yield f"sampler.guidance={guidance}: needs module.condition_dropout, of 0.1 say"
 
 
 def _named(section: DictConfig) -> dict[str, Any]:
@@ -147,13 +196,14 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
     from point_diffusion.training.callbacks import Clock
     from point_diffusion.training.environment import OneProcess, process_settings
 
+    source = build_source(plain(config.data))
     unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
     hints = typing.get_type_hints(L.Trainer.__init__)
     for name, value in extra.items():
         if kinds := _wrong_type(value, hints.get(name)):  # Trainer would take it, and fail late
             unknown.append(f"trainer.{name}={show(value)}: must be {kinds}")
     for name, points in (("limit_train_batches", config.data.batch_size), ("limit_val_batches", VALIDATION_BATCH)):
-        share, batches = extra.get(name), -(-config.data.num_points // points)
+        share, batches = extra.get(name), -(-len(source.train.points) // points)
         if not unknown and isinstance(share, float) and int(batches * share) == 0:
             unknown.append(f"trainer.{name}={share}: is not one batch, there are {batches}")
     yield from unknown

@@ -8,16 +8,20 @@ from datetime import datetime
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
 from point_diffusion.config.convert import without_hydra
+from point_diffusion.config.keys import known
+from point_diffusion.config.schema import CHOOSERS, SECTIONS, SHARED
+from point_diffusion.config.validate import argument_types
+from point_diffusion.plugins import load_plugins
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
 from point_diffusion.runs.requeue import mark, requeued_folder
 from point_diffusion.runs.resume import earlier_try
-from point_diffusion.runs.settings import typed_settings
+from point_diffusion.runs.settings import drop, typed_settings
 from point_diffusion.runs.status import run_lock
 from point_diffusion.training.plan import Plan, in_sweep
 from point_diffusion.training.preflight import check
@@ -46,6 +50,8 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
     Raises:
         UsageError: a value is wrong, or the folder holds another run already.
     """
+    load_plugins(config.get("plugins") or ())  # in a process of its own a job has none yet
+    drop_unused(config)
     if in_sweep():  # the folder is locked first, for what is wrong with the job to be found there
         folder = Path(HydraConfig.get().runtime.output_dir)
         with run_lock(folder):
@@ -64,6 +70,23 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
             plan.store()
             mark(plan.folder, typed_settings(plan.config))
         yield plan
+
+
+def drop_unused(config: DictConfig) -> None:
+    """Leave out what an experiment sets for choices that are not taken: beta_end, say, of another schedule."""
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for section in ("schedule", "model", "sampler"):
+        chooser, registry = CHOOSERS[section]
+        node = config.get(section)
+        if not isinstance(node, DictConfig) or node.get(chooser) not in registry:
+            continue  # an error soon
+        arguments = argument_types(registry[node[chooser]])
+        for name, item in known(SECTIONS[section]).items():
+            is_typed = any(text.lstrip("+").startswith(f"{section}.{name}=") for text in typed)
+            used = item.metadata["required"] or name in (chooser, *arguments, *SHARED.get(section, ()))
+            if name in node and not used and not is_typed:
+                with read_write(config), open_dict(config):
+                    drop(node, name)
 
 
 def planned(config: DictConfig, runs: Path, make_folder: Callable[[], Path]) -> Plan | Finished:

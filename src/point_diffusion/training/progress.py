@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from point_diffusion.common.console import shows_bars
 from point_diffusion.report.tables import estimated
-from point_diffusion.training.validation import SampleQuality
+from point_diffusion.training.quality import SampleQuality
 
 log = logging.getLogger(__name__)
 

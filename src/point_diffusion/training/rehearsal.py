@@ -25,7 +25,8 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.config.convert import loggers, user_callbacks, without_hydra
 from point_diffusion.data.datamodule import PointSetDataModule
-from point_diffusion.data.source import build_source
+from point_diffusion.data.shapes import SCurve
+from point_diffusion.data.source import ShapeSource
 from point_diffusion.training.environment import process_settings
 from point_diffusion.training.module import DiffusionModule
 from point_diffusion.training.parts import make_callbacks, make_loggers
@@ -116,15 +117,14 @@ def _silence() -> Iterator[None]:
 def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
     plan, steps = Plan(config, folder), choose_steps(config)
     settings = plan.settings
-    data = PointSetDataModule(build_source(settings["data"]), settings["data"]["scale"], 4, settings["seed"])
-    settings["data"]["dim"] = data.source.dim
+    data = PointSetDataModule(ShapeSource(SCurve(), 4, 0), batch_size=4)
     with torch.random.fork_rng(), process_settings(1, settings["float32_matmul_precision"]):
         trainer = build_trainer(plan, steps, StopSignals(), time.monotonic())
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Checkpoint) and hasattr(callback, "dirpath"):
                 callback.dirpath = str(folder / "checkpoints")  # not where the user's own would go
         if fit:
-            module = DiffusionModule(settings, steps)
+            module = DiffusionModule(settings, data.description.plain(), steps)
             module.diffusion.describe_data(data.train_points)
             trainer.fit(module, data)
 
@@ -140,6 +140,7 @@ def _small(config: DictConfig, logged: bool) -> DictConfig:
             node[name] = value
     for name in ("limit_train_batches", "limit_val_batches", "fast_dev_run"):
         small.trainer.pop(name, None)
+    small.figures.columns = None  # of other points
     small.trainer.enable_progress_bar = False  # nor its lines
     logger = {"_target_": "lightning.pytorch.loggers.CSVLogger"} if logged else {}
     small.logger, small.resume, small.ckpt_path = logger, None, None

@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from point_diffusion.config.convert import user_callbacks
-from point_diffusion.config.schema import Trainer, known
+from point_diffusion.config.keys import known
+from point_diffusion.config.schema import Trainer
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.training.cuda_graph import EpochGraph, log_no_graph, recording
 from point_diffusion.training.optimizers import clip_grad_norm, next_learning_rates

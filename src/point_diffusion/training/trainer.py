@@ -39,8 +39,10 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
     from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
     from point_diffusion.training.environment import OneProcess
     from point_diffusion.training.parts import make_callbacks
+    from point_diffusion.training.pictures import ReconstructionGrid
     from point_diffusion.training.progress import EpochProgress
-    from point_diffusion.training.validation import ReconstructionGrid, SampleQuality, ValidationSamples
+    from point_diffusion.training.quality import SampleQuality
+    from point_diffusion.training.validation import ValidationSamples
 
     options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
     settings = typed_settings(plan.config)
@@ -51,7 +53,8 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         callbacks.append(EMA(**ema))
     samples, quality = ValidationSamples(), None
     if (grid := wanted.pop("reconstruction", None)) is not None:
-        callbacks.append(ReconstructionGrid(**grid, samples=samples))
+        columns = plan.config.figures.columns
+        callbacks.append(ReconstructionGrid(**grid, columns=columns, samples=samples))
     if (asked := wanted.pop("quality", None)) is not None:
         asked = {**asked, "num_samples": asked["num_samples"] or (grid or {}).get("num_points", 10_000)}
         callbacks.append(quality := SampleQuality(**asked, samples=samples))
@@ -142,7 +145,7 @@ def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
     """What a training has come to; where an error has ended it (``failed``), what its last checkpoint holds."""
     from point_diffusion.training.callbacks import Clock, Ending
     from point_diffusion.training.checkpoints import LastCheckpoint
-    from point_diffusion.training.validation import SampleQuality
+    from point_diffusion.training.quality import SampleQuality
 
     values, final, epochs, stopped_by, seconds = dict[str, float](), dict[str, float](), 0, "", 0.0
     changed = signalled = own = False

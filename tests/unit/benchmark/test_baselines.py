@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from helpers.points import s_curve
 from point_diffusion.benchmark.baselines import Tightest, Tutorial
-from point_diffusion.data.shapes import s_curve
 from point_diffusion.schedule import NoiseSchedule
 
 

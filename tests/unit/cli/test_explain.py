@@ -29,7 +29,7 @@ def said(*arguments, typed=None):
         ("schedule=sigmoyd", "schedule=sigmoyd: must be one of betas, cosine, linear, scaled_linear, sigmoid; "),
         ("schedule=zzz", "schedule=zzz: must be one of betas, cosine, linear, scaled_linear, sigmoid"),
         ("schedule=[linear,zzz]", "schedule=zzz: must be one of betas, cosine, linear, scaled_linear, sigmoid"),
-        ("data=7", "data=7: must be one of s_curve"),
+        ("data=7", "data=7: must be one of blobs, checkerboard, circles, file, "),
         ("hydra/launcher=zzz", "hydra/launcher=zzz: must be one of basic, "),
     ],
 )
@@ -42,8 +42,8 @@ def test_one_line_names_the_argument_and_what_is_allowed(argument, line):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["~logger", "data=3"], "data=3: must be one of s_curve"),
-        (["--cfg", "job", "data=3"], "data=3: must be one of s_curve"),
+        (["~logger", "data=3"], "data=3: must be one of blobs, checkerboard, circles, file, "),
+        (["--cfg", "job", "data=3"], "data=3: must be one of blobs, checkerboard, circles, file, "),
         (["schedule=null"], "schedule=null: must be one of betas, cosine, "),
         (["hydra/launcher=3"], "hydra/launcher=3: must be a name"),
         (["hydra.mode=foo"], "hydra.mode=foo: Invalid value 'foo'"),

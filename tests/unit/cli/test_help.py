@@ -9,13 +9,14 @@ from helpers.small_runs import CHECKOUT
 from point_diffusion.cli.command_line import command_line
 from point_diffusion.cli.help import help_page, key_page, reference
 from point_diffusion.config import schema, script_schema
+from point_diffusion.config.keys import known
 
 
 def test_every_key_stands_with_its_value_and_what_it_takes(config):
     page = reference(config("num_step=7"))
     for section, keys in schema.SECTIONS.items():
         assert f"\n{section or 'top level'}: " in "\n" + page
-        for name, item in schema.known(keys).items():
+        for name, item in known(keys).items():
             full = f"{section}.{name}".lstrip(".")
             assert re.search(rf"^  {re.escape(full)}(=\S*)? +{re.escape(item.metadata['doc'])}( \[|$)", page, re.M)
     assert re.search(r"^  num_step=7 .*\[an integer of at least 1 and of at most 100000\]$", page, re.MULTILINE)
@@ -37,6 +38,6 @@ def test_the_page_names_all_choices(config):
 def test_each_script_has_a_page_of_its_own_keys(name):
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
         page = key_page(name, _root_=compose(name))
-    own = schema.known(getattr(script_schema, name.title()))
+    own = known(getattr(script_schema, name.title()))
     assert all(re.search(rf"^  {key}[= ]", page, re.MULTILINE) for key in own)
     assert ("sampler.eta" in page) == (name != "compare")

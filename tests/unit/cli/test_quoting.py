@@ -1,11 +1,14 @@
 """Arguments as Hydra's grammar takes them."""
 
+from pathlib import Path
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
 from point_diffusion.cli.quoting import PATH_KEYS, quote_override
+from point_diffusion.common.paths import typed_path
 
 PATHS = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="$"), min_size=1, max_size=30)
 
@@ -19,7 +22,9 @@ def test_a_path_is_taken_as_it_was_typed(key, path):
     if path == "null" or path[0] in "'\"":  # quoted by the user
         assert quote_override(f"{key}={path}") == f"{key}={path}"
     else:
-        assert value_of(quote_override(f"{key}={path}")) == path
+        # points may lie elsewhere than where the run is resumed
+        taken = str(typed_path(path)) if key == "data.path" else path
+        assert value_of(quote_override(f"{key}={path}")) == taken
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,10 @@ def test_a_path_is_taken_as_it_was_typed(key, path):
         ("runs=[]", "runs=[]"),
         ("runs=[a,b c]", "runs=['a','b c']"),
         ("runs=a", "runs=['a']"),
+        ("plugins=null", "plugins=null"),
+        ("plugins=[/a.py,/b c.py]", "plugins=['/a.py','/b c.py']"),
+        ("plugins=/a.py", "plugins=['/a.py']"),
+        ("plugins=here.py", f"plugins=['{Path.cwd()}/here.py']"),
     ],
 )
 def test_arguments_as_they_are_taken(typed, taken):

@@ -41,7 +41,7 @@ def test_the_gif_has_all_its_frames(call, trained):
 
 def test_frames_begin_with_the_data_and_end_with_the_samples(trained):
     run = load_run(trained)
-    forward = list(forward_frames(run, 250, 37, seed=1))
+    forward = list(forward_frames(run, run.source.train.points[:250], 37, seed=1))
     assert [t for t, _ in forward] == pytest.approx(np.linspace(0, 10, 37))
     assert np.array_equal(forward[0][1], run.source.train.points[:250])
     moves = [np.abs(b - a).max() for (_, a), (_, b) in pairwise(forward)]
@@ -49,14 +49,13 @@ def test_frames_begin_with_the_data_and_end_with_the_samples(trained):
     assert max(moves) < 1.5  # each point wanders, none jumps
     # the marginal law of the last frame is q(x_T)
     level = run.schedule.last_level
-    residue = list(forward_frames(run, 20_000, 2, 1))[-1][1] - level.alpha * np.resize(
-        run.source.train.points, (20_000, 2)
-    )
+    many = np.resize(run.source.train.points, (20_000, 2))
+    residue = list(forward_frames(run, many, 2, 1))[-1][1] - level.alpha * many
     assert residue.std() == pytest.approx(level.sigma, rel=0.02)
-    backward = list(reverse_frames(run, 250, 37, seed=1))
+    backward = list(reverse_frames(run, run.conditions(250), 37, seed=1))
     assert [t for t, _ in backward] == pytest.approx(np.linspace(10, 0, 37))
     np.testing.assert_allclose(backward[-1][1], run.sample(250, 1).numpy(), rtol=1e-6)
-    few = list(reverse_frames(run, 250, 3, seed=1, sampler=DDIM(5)))
+    few = list(reverse_frames(run, run.conditions(250), 3, seed=1, sampler=DDIM(5)))
     assert [t for t, _ in few][0::2] == [10, 0]
 
 

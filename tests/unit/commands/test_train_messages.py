@@ -5,18 +5,19 @@ import re
 import pytest
 import torch
 
+from helpers.points import s_curve
 from point_diffusion.commands.train_messages import first_step_failed, prior_line
-from point_diffusion.data.shapes import s_curve
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.network import MLPDiffusion
 from point_diffusion.samplers import DDPM
+from point_diffusion.scaling import Division
 from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 
 
 def described(model, points):
     model.describe_data(points)
     numbers = {"sqrt_alphas_cumprod_T": model.schedule.last_level.alpha, "prior_kl": model.prior_kl()}
-    return numbers, prior_line(model)
+    return numbers, prior_line(model, model.scaling.scale)
 
 
 def tutorial_model(**options):
@@ -25,7 +26,7 @@ def tutorial_model(**options):
 
 def test_health_speaks_up_on_the_tutorials_schedule():
     points = torch.from_numpy(s_curve(10_000, 0.1, 1234))
-    numbers, line = described(tutorial_model(scale=10.0), points)
+    numbers, line = described(tutorial_model(scaling=Division(10.0)), points)
     assert numbers["sqrt_alphas_cumprod_T"] == pytest.approx(0.882, abs=5e-4)
     signal = numbers["sqrt_alphas_cumprod_T"]
     covariance = signal**2 * (points / 10).T.cov(correction=0).double() + (1 - signal**2) * torch.eye(2)
@@ -41,11 +42,11 @@ def test_health_speaks_up_on_the_tutorials_schedule():
 def test_the_cure_cures():
     points = torch.from_numpy(s_curve(1000, 0.1, 1))
     config = {"name": "sigmoid", "num_step": 100, "beta_start": 1e-5, "beta_end": 5e-3, "alphas_cumprod_end": 1e-4}
-    cured = Diffusion(build_schedule(config), MLPDiffusion(100, num_units=8), scale=10.0)
+    cured = Diffusion(build_schedule(config), MLPDiffusion(100, num_units=8), scaling=Division(10.0))
     numbers, line = described(cured, points)
     assert numbers["prior_kl"] < 1e-6
     assert "cures" not in line
-    _, line = described(tutorial_model(scale=10.0, sampler=DDPM(start="matched")), points)
+    _, line = described(tutorial_model(scaling=Division(10.0), sampler=DDPM(start="matched")), points)
     assert "cures" not in line
 
 
@@ -56,7 +57,8 @@ def test_whatever_cure_is_named_does_cure(scale, num_step, beta_end):
 
     def health(scale, **schedule):
         config = {"name": "sigmoid", "num_step": num_step, "beta_start": 1e-5, "beta_end": beta_end, **schedule}
-        return described(Diffusion(build_schedule(config), MLPDiffusion(num_step, 8), scale=scale), points)
+        model = Diffusion(build_schedule(config), MLPDiffusion(num_step, 8), scaling=Division(scale))
+        return described(model, points)
 
     _, line = health(scale)
     if "cures" in line:
@@ -71,7 +73,7 @@ def test_whatever_cure_is_named_does_cure(scale, num_step, beta_end):
 
 def test_data_too_large_for_any_schedule_is_told_its_scale():
     points = 1e4 * torch.from_numpy(s_curve(1000, 0.1, 1))
-    _, line = described(tutorial_model(scale=1.0), points)
+    _, line = described(tutorial_model(scaling=Division(1.0)), points)
     (scale,) = re.findall(r"data.scale=(\S+) ", line)
     assert 0.5 < (points / float(scale)).square().mean().sqrt() < 2
 

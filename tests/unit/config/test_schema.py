@@ -4,7 +4,8 @@ import typing
 
 import pytest
 
-from point_diffusion.config.schema import OPEN, OPTIONAL, SECTIONS, allowed, key, known
+from point_diffusion.config.keys import allowed, key, known
+from point_diffusion.config.schema import OPEN, OPTIONAL, SECTIONS
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -50,7 +50,16 @@ def test_nothing_is_wrong_with_what_is_shipped_or_documented(config, overrides):
         ("accelerator=tpu", "accelerator", "accelerator=tpu: must be one of auto, cpu, gpu, cuda, mps"),
         ("output_dir=''", "output_dir", "output_dir='': must be a text"),
         ("~seed", "seed", "seed: must be given, an integer of at least 0 and below 9223372036854775808"),
-        ("+data.foo=1", "data.foo", "data.foo: no such key; there are "),
+        ("+data.foo=1", "data.foo", "data.foo: no such key"),
+        ("+data.nois=1", "data.nois", "data.nois: no such key; did you mean data.noise?"),
+        ("+lr_scheduler.foo=1", "lr_scheduler.foo", "lr_scheduler.foo: no such key; there are "),
+        ("data.noise=a", "data.noise", "data.noise=a: must be a number"),
+        ("data.noise=true", "data.noise", "data.noise=true: must be a number"),
+        ("+model.num_classes=3", "model.num_classes", "model.num_classes: no such key"),
+        ("data.scaling=robust", "data.scaling", "data.scaling=robust: must be one of divide, standardize, whiten"),
+        ("data.columns=[]", "data.columns", "data.columns=[]: must be "),
+        ("sampler.guidance=-1", "sampler.guidance", "sampler.guidance=-1: must be a number of at least 0"),
+        ("module.condition_dropout=1", "module.condition_dropout", "module.condition_dropout=1: must be a number"),
         ("+num_steps=1", "num_steps", "num_steps: no such key; did you mean num_step?"),
         ("trainer.devices=2", "trainer.devices", "trainer.devices=2: must be 1 "),
         ("trainer.devices=[0,1]", "trainer.devices", "trainer.devices=[0, 1]: must be 1 "),
@@ -119,7 +128,12 @@ def test_a_bounded_number_lets_through_what_lies_within_and_nothing_else(value):
 
 
 def test_a_scripts_own_keys_and_the_samplers_are_checked():
-    right = dict.fromkeys(("run", "style")) | {"num_samples": 5, "batch_size": 5, "seed": 0}
+    right = dict.fromkeys(("run", "style", "label", "condition", "conditions", "plugins")) | {
+        "num_samples": 5,
+        "batch_size": 5,
+        "seed": 0,
+    }
+    right |= {"samples_per_condition": 1}
     right |= {"output": "a.csv", "overwrite": False, "output_dir": ".", "num_threads": 1, "sampler": {}}
     check_script(OmegaConf.create(right), Sample)
     with pytest.raises(UsageError) as refused:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from point_diffusion.data.shapes import s_curve
+from helpers.points import s_curve
 from point_diffusion.metrics import (
     Truth,
     energy,
     energy_distance,
     quality,
+    resolution,
 )
 
 
@@ -109,3 +110,35 @@ def test_its_time_grows_as_sorting_does():
         return min(times)
 
     assert seconds(16_000) / seconds(2_000) < 16  # 64 if it grew as the square
+
+
+@pytest.mark.parametrize("dim", [1, 2, 16])
+def test_the_resolution_is_what_a_perfect_generator_is_told(dim):
+    truth, found = draw(dim, 800, 0), []
+    expected = resolution(truth, 500)
+    for seed in range(1, 41):
+        distance, size = quality(draw(dim, 500, seed), truth)
+        found.append(size.low)
+        if distance <= 0:  # no farther than the truth itself
+            assert size.at_least
+            assert size.low == pytest.approx(expected, rel=0.05)
+    assert np.median(found) == pytest.approx(expected, rel=0.25)
+    assert max(found) < 1.5 * expected
+
+
+def test_the_resolution_grows_with_the_points_of_both_sets():
+    sizes = [resolution(draw(2, m, 0), n) for m, n in ((200, 200), (2000, 200), (2000, 2000), (20_000, 20_000))]
+    assert sizes == sorted(sizes)
+    assert sizes[2] / sizes[0] == pytest.approx(10, rel=0.3)
+    assert sizes[3] / sizes[2] == pytest.approx(10, rel=0.1)
+    assert resolution(5 * draw(2, 200, 0) - 3, 200) == pytest.approx(sizes[0])
+
+
+@pytest.mark.parametrize(("dim", "count"), [(1, 7), (2, 45), (3, 45), (16, 150), (40, 20)])
+def test_directions_are_unit_vectors_that_see_all_alike(dim, count):
+    directions = energy.directions_of(dim, count)
+    assert directions.shape[1] == dim
+    assert len(directions) >= (1 if dim == 1 else count)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+    # the mean of the squares along them is that of the coordinates, whatever the vector
+    np.testing.assert_allclose(directions.T @ directions / len(directions), np.eye(dim) / dim, atol=1e-12)

@@ -45,7 +45,7 @@ def test_n_real_points_are_worth_n(dim, n, m):
     assert np.std(inverse) * n < 1.5
 
 
-@pytest.mark.parametrize("dim", [1, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (2, 5))])
+@pytest.mark.parametrize("dim", [1, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (2, 5, 16))])
 @pytest.mark.parametrize(
     ("shift", "width"),
     [

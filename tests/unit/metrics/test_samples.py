@@ -4,17 +4,23 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from point_diffusion.data.shapes import s_curve
+from helpers.points import s_curve
+from point_diffusion.common.errors import UsageError
 from point_diffusion.metrics import (
+    Estimate,
+    class_summary,
     classifier_accuracy,
     energy_distance,
     equivalent_sample_size,
     memorisation,
     precision_recall,
+    registered,
     sliced_wasserstein,
     summary,
 )
+from point_diffusion.registry import METRICS
 
 EVERY = [energy_distance, equivalent_sample_size, sliced_wasserstein, classifier_accuracy, precision_recall]
 
@@ -142,9 +148,126 @@ def test_what_is_not_points_is_refused(metric, x, y):
 
 
 def test_too_little_truth_is_refused():
-    with pytest.raises(ValueError, match="at least 52 points of the truth, not 51"):
-        memorisation(draw(2, 10, 1), draw(2, 50, 2), draw(2, 51, 3))
+    with pytest.raises(ValueError, match="at least 4 points of the truth, not 3"):
+        memorisation(draw(2, 10, 1), draw(2, 50, 2), draw(2, 3, 3))
     with pytest.raises(ValueError, match="more than 3 points"):
         precision_recall(draw(2, 3, 1), draw(2, 50, 2))
     with pytest.raises(ValueError, match="not all be the same"):
         equivalent_sample_size(draw(2, 3, 1), np.ones((5, 2)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_memorisation_finds_its_share_with_little_truth(share):
+    train, found = draw(2, 2000, 1), []
+    for truth_size in (500, 3000):  # less than the training set has, and less than twice as many
+        copies, fresh = np.random.default_rng(2).permutation(train)[:1000], draw(2, 1000, 3)
+        count = int(share * 1000)
+        points = np.concatenate([copies[:count], fresh[count:]])
+        found.append(memorisation(points, train, draw(2, truth_size, 4)))
+        assert found[-1].low <= share <= found[-1].high
+    # the less truth there is, the less certain
+    assert found[0].high - found[0].low > (0 if share == 1 else found[1].high - found[1].low)
+    assert (found[1].low > 0) == (share > 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "truth_size"), [(0.0, 100), (0.0, 400), (0.5, 400)])
+def test_memorisation_with_little_truth_covers_its_share_in_95_of_100(share, truth_size):
+    missed, repeats, count = 0, 60, int(share * 1000)
+    for seed in range(repeats):
+        train = draw(2, 400, seed)
+        copies = train[np.random.default_rng(seed).integers(0, 400, count)]
+        points = np.concatenate([copies, draw(2, 1000 - count, seed + 1000)])
+        found = memorisation(points, train, draw(2, truth_size, seed + 2000))
+        missed += not found.low <= share <= found.high
+    assert missed <= 8
+
+
+def classes(count, seed, shifts=(0.0, 10.0, 30.0)):
+    """Points of classes that lie far apart, and the index of each."""
+    labels = np.random.default_rng(seed).integers(len(shifts), size=count)
+    return draw(2, count, seed + 1) + np.array(shifts)[labels][:, None], labels
+
+
+def test_each_class_has_the_figures_of_its_own_points():
+    samples, truth, train = classes(900, 1, (0.0, 10.5, 30.0)), classes(3000, 2), classes(600, 3)
+    numbers = class_summary(("a", "b", "c"), samples, truth, train)
+    for index, name in enumerate("abc"):
+        own = [points[labels == index] for points, labels in (samples, truth, train)]
+        expected = summary(*own)
+        for key in ("equivalent_sample_size", "equivalent_sample_size_low", "equivalent_sample_size_at_least"):
+            assert numbers[f"class.{name}.{key}"] == expected[key]
+        for key in ("data_efficiency", "equivalent_sample_size_high"):
+            assert numbers.get(f"class.{name}.{key}") == expected.get(key)
+    assert numbers["class.b.equivalent_sample_size"] < 20  # the one that is wrong
+    assert numbers["class.a.equivalent_sample_size"] > 40
+    assert all(math.isfinite(number) for number in numbers.values())
+
+
+def test_a_class_without_points_enough_is_left_out():
+    points, labels = classes(300, 1)
+    few = labels.copy()
+    few[np.flatnonzero(labels == 1)[1:]] = 0
+    for where in range(3):
+        sets = [(points, few if n == where else labels) for n in range(3)]
+        numbers = class_summary(("a", "b", "c"), *sets)
+        assert {name.split(".")[1] for name in numbers} == {"a", "c"}
+    same = points.copy()
+    same[labels == 2] = 30.0
+    assert {n.split(".")[1] for n in class_summary("abc", (points, labels), (same, labels), (points, labels))} == {
+        "a",
+        "b",
+    }
+    assert class_summary((), (points, None), (points, None), (points, None)) == {}
+
+
+@pytest.fixture
+def metric():
+    """Registers a metric as ``mine``."""
+    yield lambda function: METRICS.__setitem__("mine", function)
+    METRICS.pop("mine", None)
+
+
+def test_a_registered_metric_is_a_figure_by_its_name(metric):
+    x, y = draw(2, 10, 1), draw(2, 20, 2)
+    metric(lambda samples, truth: len(samples) / len(truth))
+    assert registered("mine", x, y) == {"mine": 0.5}
+    for number in (np.float32(0.25), np.array(0.25), torch.tensor(0.25)):
+        metric(lambda samples, truth, number=number: number)
+        assert registered("mine", x, y) == {"mine": 0.25}
+    metric(lambda samples, truth: Estimate(0.5, 0.25, 0.75))
+    assert registered("mine", x, y) == {"mine": 0.5, "mine_low": 0.25, "mine_high": 0.75}
+    metric(lambda samples, truth: Estimate(0.5, 0.25, math.inf, at_least=True))
+    assert registered("mine", x, y) == {"mine": 0.5, "mine_low": 0.25}
+    metric(lambda samples, truth: math.nan)
+    assert registered("mine", x, y) == {}
+    for wrong, kind in ((None, "NoneType"), ("good", "str"), ([1, 2], "list")):
+        metric(lambda samples, truth, wrong=wrong: wrong)
+        with pytest.raises(UsageError, match=f"^metrics: mine must return a number, not {kind}$"):
+            registered("mine", x, y)
+    found = registered("sliced_wasserstein", x, y)
+    assert found == {"sliced_wasserstein": sliced_wasserstein(x, y)}
+
+
+@pytest.mark.parametrize("dim", [11, 14])
+def test_neighbours_are_found_alike_by_a_tree_and_over_all_pairs(dim):
+    x, y = draw(dim, 300, 1), draw(dim, 300, 2, 0.5)
+
+    def within(points, support):
+        reach = np.sort(np.linalg.norm(support[:, None] - support, axis=2))[:, 3]
+        return (np.linalg.norm(points[:, None] - support, axis=2) <= reach).any(axis=1).mean()
+
+    assert precision_recall(x, y) == (within(x, y), within(y, x))
+    copies = np.concatenate([x[:100], draw(dim, 100, 3)])
+    share = memorisation(copies, x, draw(dim, 900, 4))
+    assert share.low <= 0.5 <= share.high
+
+
+@pytest.mark.parametrize("count", [4, 6, 10])
+def test_a_share_that_the_summary_tells_is_not_one_of_too_little_truth(count):
+    wrong = 0
+    for seed in range(40):
+        numbers = summary(draw(2, 400, seed), draw(2, count, seed + 1000), draw(2, 9 * count, seed + 2000))
+        if "memorisation" in numbers:
+            wrong += not numbers["memorisation_low"] <= 0 <= numbers["memorisation_high"]
+    assert wrong <= 5  # nothing is copied

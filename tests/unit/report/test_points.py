@@ -20,14 +20,14 @@ def cloud(count, center=(3.0, 7.0)):
 
 
 def test_few_points_are_markers_the_larger_the_fewer():
-    small, large = (Points(panel(), cloud(count)).artist for count in (MANY, 100))
+    small, large = (Points(panel(), cloud(count)).artists[0] for count in (MANY, 100))
     assert np.array_equal(small.get_xydata(), cloud(MANY))
     assert 1 <= small.get_markersize() < large.get_markersize()
 
 
 def test_many_points_are_counted_where_they_lie():
     points = np.array([[3.0, 7.0]] * MANY + [[8.0, 2.0], [8.03, 2.03], [20.0, 5.0], [np.nan, 1.0]])
-    counts = Points(panel(), points).artist.get_array()
+    counts = Points(panel(), points).artists[0].get_array()
     assert counts.sum() == MANY + 2  # but for those outside
     assert counts.compressed().tolist() == [2, MANY]
     rows, columns = np.nonzero(counts.filled(0))
@@ -58,7 +58,7 @@ def test_points_can_be_moved():
 
 
 def test_a_size_asks_for_markers_of_many_too():
-    assert Points(panel(), cloud(5000), 2.0).artist.get_markersize() == 2
+    assert Points(panel(), cloud(5000), 2.0).artists[0].get_markersize() == 2
 
 
 def test_a_dark_style_has_its_thick_places_brighter():

@@ -2,12 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 from helpers.run_files import load
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, model_of, read_checkpoint
+from point_diffusion.runs.run import load_run
 
 
 def test_a_checkpoint_is_a_file_or_the_last_of_a_run(tmp_path, monkeypatch):
@@ -77,22 +79,46 @@ def test_a_part_that_is_missing_is_named(small_run, tmp_path, part, value, said)
 
 def test_weights_must_fit_their_settings(small_run):
     checkpoint = read_checkpoint(small_run[1] / LAST_CHECKPOINT, "run")
-    for section, name, value in (("model", "num_units", 17), ("data", "dim", 3), ("schedule", "num_step", 11)):
+    for part, name, value in (
+        (("config", "model"), "num_units", 17),
+        (("points",), "columns", ["x", "y", "z"]),
+        (("points",), "classes", ["a", "b"]),
+        (("config", "schedule"), "num_step", 11),
+    ):
         other = copy.deepcopy(checkpoint)
-        other["hyper_parameters"]["config"][section][name] = value
+        section = other["hyper_parameters"]
+        for each in part:
+            section = section[each]
+        section[name] = value
         with pytest.raises(UsageError, match=r"^run=x: its weights don't fit its settings"):
             model_of(other, "run=x")
 
 
-def test_a_checkpoint_of_the_format_before_is_read(small_run, tmp_path):
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_checkpoint_of_a_format_before_is_read(small_run, tmp_path, number):
     checkpoint = load(small_run[1] / LAST_CHECKPOINT)
-    checkpoint["point_diffusion"]["format"] = 1
-    checkpoint["hyper_parameters"]["config"]["model"]["num_step"] = 10
-    torch.save(checkpoint, tmp_path / "a.ckpt")
+    now = model_of(checkpoint, "run=x")
+    earlier = copy.deepcopy(checkpoint)
+    earlier["point_diffusion"]["format"] = number
+    stored = earlier["hyper_parameters"]
+    del stored["points"]
+    known = ("shape", "num_points", "noise", "scale", "seed", "batch_size")
+    stored["config"]["data"] = {name: stored["config"]["data"][name] for name in known}
+    stored["config"]["data"]["dim"] = 2
+    if number == 1:
+        stored["config"]["model"]["num_step"] = 10
+    torch.save(earlier, tmp_path / "a.ckpt")
     again = model_of(read_checkpoint(tmp_path / "a.ckpt", "run"), "run=x")
-    assert torch.equal(again.sample(5), model_of(checkpoint_without(checkpoint), "run=x").sample(5))
+    assert torch.equal(again.sample(5), now.sample(5))
+    run = load_run(tmp_path / "a.ckpt")
+    assert torch.equal(run.sample(5), now.sample(5))
+    assert run.columns == ("x", "y")
+    assert np.array_equal(run.source.train.points, load_run(small_run[1]).source.train.points)
 
 
-def checkpoint_without(checkpoint):
-    del checkpoint["hyper_parameters"]["config"]["model"]["num_step"]
-    return checkpoint
+def test_a_checkpoint_that_does_not_say_of_which_points_is_none(small_run, tmp_path):
+    checkpoint = load(small_run[1] / LAST_CHECKPOINT)
+    del checkpoint["hyper_parameters"]["points"]
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    with pytest.raises(UsageError, match=r"not a checkpoint of this project \("):
+        read_checkpoint(tmp_path / "a.ckpt", "run")

@@ -2,16 +2,20 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict, read_write
 
-from helpers.small_runs import CHECKOUT, SMALL
+from helpers.small_runs import CHECKOUT, NO_PICTURES, SMALL
+from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.resume import earlier_try, misfits, resume_settings
 from point_diffusion.runs.settings import SETTINGS, store_settings
 
+OF_FILE = [each for each in SMALL if not each.startswith(("data.num_points", "data.batch_size"))]
+OF_FILE += ["data=file", "data.batch_size=16", NO_PICTURES]
 OWN = "+callbacks.own._target_=lightning.pytorch.callbacks.Timer"
 
 
@@ -97,3 +101,39 @@ def test_a_run_that_was_stopped_after_its_last_epoch_has_its_figures_to_come(run
     assert len(list(misfits(config(*settings), run / LAST_CHECKPOINT))) == 1
     (run / "metrics.json").unlink()
     assert list(misfits(config(*settings), run / LAST_CHECKPOINT)) == []
+
+
+def write_points(path, columns=("x", "y"), rows=40, seed=0):
+    numbers = np.random.default_rng(seed).normal(size=(rows, len(columns)))
+    np.savetxt(path, numbers, delimiter=",", header=",".join(columns), comments="")
+    return path
+
+
+@pytest.fixture(scope="module")
+def of_file(config, tmp_path_factory):
+    """A file of points, and the folder of a run of them."""
+    folder = tmp_path_factory.mktemp("of_file")
+    path = write_points(folder / "points.csv")
+    train(config(*OF_FILE, f"data.path={path}", f"output_dir={folder}/outputs"))
+    (run,) = folder.glob("outputs/runs/*/*")
+    return path, run
+
+
+def test_a_run_goes_on_with_its_own_points_alone(of_file, config, tmp_path):
+    path, run = of_file
+    more = [*OF_FILE, "trainer.max_epochs=9"]
+    checkpoint = run / LAST_CHECKPOINT
+
+    def wrong(points, key="resume", place=run):
+        return list(misfits(config(*more, f"data.path={points}", f"{key}={place}"), checkpoint))
+
+    assert wrong(path) == []
+    assert wrong(shutil.copy(path, tmp_path / "moved.csv")) == []
+    other = write_points(tmp_path / "other.csv", seed=1)
+    (line,) = wrong(other)
+    assert line.startswith(f"data.path={other}: holds other points than the run was trained on; ckpt_path=")
+    assert wrong(other, "ckpt_path", checkpoint) == []  # a new run that begins with these weights
+    turned = write_points(tmp_path / "turned.csv", ("x", "z"))
+    for key, place in (("resume", run), ("ckpt_path", checkpoint)):
+        (line,) = wrong(turned, key, place)
+        assert line == f"data.path={turned}: the columns are x, z; must be x, y, as in the checkpoint {checkpoint}"

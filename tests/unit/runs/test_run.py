@@ -11,6 +11,7 @@ from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.run import load_run, newest_run
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
+from point_diffusion.scaling import Division
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +57,9 @@ def test_any_sampler_by_name_or_as_an_object(run):
 
 
 def test_samples_are_in_the_curves_units(run, config, outputs):
-    run.diffusion.scale = 1.0
+    run.diffusion.scaling = Division(1.0)
     in_network_units = run.sample(100)
-    run.diffusion.scale = 10.0
+    run.diffusion.scaling = Division(10.0)
     torch.testing.assert_close(run.sample(100), 10 * in_network_units)
 
 

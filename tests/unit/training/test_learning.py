@@ -10,12 +10,14 @@ import torch
 from omegaconf import OmegaConf
 
 from helpers.planted_callbacks import Recorder
+from helpers.points import s_curve_source
 from helpers.run_files import assert_same_tensors, events, load, module_of
 from helpers.small_runs import NO_PICTURES, SMALL
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import PointSetDataModule
-from point_diffusion.data.source import Source, build_source
+from point_diffusion.data.description import Description, describe
+from point_diffusion.data.source import build_source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.training.module import DiffusionModule
 
@@ -51,7 +53,8 @@ def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
     # with a vanishing learning rate the weights stand still, and the epoch's loss can be computed again
     metrics, folder = small_train("optimizer.lr=1e-30", "trainer.max_epochs=1", "data.num_points=71")
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
-    data = PointSetDataModule(Source("s_curve", 71, 0.1, 1234), batch_size=64)
+    source = s_curve_source(71)
+    data = PointSetDataModule(source, Description.of(source, scale=10.0), batch_size=64)
     draws, total = generator(1234, "noise", 0), 0.0
     for batch in data.train_dataloader():
         total += model.loss(batch.points, *model.draw(batch.points, draws)).item() * len(batch.points)
@@ -94,7 +97,7 @@ def test_same_seed_same_bits_another_seed_not(small_train):
 def test_module_is_rebuilt_from_its_checkpoint_alone(small_run):
     _, folder = small_run
     module = DiffusionModule.load_from_checkpoint(folder / "checkpoints/last.ckpt", weights_only=True)
-    again = Diffusion.from_config(load(folder / "checkpoints/last.ckpt")["hyper_parameters"]["config"])
+    again = Diffusion.from_config(**load(folder / "checkpoints/last.ckpt")["hyper_parameters"])
     again.load_state_dict(module.diffusion.state_dict())
     assert torch.equal(module.diffusion.sample(20, seed=1), again.sample(20, seed=1))
     assert module.diffusion.sample(500).std() > 0.5  # in the curve's own units
@@ -140,8 +143,9 @@ def test_the_module_trains_with_what_its_docstring_names(config, tmp_path):
     named = re.search("the sections ``(.*?)``", DiffusionModule.__doc__, re.DOTALL)[1]
     whole = OmegaConf.to_container(config(*SMALL), resolve=True)
     settings = {section.strip(): whole[section.strip()] for section in named.split(",")}
-    data = PointSetDataModule(build_source(settings["data"]), settings["data"]["scale"], 64, settings["seed"])
-    settings["data"]["dim"] = 2
+    source = build_source(settings["data"])
+    points = describe(source, settings["data"])
+    data = PointSetDataModule(source, points, 64, settings["seed"])
     off = {
         "logger": False,
         "enable_progress_bar": False,
@@ -149,5 +153,5 @@ def test_the_module_trains_with_what_its_docstring_names(config, tmp_path):
         "default_root_dir": tmp_path,
     }
     trainer = L.Trainer(accelerator="cpu", max_epochs=1, **off)
-    trainer.fit(DiffusionModule(settings), data)
+    trainer.fit(DiffusionModule(settings, points.plain()), data)
     assert trainer.callback_metrics["train/loss"].isfinite()

@@ -5,9 +5,18 @@ import torch
 
 from helpers.small_runs import SMALL
 from point_diffusion.common.errors import UsageError
+from point_diffusion.network import MLPDiffusion
+from point_diffusion.registry import NETWORKS
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.resume import checkpoint_of
 from point_diffusion.training.preflight import check, problems
+
+
+class Plain(MLPDiffusion):
+    """A network without conditions."""
+
+    def __init__(self, num_step: int, dim: int = 2) -> None:
+        super().__init__(num_step, 8, dim)
 
 
 @pytest.mark.parametrize("overrides", [[], ["experiment=recommended"], SMALL])
@@ -33,11 +42,64 @@ def test_right_settings_pass_and_leave_nothing(config, tmp_path, monkeypatch, ov
         ),
         (["ckpt_path=nowhere"], "ckpt_path=nowhere: no such file or run folder"),
         (["resume=nowhere"], "resume=nowhere: no such file or run folder"),
+        (["data=gaussians", "data.num_components=0"], "data.num_components=0: must be a whole number"),
+        (["data.columns=[z]"], "data.columns=z: must be among x, y"),
+        (["data.label=moon"], "data.label=moon: this shape has no classes"),
+        (["data.condition=[x]", "data.columns=[x]"], "data.condition=x: must not be among data.columns"),
+        (["figures.columns=[z]"], "figures.columns=z: must be among x, y"),
+        (["figures.columns=[y]", "data.condition=[y]"], "figures.columns=y: must be among x"),
+        (["sampler.guidance=2"], "sampler.guidance=2: must be 1 without data.label and data.condition"),
+        (
+            ["sampler.guidance=2", "data.condition=[x]", "module.condition_dropout=0"],
+            "sampler.guidance=2: needs module.condition_dropout",
+        ),
     ],
 )
 def test_what_a_config_alone_does_not_show(config, overrides, line):
     (found,) = problems(config(*overrides))
     assert found.startswith(line)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.condition=[x]", "sampler.guidance=2"],
+        ["data=moons", "data.label=moon", "sampler.guidance=0"],
+        ["data=s_curve_3d", "data.columns=[z,0]", "figures.columns=[x]"],
+    ],
+)
+def test_conditions_and_columns_that_are_there_pass(config, overrides):
+    assert list(problems(config(*overrides))) == []
+
+
+def file_of(path, rows):
+    path.write_text("\n".join(["x,y", *(f"{n},{n * n % 7}" for n in range(rows))]))
+    return path
+
+
+def test_batches_must_not_be_larger_than_a_file(config, tmp_path):
+    data = ["data=file", f"data.path={file_of(tmp_path / 'points.csv', 100)}"]
+    (line,) = problems(config(*data, "data.batch_size=91"))
+    assert line == "data.batch_size=91: must be at most the 90 rows to train on; try data.batch_size=16"
+    assert list(problems(config(*data, "data.batch_size=90"))) == []
+
+
+def test_a_file_that_can_not_be_used_is_named(config, tmp_path):
+    for path, said in ((tmp_path / "none.csv", "none.csv"), (file_of(tmp_path / "few.csv", 3), "at least 4 rows")):
+        (line,) = problems(config("data=file", f"data.path={path}"))
+        assert line.startswith("data.path")
+        assert said in line
+
+
+def test_a_network_that_takes_no_condition_is_named(config):
+    NETWORKS["plain"] = Plain
+    try:
+        options = ["model.name=plain", "~model.embedding_init_scale", "~model.num_units"]
+        (line,) = problems(config(*options, "data=moons", "data.label=moon"))
+        assert line == "model.name=plain: takes no condition, it has no argument num_classes"
+        assert list(problems(config(*options))) == []
+    finally:
+        del NETWORKS["plain"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")

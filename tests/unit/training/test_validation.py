@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.points import s_curve_source
 from helpers.run_files import events, load, module_of
 from point_diffusion.common.seeds import derive_seed, generator
 from point_diffusion.data.datamodule import PointSetDataModule
-from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import quality, summary
 from point_diffusion.report.figures import reverse_process
@@ -19,7 +19,7 @@ def test_validation_loss_and_grid_come_from_the_averaged_weights(small_run):
     metrics, folder = small_run
     checkpoint = load(folder / "checkpoints/last.ckpt")
     config = checkpoint["hyper_parameters"]["config"]
-    data = PointSetDataModule(Source("s_curve", 300, 0.1, 1234))
+    data = PointSetDataModule(s_curve_source())
     shown = np.asarray(Image.open(folder / "figures/reconstruction_epoch_0004.png"))
     matches = {}
     for weights in ("state_dict", "current_model_state"):
@@ -41,9 +41,7 @@ def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_run):
     _, folder = small_run
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
     _, states = model.sample_trajectory(100, derive_seed(1234, "reconstruction"))
-    distance, size = quality(
-        states[-1], PointSetDataModule(Source("s_curve", 300, 0.1, 1234)).source.fresh(200).points
-    )
+    distance, size = quality(states[-1], s_curve_source().fresh(200).points)
     assert size.point < 100  # nothing is cut off
     log = events(folder)
     assert log.Scalars("val/energy_distance")[-1].value == pytest.approx(distance, rel=1e-6)
@@ -68,7 +66,7 @@ def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
 def test_the_final_figures_are_those_of_fresh_samples_of_the_last_checkpoint(small_train):
     metrics, folder = small_train("callbacks.quality.final_num_samples=5000", "trainer.max_epochs=40")
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
-    data = PointSetDataModule(Source("s_curve", 300, 0.1, 1234))
+    data = PointSetDataModule(s_curve_source())
     points = model.sample(5000, derive_seed(1234, "final quality"))
     expected = summary(points, data.source.fresh(10_000).points, data.train_points)
     assert {name: metrics[name] for name in expected} == expected

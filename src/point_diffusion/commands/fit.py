@@ -1,0 +1,82 @@
+"""A model of points that are at hand in Python: one call, without a config and without a file."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from point_diffusion.commands.train import train_in_folder
+from point_diffusion.common.errors import UsageError
+from point_diffusion.common.files import atomic_write
+from point_diffusion.common.paths import CHECKOUT, typed_path
+from point_diffusion.common.text import typed_value
+from point_diffusion.runs.run import Run, load_run
+
+STEPS = 4_000  # at least, unless the epochs are given: few points make short epochs
+HOLDOUT = 0.1
+
+
+def fit(
+    array: Any,
+    names: Sequence[str] | None = None,
+    labels: Sequence[Any] | None = None,
+    condition: Sequence[str] | None = None,
+    epochs: int | None = None,
+    seed: int = 1234,
+    output_dir: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Run:
+    """Train a model on points, with the settings of ``experiment=recommended``.
+
+    The points are kept in ``data/`` of the output folder, by a name of their content, so that the run can be
+    evaluated, resumed and compared as one that was trained on a file.
+
+    Args:
+        array: shape (N, dim), of numpy or torch, or a frame of pandas or polars.
+        names: of the columns; None: those of a frame, or x, y, z.
+        labels: a class for each point, to be conditioned on.
+        condition: the names of columns that the others are conditioned on.
+        epochs: None: 100, or of few points as many as make some thousand steps.
+        seed: draws all that is random.
+        output_dir: where the run's folder is made; None: ``outputs/`` of the checkout.
+        settings: any other keys of ``scripts/train.py``, by their full names.
+
+    Returns:
+        The run, see :func:`point_diffusion.load_run`.
+
+    Raises:
+        UsageError: these are no points, or a value is wrong.
+    """
+    from hydra import compose, initialize_config_dir
+
+    from point_diffusion.data.table import frame_of
+
+    frame = frame_of(array, names, labels).frame
+    content = hashlib.blake2b(frame.hash_rows(seed=0).to_numpy().tobytes(), digest_size=8)
+    content.update(repr(frame.schema).encode())
+    outputs = CHECKOUT / "outputs" if output_dir is None else typed_path(str(output_dir))
+    path = outputs / "data" / f"{content.hexdigest()}.parquet"
+    if not path.exists():
+        with atomic_write(path) as part:
+            frame.write_parquet(part)
+    rows = max(1, round((1 - HOLDOUT) * len(frame)))
+    batch_size = min(512, 2 ** max(0, (rows // 4).bit_length() - 1))
+    asked: dict[str, Any] = {
+        "experiment": "recommended",
+        "data": "file",
+        "data.path": str(path),
+        "data.holdout": HOLDOUT,
+        "data.batch_size": batch_size,
+        "trainer.max_epochs": epochs or max(100, STEPS * batch_size // rows),
+        "seed": seed,
+        "data.seed": seed,
+        "output_dir": str(outputs),
+        **({} if labels is None else {"data.label": "label"}),
+        **({} if condition is None else {"data.condition": list(condition)}),
+        **(settings or {}),
+    }
+    if not (CHECKOUT / "conf").is_dir():
+        raise UsageError(f"{CHECKOUT / 'conf'}: no such folder; fit needs the checkout's settings")
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+        config = compose("train", [f"{key}={typed_value(value)}" for key, value in asked.items()])
+    return load_run(train_in_folder(config)[0])

@@ -1,0 +1,260 @@
+r"""Scaling: from the data's own units to those of the network, and back.
+
+.. math::
+    x = V^T ((p - m) / u) / s, \qquad p = m + u V (s x)
+
+with the mean m and the standard deviations s of the training points' columns; or, to whiten, with these as u, and
+with the principal directions V and standard deviations s of the columns divided by u; or, for heavy tails, with a
+monotone map of each column to a normal distribution. It is fitted to the training points alone, and kept as plain
+numbers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SCALINGS = ("divide", "standardize", "whiten", "minmax", "quantile", "none")
+MAX_KNOTS = 1_000  # of a column's quantiles
+
+
+class Scaling(ABC):
+    """A map from the data's own units to the network's, and back; computed in float64 but for ``divide``.
+
+    Args:
+        dtype: of what leaves: that of the data.
+        low, high: bounds of each column that what leaves is kept within; None for none.
+        integers: the columns that are rounded when they leave.
+    """
+
+    def __init__(
+        self,
+        dtype: torch.dtype = torch.float32,
+        low: Sequence[float] | None = None,
+        high: Sequence[float] | None = None,
+        integers: Sequence[int] = (),
+    ) -> None:
+        self.dtype = dtype
+        self.low, self.high = (None if each is None else _numbers(each) for each in (low, high))
+        self.integers = list(integers)
+
+    @abstractmethod
+    def to_network(self, points: Tensor) -> Tensor:
+        """Points in the network's units; of shape (..., dim), as given, on the device of ``points``."""
+
+    @abstractmethod
+    def to_data(self, x: Tensor) -> Tensor:
+        """The same points in the data's own units, of :attr:`dtype`."""
+
+    @abstractmethod
+    def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
+        """How fast points at ``x`` move in the data's own units, both of shape (..., dim)."""
+
+    def finish(self, points: Tensor) -> Tensor:
+        """Samples as they leave: rounded and kept within the bounds where that is asked for."""
+        if self.low is not None and self.high is not None:
+            low, high = (each.to(points) for each in (self.low, self.high))
+            points = points.clamp(low, high)
+        if self.integers:
+            points = points.clone()
+            points[..., self.integers] = points[..., self.integers].round()
+        return points
+
+    def _wide(self, x: Tensor) -> Tensor:
+        return (x.cpu() if x.device.type == "mps" else x).double()  # that one has no float64
+
+
+class Division(Scaling):
+    """x = p / scale, in the type of the points.
+
+    Args:
+        scale: above 0.
+        options: see :class:`Scaling`.
+    """
+
+    def __init__(self, scale: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.scale = scale
+
+    def to_network(self, points: Tensor) -> Tensor:
+        return points / self.scale
+
+    def to_data(self, x: Tensor) -> Tensor:
+        return (self._exact(x) * self.scale).to(self.dtype)
+
+    def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
+        return (self._exact(velocity) * self.scale).to(self.dtype)
+
+    def _exact(self, x: Tensor) -> Tensor:
+        return self._wide(x) if self.dtype == torch.float64 else x
+
+
+class Affine(Scaling):
+    """x = V^T ((p - shift) / units) / scale.
+
+    Args:
+        shift: (dim,) numbers.
+        scale: (dim,) numbers above 0.
+        units: (dim,) numbers above 0; None for 1.
+        directions: (dim, dim) numbers, the orthonormal columns of V; None for the identity.
+        options: see :class:`Scaling`.
+    """
+
+    def __init__(
+        self,
+        shift: Sequence[float],
+        scale: Sequence[float],
+        units: Sequence[float] | None = None,
+        directions: Sequence[Sequence[float]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.shift, self.scale = _numbers(shift), _numbers(scale)
+        self.units, self.directions = (None if each is None else _numbers(each) for each in (units, directions))
+
+    def to_network(self, points: Tensor) -> Tensor:
+        x = self._wide(points)
+        x = x - self.shift.to(x)
+        if self.units is not None:
+            x = x / self.units.to(x)
+        if self.directions is not None:
+            x = x @ self.directions.to(x)
+        return (x / self.scale.to(x)).to(points)
+
+    def to_data(self, x: Tensor) -> Tensor:
+        points = self._linear(x)
+        return (points + self.shift.to(points)).to(self.dtype)
+
+    def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
+        return self._linear(velocity).to(self.dtype)
+
+    def _linear(self, x: Tensor) -> Tensor:
+        x = self._wide(x)
+        points = x * self.scale.to(x)
+        if self.directions is not None:
+            points = points @ self.directions.T.to(points)
+        return points if self.units is None else points * self.units.to(points)
+
+
+class Quantile(Scaling):
+    """Each column by itself through its empirical distribution function to a normal one: linear between the
+    training points' quantiles, and beyond them by the slope of the outermost.
+
+    Args:
+        knots: of each column, rising numbers.
+        normal: what they are mapped to, rising numbers, as many.
+        scale: x is divided by this, too.
+        options: see :class:`Scaling`.
+    """
+
+    def __init__(
+        self,
+        knots: Sequence[Sequence[float]],
+        normal: Sequence[Sequence[float]],
+        scale: float = 1.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.knots = [_numbers(each) for each in knots]
+        self.normal = [_numbers(each) / scale for each in normal]
+
+    def to_network(self, points: Tensor) -> Tensor:
+        wide = self._wide(points)
+        return self._each(wide, wide, self.knots, self.normal)[0].to(points)
+
+    def to_data(self, x: Tensor) -> Tensor:
+        wide = self._wide(x)
+        return self._each(wide, wide, self.normal, self.knots)[0].to(self.dtype)
+
+    def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
+        return self._each(self._wide(x), self._wide(velocity), self.normal, self.knots)[1].to(self.dtype)
+
+    def _each(self, x: Tensor, along: Tensor, at: list[Tensor], to: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The map's values at ``x``, and its slope times ``along``."""
+        values, slopes = torch.empty_like(x), torch.empty_like(x)
+        for column, (start, end) in enumerate(zip(at, to, strict=True)):
+            start, end, given = start.to(x), end.to(x), x[..., column].contiguous()
+            if len(start) == 1:  # a column that is constant
+                values[..., column], slopes[..., column] = given - start + end, 1
+                continue
+            piece = torch.searchsorted(start, given).clamp(1, len(start) - 1)
+            slope = (end[piece] - end[piece - 1]) / (start[piece] - start[piece - 1])
+            values[..., column] = end[piece - 1] + slope * (given - start[piece - 1])
+            slopes[..., column] = slope
+        return values, slopes * along
+
+
+def fit_scaling(name: str, points: Tensor, scale: float = 1.0) -> dict[str, Any]:
+    """The scaling of some points as plain numbers, for :func:`build_scaling`.
+
+    Args:
+        name: one of :data:`SCALINGS`. ``divide`` divides by ``scale`` alone; ``standardize`` takes the columns to
+            mean 0 and standard deviation 1, ``minmax`` to [-1, 1], ``whiten`` all directions to variance 1,
+            ``quantile`` each column to a normal distribution; ``none`` leaves all as it is.
+        points: shape (N, dim); what leaves will be of their type.
+        scale: divides what comes out of all but ``none``.
+    """
+    plain: dict[str, Any] = {"name": name, "dtype": str(points.dtype).removeprefix("torch.")}
+    if name in ("divide", "none"):
+        return plain | {"scale": float(scale) if name == "divide" else 1.0}
+    wide = points.double()
+    if name == "quantile":
+        columns = [_quantiles(column) for column in wide.T]
+        return plain | {
+            "knots": [knots.tolist() for knots, _ in columns],
+            "normal": [normal.tolist() for _, normal in columns],
+            "scale": float(scale),
+        }
+    shift = wide.mean(0)
+    if name == "standardize":
+        spread = _or_one(wide.std(0, correction=0), 1e-12 * wide.abs().amax(0))
+    elif name == "minmax":
+        low, high = wide.amin(0), wide.amax(0)
+        shift, spread = (low + high) / 2, _or_one((high - low) / 2)
+    else:
+        # of columns that have one unit; V need not be orthonormal then
+        units = _or_one(wide.std(0, correction=0), 1e-12 * wide.abs().amax(0))
+        within = (wide - shift) / units
+        variances, axes = torch.linalg.eigh(within.T.cov(correction=0).view(len(shift), len(shift)))
+        deviations = variances.clamp(min=0).sqrt()
+        spread = _or_one(deviations, 1e-7 * deviations.max())  # rounding leaves some where columns are dependent
+        plain |= {"units": units.tolist(), "directions": axes.tolist()}
+    return plain | {"shift": shift.tolist(), "scale": (spread * scale).tolist()}
+
+
+def build_scaling(plain: Mapping[str, Any]) -> Scaling:
+    """The scaling that :func:`fit_scaling` describes.
+
+    Raises:
+        ValueError: there is no such scaling.
+        TypeError: it has other arguments.
+    """
+    options = dict(plain)
+    name = options.pop("name", None)
+    if name not in SCALINGS:
+        raise ValueError(f"scaling={name}: must be one of {', '.join(SCALINGS)}")
+    options["dtype"] = torch.float64 if options.get("dtype") == "float64" else torch.float32
+    kind: type[Scaling] = Division if name in ("divide", "none") else Quantile if name == "quantile" else Affine
+    return kind(**options)
+
+
+def _quantiles(column: Tensor) -> tuple[Tensor, Tensor]:
+    """Rising numbers of a column, and the normal quantiles of the shares of it that lie below them."""
+    ordered = column.sort().values
+    count = len(ordered)
+    ranks = torch.linspace(0, count - 1, min(count, MAX_KNOTS), dtype=torch.float64).round().long()
+    normal = torch.special.ndtri((ranks.double() + 0.5) / count)
+    knots, group = ordered[ranks].unique_consecutive(return_inverse=True)
+    mean = torch.zeros(len(knots), dtype=torch.float64).index_add_(0, group, normal)
+    return knots, mean / group.bincount()
+
+
+def _or_one(spread: Tensor, smallest: Tensor | float = 0.0) -> Tensor:
+    """The spread of each column; 1 where it is none, so that a constant stays what it is."""
+    return torch.where(spread > smallest, spread, 1.0)
+
+
+def _numbers(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)

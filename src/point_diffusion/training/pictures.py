@@ -1,0 +1,162 @@
+"""The pictures of a run: before the training, at each validation, and at the end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from point_diffusion.common.errors import memory_error_names
+from point_diffusion.common.seeds import derive_seed, generator
+from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.source import column_indices
+from point_diffusion.training.validation import ValidationCallback, ValidationSamples, array_of, cut_short
+
+if TYPE_CHECKING:
+    from point_diffusion.report.figures import ReverseProcess
+    from point_diffusion.training.module import DiffusionModule
+
+# of a picture in TensorBoard, in pixels: with 20 panels of 10,000 points it is below 500 kB
+TENSORBOARD_WIDTH = 1400
+
+
+class ReconstructionGrid(ValidationCallback):
+    """The pictures of a run: before training the schedule and the forward process of the training points; at each
+    validation, and so after the last epoch, the reverse trajectory of new points, from the averaged weights; at
+    the end the vector field that was learned.
+
+    They go to ``figures/`` in the run folder, and to TensorBoard, arranged for its cards, as ``schedule``,
+    ``forward``, ``reconstruction`` and ``vector_field``, which is of points in the plane alone; of more than three
+    dimensions there is a large ``corner`` plot at the end instead.
+
+    Args:
+        num_points: points drawn for each grid.
+        style: a matplotlib style, by name or file, that changes the look.
+        columns: to be shown, by name or number, as a corner plot; None: all of up to three, or those that differ
+            most.
+        samples: where the points come from; shared with other callbacks.
+    """
+
+    def __init__(
+        self,
+        num_points: int = 10_000,
+        style: str | None = None,
+        columns: Sequence[str | int] | None = None,
+        samples: ValidationSamples | None = None,
+    ) -> None:
+        self.num_points = num_points
+        self.style = style
+        self.columns = columns
+        self.samples = samples or ValidationSamples()
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self._points = data.train_points
+        self._labels = data.source.train.labels
+        self._described = data.description
+        self._columns: list[int] | None = None
+        if self.columns is not None:
+            self._columns = column_indices("figures.columns", self.columns, data.description.columns)
+        self._grid: ReverseProcess | None = None
+        self._truth = array_of(self._points)
+
+    def _options(self, labels: np.ndarray | None) -> dict[str, Any]:
+        """How points with these labels are shown."""
+        classes = self._described.classes or None
+        return {
+            "columns": self._columns,
+            "names": self._described.columns,
+            "classes": labels,
+            "class_names": classes,
+        }
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
+        from point_diffusion.report import charts, figures
+        from point_diffusion.report.style import pixels, use_style
+
+        if trainer.global_step > 0:
+            return
+        diffusion = pl_module.diffusion
+        with use_style(self.style):
+            numbers = array_of(diffusion.schedule.betas), array_of(diffusion.schedule.alphas_cumprod)
+            card = pixels(charts.schedule(*numbers, columns=2))
+            self._show(trainer, pixels(charts.schedule(*numbers)), "schedule", card=card)
+            noise = generator(pl_module.config["seed"], "forward", device=pl_module.device)
+            last = diffusion.schedule.num_step
+            steps = [index * last // 20 for index in range(20)] if last >= 20 else list(range(last + 1))
+            states = diffusion.noised(self._points[: self.num_points].to(pl_module.device), steps, noise)
+            options = self._options(None if self._labels is None else self._labels[: self.num_points])
+            figure = figures.forward_process(steps, [array_of(x) for x in states], self._truth, **options)
+            self._show(trainer, pixels(figure), "forward", panels=len(steps))
+
+    def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
+        from point_diffusion.report import figures
+        from point_diffusion.report.style import use_style
+
+        with memory_error_names(f"callbacks.reconstruction.num_points={self.num_points}"), use_style(self.style):
+            t, states = self.samples.trajectory(trainer, pl_module, self.num_points)
+            # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
+            picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
+            if self._grid is None:
+                options = self._options(self.samples.given(trainer, pl_module, self.num_points).labels)
+                moments = [t[i] for i in picked]
+                self._grid = figures.ReverseProcess(moments, self._truth, self.num_points, **options)
+            image = self._grid.pixels([array_of(states[i]) for i in picked])
+            suffix = f"_epoch_{trainer.current_epoch + 1:04d}"
+            self._show(trainer, image, "reconstruction", suffix, panels=len(picked))
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
+        if cut_short(trainer):
+            return
+        if pl_module.diffusion.dim == 2:
+            self._show_field(trainer, pl_module)
+        elif pl_module.diffusion.dim > 3:
+            self._show_corner(trainer, pl_module)
+
+    def _show_corner(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
+        from point_diffusion.report.corner import corner
+        from point_diffusion.report.style import pixels, use_style
+
+        points = self.samples.points(trainer, pl_module, self.num_points)
+        if points.isfinite().all():
+            options = self._options(self.samples.given(trainer, pl_module, self.num_points).labels)
+            with use_style(self.style):
+                self._show(trainer, pixels(corner(array_of(points), self._truth, **options)), "corner")
+
+    def _show_field(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
+        from point_diffusion.report import figures
+        from point_diffusion.report.style import pixels, use_style
+        from point_diffusion.vector_field import vector_field
+
+        seed = derive_seed(pl_module.config["seed"], "vector field")
+        field = vector_field(pl_module.diffusion, torch.from_numpy(self._truth), seed)
+        if not all(each.isfinite().all() for each in field.fields):
+            return  # it has diverged
+        with use_style(self.style):
+            arrows, paths = ([array_of(each) for each in part] for part in (field.fields, field.paths))
+            figure = figures.vector_field(array_of(field.grid), field.steps, arrows, paths, self._truth)
+            self._show(trainer, pixels(figure), "vector_field", panels=len(field.steps))
+
+    def _show(
+        self,
+        trainer: L.Trainer,
+        image: np.ndarray,
+        tag: str,
+        suffix: str = "",
+        panels: int = 1,
+        card: np.ndarray | None = None,
+    ) -> None:
+        from PIL import Image
+
+        from point_diffusion.report.figures import as_card
+        from point_diffusion.report.style import save_pixels
+
+        save_pixels(image, Path(trainer.default_root_dir) / "figures" / f"{tag}{suffix}.png")
+        picture = Image.fromarray(as_card(image, panels) if card is None else card)
+        picture.thumbnail((TENSORBOARD_WIDTH, TENSORBOARD_WIDTH))
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(tag, np.asarray(picture), trainer.global_step, dataformats="HWC")

@@ -1,0 +1,103 @@
+"""How good the samples are: at each validation, and after the last epoch."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import lightning as L
+
+from point_diffusion.common.errors import memory_error_names
+from point_diffusion.common.seeds import derive_seed
+from point_diffusion.data.source import Source
+from point_diffusion.training.validation import (
+    ValidationCallback,
+    ValidationSamples,
+    array_of,
+    cut_short,
+    drawn_conditions,
+    encoded,
+)
+
+if TYPE_CHECKING:
+    from point_diffusion.metrics import Estimate
+    from point_diffusion.training.module import DiffusionModule
+
+# points of the truth that are remembered in the order of each direction, at most
+MAX_SORTED = 100_000
+
+
+class SampleQuality(ValidationCallback):
+    """How good the samples are: at every validation, from the averaged weights, ``val/energy_distance`` and
+    ``val/equivalent_sample_size`` (the best guess, up to the number of points drawn); after the last epoch the
+    same and more from many points, in :attr:`final`.
+
+    Args:
+        num_samples: points drawn at a validation.
+        final_num_samples: points drawn at the end. A run that is interrupted does not get there.
+        metrics: more figures of these, by their names in :data:`point_diffusion.registry.METRICS`.
+        samples: where the points of a validation come from.
+
+    Attributes:
+        latest: the equivalent sample size of the last validation.
+        final: the figures of the end, see :func:`point_diffusion.metrics.samples.summary`; empty until then.
+    """
+
+    def __init__(
+        self,
+        num_samples: int = 10_000,
+        final_num_samples: int = 50_000,
+        metrics: Sequence[str] | None = None,
+        samples: ValidationSamples | None = None,
+    ) -> None:
+        self.num_samples = num_samples
+        self.metrics = metrics or ()
+        self.final_num_samples = final_num_samples
+        self.samples = samples or ValidationSamples()
+        self.latest: Estimate | None = None
+        self.final: dict[str, float] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        from point_diffusion.metrics import Truth
+
+        with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
+            source: Source = trainer.datamodule.source  # type: ignore[attr-defined]
+            points = source.comparable(source.fresh(2 * self.num_samples).points)
+            self._truth = Truth(points) if len(points) <= MAX_SORTED else points
+            self._comparable = source.comparable
+
+    def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
+        from point_diffusion.metrics import quality
+
+        distance, self.latest = float("nan"), None  # of a model that has diverged
+        with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
+            points = self.samples.points(trainer, pl_module, self.num_samples)
+            if points.isfinite().all():
+                distance, self.latest = quality(self._comparable(array_of(points)), self._truth)
+        # the best guess, as far as so many points resolve it; a bound would jump when the model gets good
+        size = float("nan") if self.latest is None else min(self.latest.point, self.num_samples)
+        for name, value in (("energy_distance", distance), ("equivalent_sample_size", size)):
+            pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
+        if cut_short(trainer):
+            return
+        from point_diffusion.metrics import class_summary, registered, resolution, summary, truth_size
+
+        count = self.final_num_samples
+        seed = derive_seed(pl_module.config["seed"], "final quality")
+        with memory_error_names(f"callbacks.quality.final_num_samples={count}"):
+            given = drawn_conditions(trainer, count, seed)
+            condition = encoded(trainer, pl_module, given)
+            points = pl_module.diffusion.sample(count, seed, condition=condition)
+            if not points.isfinite().all():
+                return
+            source: Source = trainer.datamodule.source  # type: ignore[attr-defined]
+            truth = source.fresh(truth_size(count, len(source.train.points)))
+            samples = given._replace(points=array_of(points))
+            sets = [(source.comparable(each.points), each.labels) for each in (samples, truth, source.train)]
+            (drawn, _), (true, _), (train, _) = sets
+            self.final = summary(drawn, true, train)
+            if not source.unlimited:
+                self.final |= {"num_truth": len(true), "resolution": resolution(true, count)}
+            self.final |= class_summary(source.classes, *sets)
+            for name in self.metrics:
+                self.final |= registered(name, drawn, true[:count])

@@ -1,0 +1,137 @@
+"""Laws by their structure, against scipy and brute force."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, norm
+
+from point_diffusion.data.laws import Boxes, GaussianMixture, Product, log_interval
+from point_diffusion.data.shapes.pixels import PixelGrid
+
+
+def some_mixture(dim=3, count=4, sigma=0.3):
+    draws = np.random.default_rng(0)
+    weights = draws.dirichlet(np.ones(count))
+    return GaussianMixture(draws.normal(size=(count, dim)), sigma, weights, np.arange(count) % 2)
+
+
+def some_boxes(sigma, count=5):
+    draws = np.random.default_rng(1)
+    low = draws.normal(size=(count, 2))
+    return Boxes(low, low + draws.uniform(0.2, 1, size=(count, 2)), sigma, draws.dirichlet(np.ones(count)))
+
+
+def some_pixels(sigma, shape=(12, 7), share=0.4):
+    draws = np.random.default_rng(2)
+    weights = draws.exponential(size=shape) * (draws.random(shape) < share)
+    return PixelGrid(
+        np.linspace(-1, 1, shape[0] + 1), np.linspace(-0.5, 0.7, shape[1] + 1), weights / weights.sum(), sigma
+    )
+
+
+@pytest.mark.parametrize("label", [None, 0, 1])
+def test_a_mixture_of_gaussians_is_scipys(label):
+    law = some_mixture()
+    points = np.random.default_rng(3).normal(size=(50, 3))
+    chosen = [k for k in range(4) if label is None or law.labels[k] == label]
+    terms = [multivariate_normal(law.centers[k], 0.09).logpdf(points) for k in chosen]
+    weights = law.weights[chosen] / law.weights[chosen].sum()
+    np.testing.assert_allclose(law.log_density(points, label), logsumexp(terms, axis=0, b=weights[:, None]))
+    assert law.log_density(points + 1e4)[0] == pytest.approx(-0.5 * 3e8 / 0.09, rel=1e-3)  # no underflow
+
+
+def test_points_have_no_density():
+    with pytest.raises(ValueError, match="sigma=0"):
+        some_mixture(sigma=0).log_density(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="label=5: must be from 0 to 1"):
+        some_mixture().log_density(np.zeros((1, 3)), 5)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 20.0])
+def test_blurred_boxes_are_differences_of_normal_probabilities(sigma):
+    law = some_boxes(sigma)
+    points = np.random.default_rng(3).normal(size=(50, 2))
+    ends = [norm.cdf((side - points[:, None]) / sigma) for side in (law.low, law.high)]
+    density = ((ends[1] - ends[0]) / (law.high - law.low)).prod(axis=2) @ law.weights
+    near = density > 1e-8  # beyond, differences have lost their digits
+    np.testing.assert_allclose(law.log_density(points)[near], np.log(density[near]), rtol=1e-6)
+    assert near.sum() > 20
+
+
+def test_sharp_boxes_are_the_limit_of_blurred_ones():
+    points = np.random.default_rng(3).normal(size=(500, 2))
+    sharp, blurred = some_boxes(0.0).log_density(points), some_boxes(1e-7).log_density(points)
+    inside = np.isfinite(sharp)
+    assert 50 < inside.sum() < 450
+    np.testing.assert_allclose(sharp[inside], blurred[inside])
+    assert (blurred[~inside] < -1e3).all()
+
+
+def test_boxes_side_by_side_do_not_overlap():
+    law = Boxes(np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]]), 0.0, np.array([0.25, 0.75]), np.array([0, 1]))
+    density = np.exp(law.log_density(np.array([[-0.1], [0.0], [1.0], [2.0]])))
+    np.testing.assert_allclose(density, [0, 0.25, 0.75, 0])
+    np.testing.assert_allclose(np.exp(law.log_density(np.array([[0.5], [1.5]]), label=1)), [0, 1])
+
+
+def test_normal_probabilities_keep_their_digits_in_the_tails():
+    ends = np.array([-38.0, -5.0, -0.5, 0.0, 1e-9, 3.0, 39.0, 45.0])
+    low, high = ends[:-1], ends[1:]
+    parts = log_interval(low, high)
+    np.testing.assert_allclose(parts, log_interval(-high, -low), rtol=1e-14)
+    assert logsumexp(parts) == pytest.approx(0, abs=1e-14)
+    assert parts[3] == pytest.approx(math.log(1e-9 / math.sqrt(2 * math.pi)))
+    # the tail's asymptotic series
+    series = -(39.0**2) / 2 - math.log(39 * math.sqrt(2 * math.pi)) + math.log(1 - 39.0**-2 + 3 * 39.0**-4)
+    assert parts[-1] == pytest.approx(series, abs=1e-6)
+
+
+def test_a_product_has_the_sum_of_its_parts():
+    mixture, boxes = some_mixture(dim=1), some_boxes(0.2)
+    points = np.random.default_rng(3).normal(size=(20, 3))
+    law = Product((boxes, mixture), ((0, 2), (1,)))
+    assert law.dim == 3
+    expected = boxes.log_density(points[:, [0, 2]]) + mixture.log_density(points[:, [1]])
+    np.testing.assert_allclose(law.log_density(points), expected)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.003, 0.02, 0.3, 4.0])
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_pixels_are_boxes(sigma, scale):
+    law = some_pixels(sigma)
+    points = scale * np.random.default_rng(3).normal(size=(400, 2))
+    np.testing.assert_allclose(law.log_density(points), law.boxes().log_density(points), rtol=1e-7, atol=1e-7)
+
+
+def test_points_far_from_the_only_dark_pixels_have_their_density():
+    weights = np.zeros((40, 40))
+    weights[0, 39] = weights[39, 0] = weights[39, 1] = 1 / 3
+    law = PixelGrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41), weights, 0.01)
+    points = np.random.default_rng(3).uniform(-1.5, 1.5, size=(200, 2))
+    np.testing.assert_allclose(law.log_density(points), law.boxes().log_density(points), rtol=1e-9)
+
+
+@pytest.mark.parametrize("sigma", [0.004, 0.05])
+def test_pixels_nearby_suffice(sigma):
+    law = some_pixels(sigma, shape=(100, 60), share=0.05)
+    points = np.random.default_rng(3).uniform(-1, 1, size=(200, 2))
+    np.testing.assert_allclose(law.log_density(points), law.boxes().log_density(points), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("law", [some_mixture(2, 1000), some_boxes(0.1, 100), some_pixels(0.01, (300, 200))])
+def test_many_points_take_little_memory(law):
+    points = np.random.default_rng(3).uniform(-1, 1, size=(10_000, 2))
+    law.log_density(points[:2])
+    tracemalloc.start()
+    law.log_density(points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+
+
+def test_what_is_no_number_has_no_density():
+    points = np.array([[0.0, math.nan], [math.inf, 0.0]])
+    assert np.isnan(some_pixels(0.1).log_density(points)).all()
