@@ -8,13 +8,18 @@ import re
 import shlex
 from functools import partial
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
 
 from helpers.points import s_curve
+from point_diffusion import registry as registry_module
 from point_diffusion.cli.command_line import command_line
+from point_diffusion.cli.own_parts import register
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.train_messages import prior_line
@@ -25,8 +30,10 @@ from point_diffusion.data.description import describe
 from point_diffusion.data.source import build_source
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import energy_distance
+from point_diffusion.registry import Registry
 from point_diffusion.samplers import DDIM
 from point_diffusion.training.preflight import problems
+from point_diffusion.training.preparation import drop_unused
 
 PROBLEMS = {
     "train": problems,
@@ -45,6 +52,28 @@ ALL = "\n".join(TEXTS.values())
 FRONT_PAGE = TEXTS["README.md"]
 # in blocks and within a line: `python scripts/train.py num_step=20`
 COMMANDS = sorted(set(re.findall(r"python scripts/(\w+)\.py ?([^`\n]*)", ALL)))
+
+
+def make_points(folder):
+    """The files of points that the pages speak of."""
+    draws = np.random.default_rng(0)
+    rows = pl.DataFrame(draws.normal(size=(900, 2)), schema=["height", "weight"])
+    rows.write_csv(folder / "points.csv")
+    rows.with_columns(species=pl.Series(["setosa", "virginica"] * 450)).write_csv(folder / "iris.csv")
+    Image.fromarray(np.triu(np.full((20, 20), 255, np.uint8))).save(folder / "logo.png")
+
+
+@pytest.fixture
+def registered_as_before():
+    """What a plugin adds is forgotten."""
+    before = {
+        name: list(registry) for name, registry in vars(registry_module).items() if isinstance(registry, Registry)
+    }
+    yield
+    for name, names in before.items():
+        registry = getattr(registry_module, name)
+        for added in set(registry) - set(names):
+            del registry[added]
 
 
 def without_blocks(text):
@@ -77,18 +106,26 @@ def test_the_front_page_is_short():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS)
-def test_commands_compose(name, arguments, tmp_path, monkeypatch):
+def test_commands_compose(name, arguments, tmp_path, monkeypatch, registered_as_before):
     monkeypatch.chdir(tmp_path)
-    for file, text in re.findall(r"```yaml\n# (my/\S+)\n(.*?)```", TEXTS["conf/README.md"], re.DOTALL):
+    for file, text in re.findall(r"```(?:yaml|python)\n# (\S+)\n(.*?)```", ALL, re.DOTALL):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(text)
+    make_points(tmp_path)
     typed = command_line(name, [quote_override(each) for each in shlex.split(arguments, comments=True)])
     typed.check()
+    register(typed)
     for override in typed.overrides:
         for single in each_value(override):
             groups = ("hydra/", "experiment=") if typed.flags.multirun else ("",)
             others = [each for each in typed.overrides if each != override and each.startswith(groups)]
-            wrong = list(PROBLEMS[name](typed.compose([*others, single])))
+            words = [*others, single]
+            if name != "train":  # whose sampler has all its keys
+                words = [re.sub(r"^sampler\.", "++sampler.", word) for word in words]
+            composed = typed.compose(words)
+            if name == "train":
+                drop_unused(composed)
+            wrong = list(PROBLEMS[name](composed))
             assert [each for each in wrong if "DATE/TIME" not in each] == []
 
 
@@ -134,6 +171,23 @@ def test_the_program_of_the_front_page_runs(capsys):
     assert capsys.readouterr().out
     # a Gaussian with the curve's mean and covariance is at about 0.03
     assert energy_distance(names["samples"][:1_000], s_curve(1_000, noise=0.1, seed=1)) < 0.015
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README.md", f"{PACKAGE}/data/README.md"])
+def test_the_program_that_fits_an_array_runs(name, tmp_path):
+    (program,) = re.findall(
+        r"```python\n(import numpy as np\nfrom point_diffusion import fit.*?)```", TEXTS[name], re.DOTALL
+    )
+    shorter = program.replace("epochs=50", f"epochs=2, output_dir={str(tmp_path)!r}")
+    assert shorter != program
+    assert len(program.splitlines()) <= 10
+    names = {}
+    exec(compile(shorter, name, "exec"), names)
+    assert names["samples"].shape == (1_000, 3)
+    assert isinstance(names["samples"], np.ndarray)
+    assert names["run"].columns == ("a", "b", "c")
+    assert names["samples"].std(axis=0)[2] > 10  # the columns' own units
 
 
 def test_the_names_that_the_pages_import_are_there():

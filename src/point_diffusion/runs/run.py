@@ -142,9 +142,15 @@ class Run:
             ValueError: a value is wrong, or the sampler can't sample this model.
             UsageError: there is no such class, or not so many numbers.
         """
-        chosen = self.sampler(sampler, num_inference_steps, **sampler_options)
-        given = self.conditions(num_samples, label, condition, seed)
-        return self.diffusion.sample(num_samples, seed, chosen, self.encoded(given))
+        return self._drawn(
+            num_samples,
+            seed,
+            label,
+            condition,
+            sampler,
+            num_inference_steps=num_inference_steps,
+            **sampler_options,
+        )[1]
 
     def frame(self, num_samples: int, seed: int = 0, **options: Any) -> "pl.DataFrame":
         """New points with the names of their columns, and of what they are conditioned on.
@@ -156,10 +162,22 @@ class Run:
         """
         import polars as pl
 
-        given = self.conditions(num_samples, options.pop("label", None), options.pop("condition", None), seed)
-        chosen = self.sampler(options.pop("sampler", None), **options)
-        points = self.diffusion.sample(num_samples, seed, chosen, self.encoded(given))
+        given, points = self._drawn(num_samples, seed, **options)
         return pl.DataFrame(self.points.named(given._replace(points=points.numpy())))
+
+    def _drawn(
+        self,
+        num_samples: int,
+        seed: int,
+        label: Any = None,
+        condition: Any = None,
+        sampler: "str | Sampler | None" = None,
+        **options: Any,
+    ) -> "tuple[PointSet, Tensor]":
+        """New points, beside what they are conditioned on."""
+        chosen = self.sampler(sampler, **options)
+        given = self.conditions(num_samples, label, condition, seed)
+        return given, self.diffusion.sample(num_samples, seed, chosen, self.encoded(given))
 
     def conditions(
         self,
