@@ -78,7 +78,8 @@ class Description:
     def from_plain(cls, plain: Mapping[str, Any]) -> "Description":
         """From what :meth:`plain` gave."""
         lists = ("columns", "classes", "counts", "condition")
-        return cls(**{**plain, **{name: tuple(plain[name]) for name in lists if name in plain}})
+        given: dict[str, Any] = {name: tuple(each) if name in lists else each for name, each in plain.items()}
+        return cls(**given)
 
     def plain(self) -> dict[str, Any]:
         """As plain numbers and texts."""

@@ -89,7 +89,7 @@ def choose(
     wrong = ~np.isfinite(values)
     if texts:
         wrong = np.column_stack([wrong, texts[0].is_null().to_numpy()])
-    keep = ~wrong.any(axis=1)
+    keep: np.ndarray = ~np.asarray(wrong.any(axis=1))
     if missing == "refuse" and not keep.all():
         raise UsageError(f"{named}: {_places(frame, [*chosen, *conditions, *label_names], wrong)}")
     if keep.sum() < 2:

@@ -50,7 +50,8 @@ def sliced_wasserstein(x: ArrayLike, y: ArrayLike) -> float:
     x, y = pair_of_sets(x, y)
     directions = directions_of(x.shape[1], NUM_PROJECTIONS)
     blocks = np.array_split(directions, -(-len(directions) // 15))  # POT holds all projections of a block
-    squares = [sliced_wasserstein_distance(x, y, projections=block.T) ** 2 * len(block) for block in blocks]
+    distances: list[Any] = [sliced_wasserstein_distance(x, y, projections=block.T) for block in blocks]
+    squares = [distance**2 * len(block) for distance, block in zip(distances, blocks, strict=True)]
     return math.sqrt(sum(squares) / sum(map(len, blocks)))
 
 

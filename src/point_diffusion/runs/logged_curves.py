@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,9 @@ def logged_curves(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     finally:
         logger.setLevel(level)
     curves = {}
+    tags: dict[str, Any] = log.Tags()
     for tag in ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size"):
-        if tag in log.Tags()["scalars"]:
+        if tag in tags["scalars"]:
             events = log.Scalars(tag)
             curves[tag] = np.array([e.step for e in events]), np.array([e.value for e in events])
     return curves

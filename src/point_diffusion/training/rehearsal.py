@@ -7,6 +7,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import (
@@ -120,9 +121,11 @@ def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
     data = PointSetDataModule(ShapeSource(SCurve(), 4, 0), batch_size=4)
     with torch.random.fork_rng(), process_settings(1, settings["float32_matmul_precision"]):
         trainer = build_trainer(plan, steps, StopSignals(), time.monotonic())
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        for callback in callbacks:
             if isinstance(callback, Checkpoint) and hasattr(callback, "dirpath"):
-                callback.dirpath = str(folder / "checkpoints")  # not where the user's own would go
+                theirs: Any = callback
+                theirs.dirpath = str(folder / "checkpoints")  # not where the user's own would go
         if fit:
             module = DiffusionModule(settings, data.description.plain(), steps)
             module.diffusion.describe_data(data.train_points)

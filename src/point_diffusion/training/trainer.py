@@ -70,7 +70,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         monitor = "val/loss" if quality is None else "val/energy_distance"
         best = plan.checkpoint and plan.checkpoint.with_name("best.ckpt")
         callbacks += [BestCheckpoint(checkpoints, monitor, best), LastCheckpoint(checkpoints, **checkpoint)]
-    defaults = {
+    defaults: dict[str, Any] = {
         "default_root_dir": plan.folder,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
