@@ -71,7 +71,7 @@ def test_help_lists_what_one_has_added(script, own):
         (["--config-dir", "my", "-m", "experiment=mine,min"], "experiment=min: must be one of broken, mine, "),
         (["-m", "model=mlp,foo"], "model=foo: must be one of mlp"),
         (["experiment=mine", "--config-dir", "mi"], "--config-dir=mi: no such folder"),
-        (["experiment=mine"], "experiment=mine: must be one of quick, recommended, search, steps"),
+        (["experiment=mine"], "experiment=mine: must be one of quick, recommended, search, shapes, steps"),
         (["--config-dir", "my", "-m", "--run"], "--run and --multirun: only one of them can be done"),
     ],
 )

@@ -35,7 +35,7 @@ BAD = {
     "+trainer.max_time=7": "trainer.max_time=7: must be DD:HH:MM:SS",
     "+optimizer.beta=1": "optimizer.beta=1: no such argument of Adam",
     "+data.foo=1": "data.foo.*: no such key",
-    "data=7": "data=7: must be one of s_curve",
+    "data=7": "data=7: must be one of blobs, checkerboard, circles, file, ",
     "schedule.name=cosine": "schedule.name=cosine: .*; choose it by schedule=NAME",
     "sampler.name=ddim": "sampler.name=ddim: .*; choose it by sampler=NAME",
     "schedule=[linear,cosine]": "schedule.name=cosine: .*; choose it by schedule=NAME",

@@ -74,15 +74,20 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
 
 def drop_unused(config: DictConfig) -> None:
     """Leave out what an experiment sets for choices that are not taken: beta_end, say, of another schedule."""
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    typed: list[str] = []
+    if HydraConfig.initialized():
+        if HydraConfig.get().runtime.choices.get("experiment") is None:
+            return  # without torch, which the arguments of what is chosen need
+        typed = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
     for section in ("schedule", "model", "sampler"):
         chooser, registry = CHOOSERS[section]
         node = config.get(section)
-        if not isinstance(node, DictConfig) or node.get(chooser) not in registry:
+        by_name = any(text.startswith(f"{section}.{chooser}=") for text in typed)
+        if not isinstance(node, DictConfig) or node.get(chooser) not in registry or by_name:
             continue  # an error soon
         arguments = argument_types(registry[node[chooser]])
         for name, item in known(SECTIONS[section]).items():
-            is_typed = any(text.lstrip("+").startswith(f"{section}.{name}=") for text in typed)
+            is_typed = any(text.startswith(f"{section}.{name}=") for text in typed)
             used = item.metadata["required"] or name in (chooser, *arguments, *SHARED.get(section, ()))
             if name in node and not used and not is_typed:
                 with read_write(config), open_dict(config):
