@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Iterable
+from hashlib import blake2b
 from importlib.util import module_from_spec, spec_from_file_location
 
 from point_diffusion.common.errors import UsageError, format_error
 from point_diffusion.common.paths import typed_path
-from point_diffusion.common.seeds import derive_seed
 
 
 def load_plugins(files: Iterable[str]) -> None:
@@ -18,7 +18,9 @@ def load_plugins(files: Iterable[str]) -> None:
     for name in files:
         path = typed_path(str(name))
         key = f"plugins={name}"
-        module_name = f"point_diffusion_plugin_{path.stem}_{derive_seed(str(path)):x}"
+        module_name = (
+            f"point_diffusion_plugin_{path.stem}_{blake2b(str(path).encode(), digest_size=4).hexdigest()}"
+        )
         if getattr(sys.modules.get(module_name), "__file__", None) == str(path):
             continue
         if not path.is_file():

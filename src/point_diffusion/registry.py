@@ -36,6 +36,8 @@ class Registry(MutableMapping[str, T], Generic[T]):
         return getattr(import_module(self._module), entry) if isinstance(entry, str) else entry
 
     def __setitem__(self, name: str, entry: T) -> None:
+        if name in self._shipped:
+            raise ValueError(f"{name}: is the name of a shipped one; choose another")
         self._entries[name] = entry
 
     @property

@@ -195,7 +195,12 @@ def fit_scaling(name: str, points: Tensor, scale: float = 1.0) -> dict[str, Any]
             ``quantile`` each column to a normal distribution; ``none`` leaves all as it is.
         points: shape (N, dim); what leaves will be of their type.
         scale: divides what comes out of all but ``none``.
+
+    Raises:
+        ValueError: there is no such scaling.
     """
+    if name not in SCALINGS:
+        raise ValueError(f"scaling={name}: must be one of {', '.join(SCALINGS)}")
     plain: dict[str, Any] = {"name": name, "dtype": str(points.dtype).removeprefix("torch.")}
     if name in ("divide", "none"):
         return plain | {"scale": float(scale) if name == "divide" else 1.0}

@@ -132,7 +132,7 @@ def test_units_and_names_come_back(script, tmp_path, file):
     )
     asked = [*LEARNS, "data=file", path, "data.round=true", "data.clip=true"]
     said = script("train", *asked, "hydra.run.dir=run").stdout
-    assert "count is integer-valued" in said
+    assert "data.round" not in said  # which is asked for
     said = script("sample", "run=run", "num_samples=2000", "output=drawn.csv").stderr
     assert "; rounded: count; kept within the bounds of the training points" in said
     drawn = pl.read_csv(tmp_path / "drawn.csv")
@@ -260,3 +260,52 @@ def test_shapes_are_swept_and_have_their_table(script, tmp_path):
     assert "4 runs, 4 finished" in done.stdout
     text = (CHECKOUT / "conf/experiment/shapes.yaml").read_text()
     assert "data: s_curve,moons,circles" in text
+
+
+def test_a_run_on_a_moved_file_is_resumed_by_its_new_place(script, tmp_path, iris):
+    asked = ["data=file", "data.path=iris.csv", "data.label=species", *SHORT, NO_PICTURES]
+    script("train", *asked, "hydra.run.dir=run")
+    iris.rename(tmp_path / "moved.csv")
+    done = script("train", "resume=run", "trainer.max_epochs=6", check=False)
+    assert "data.path=FILE says where" in done.stderr
+    for other in ("data.seed=77", "data.holdout=0.5"):
+        done = script("train", "resume=run", "trainer.max_epochs=6", "data.path=moved.csv", other, check=False)
+        assert done.returncode == 2
+        assert f"{other}: must be " in done.stderr
+    script("train", "resume=run", "trainer.max_epochs=6", "data.path=moved.csv")
+    assert metrics_of(tmp_path / "run")["epochs"] == 6
+
+
+@pytest.mark.parametrize(
+    ("law", "other", "line"),
+    [
+        ("data=blobs", "data=blobs data.dim=3", "data.shape=blobs: the columns are x, y, z; must be x, y, as in"),
+        (
+            "data=gaussians data.label=component",
+            "data=gaussians data.label=component data.num_components=4",
+            "data.shape=gaussians: the classes are 0, 1, 2, 3; must be 0, 1, 2, 3, 4, 5, 6, 7, as in",
+        ),
+    ],
+)
+def test_other_points_of_a_shape_are_refused(script, tmp_path, law, other, line):
+    few = [*SHORT, NO_PICTURES, "data.num_points=300"]
+    script("train", *few, *law.split(), "hydra.run.dir=run")
+    done = script("train", *few, *other.split(), "ckpt_path=run", "trainer.max_epochs=6", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert line in done.stderr
+    assert not (tmp_path / "outputs/runs").exists()
+
+
+def test_files_are_swept_over(script, tmp_path, file):
+    random = np.random.default_rng(0)
+    for name in ("one.csv", "two.csv"):
+        file(name, {"x": random.normal(size=200), "y": random.normal(size=200)})
+    done = script("train", "-m", "data=file", "data.path=one.csv,two.csv", *SHORT, NO_PICTURES)
+    assert "2 runs, 2 finished" in done.stdout
+
+
+def test_held_out_rows_that_are_all_the_same_are_refused(script, tmp_path, file):
+    path = file("same.csv", {"x": [0, 1] * 200, "y": [0.0] * 400})
+    done = script("train", "data=file", path, "data.columns=[y]", *SHORT, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "rows that are held out are all the same" in done.stderr

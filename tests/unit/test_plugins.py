@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from point_diffusion.common.errors import UsageError
+from point_diffusion.network import MLPDiffusion
 from point_diffusion.plugins import load_plugins
 from point_diffusion.registry import BETAS, METRICS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
 
@@ -88,15 +89,12 @@ def test_files_of_the_same_name_are_both_imported(tmp_path):
     assert BETAS.added == ["a", "b"]
 
 
-def test_what_is_shipped_may_be_replaced_and_is_not_added(tmp_path):
-    shipped = NETWORKS._entries["mlp"]
+def test_what_is_shipped_is_not_replaced(tmp_path):
     (tmp_path / "mine.py").write_text("from point_diffusion.registry import NETWORKS\nNETWORKS['mlp'] = dict\n")
-    try:
+    with pytest.raises(UsageError, match="mlp: is the name of a shipped one; choose another"):
         load_plugins([str(tmp_path / "mine.py")])
-        assert NETWORKS["mlp"] is dict
-        assert NETWORKS.added == []
-    finally:
-        NETWORKS["mlp"] = shipped
+    assert NETWORKS["mlp"] is MLPDiffusion
+    assert NETWORKS.added == []
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from PIL import Image
 from helpers.points import s_curve
 from point_diffusion import registry as registry_module
 from point_diffusion.cli.command_line import command_line
-from point_diffusion.cli.own_parts import register
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.train_messages import prior_line
 from point_diffusion.common.paths import CHECKOUT
+from point_diffusion.config.own_parts import register
 from point_diffusion.config.script_schema import Animate, Evaluate, Sample
 from point_diffusion.config.validate import script_problems
 from point_diffusion.data.description import describe
@@ -114,7 +114,7 @@ def test_commands_compose(name, arguments, tmp_path, monkeypatch, registered_as_
     make_points(tmp_path)
     typed = command_line(name, [quote_override(each) for each in shlex.split(arguments, comments=True)])
     typed.check()
-    register(typed)
+    register(typed.plugins)
     for override in typed.overrides:
         for single in each_value(override):
             groups = ("hydra/", "experiment=") if typed.flags.multirun else ("",)

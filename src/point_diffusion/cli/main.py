@@ -20,11 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 from point_diffusion.cli import help  # noqa: A004, F401, its pages are what conf/ refers to
 from point_diffusion.cli.command_line import CommandLine, command_line
 from point_diffusion.cli.explain import explain
-from point_diffusion.cli.own_parts import register
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.cli.variables import keep_harmless
 from point_diffusion.common.errors import UsageError, first_line, format_error
 from point_diffusion.common.signals import SIGNALS, exit_code, raise_if_stopped, raise_stopped
+from point_diffusion.config.own_parts import register
 from point_diffusion.runs.sweeps import sweep_jobs
 
 FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
@@ -67,7 +67,7 @@ def run(main: Callable[[], Any], name: str, trains: bool = False) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         typed.check()
-        register(typed)
+        register(typed.plugins)
         if typed.flags.help:
             _show_help(typed)
         elif typed.flags.cfg and typed.flags.multirun:
@@ -104,6 +104,10 @@ def _typed(name: str, trains: bool) -> CommandLine:
             if re.match(r"[+~]*hydra([./@=]|$)", override):
                 refuse(f"{override}: Hydra's own settings are for train.py")
         overrides = [re.sub(r"^sampler\.", "++sampler.", override) for override in overrides]
+    elif any(override.startswith("resume=") for override in overrides):
+        # the run's own choices, which may have other keys than those that a command begins with
+        own = r"^(data|schedule|model|sampler)\."
+        overrides = [re.sub(own, r"++\1.", override) for override in overrides]
     return replace(typed, overrides=[quote_override(override) for override in overrides])
 
 

@@ -41,12 +41,21 @@ def quote_override(argument: str) -> str:
         return "logger='false'"
     if not equals or value in ("", "null") or value[0] in "'\"":
         return argument
+    if name == "label" and not _is_single(value):
+        return f"{name}={quoted(value)}"
     as_text = f"{name}={quoted(value)}"
+    if name == "data.path":  # absolute: a run is resumed from anywhere
+        several = [value] if typed_path(value).exists() else value.split(",")
+        paths = several if all(typed_path(each).exists() for each in several) else [value]
+        return f"{name}={','.join(quoted(str(typed_path(each))) for each in paths)}"
     if name.lstrip("+") in PATH_KEYS:
-        return (
-            f"{name}={quoted(str(typed_path(value)))}" if name == "data.path" else as_text
-        )  # a run is resumed anywhere
+        return as_text
     return as_text if not _is_parsed(argument) and _is_parsed(as_text) else argument
+
+
+def _is_single(value: str) -> bool:
+    """Whether a text is one plain value to Hydra's grammar."""
+    return not set(value) & set(",[]{}()=:$#'\"\\") and _is_parsed(f"label={value}")
 
 
 def _is_parsed(argument: str) -> bool:

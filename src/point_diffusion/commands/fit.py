@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from point_diffusion.commands.train import train_in_folder
-from point_diffusion.common.errors import UsageError
+from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import atomic_write
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import typed_value
+from point_diffusion.config.own_parts import register
 from point_diffusion.runs.run import Run, load_run
 
 STEPS = 4_000  # at least, unless the epochs are given: few points make short epochs
@@ -48,10 +49,21 @@ def fit(
         UsageError: these are no points, or a value is wrong.
     """
     from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
 
-    from point_diffusion.data.table import frame_of
+    from point_diffusion.data.source import TableSource
+    from point_diffusion.data.table import choose, frame_of
 
-    frame = frame_of(array, names, labels).frame
+    told = list(condition) if condition is not None and not isinstance(condition, str) else condition
+    own = dict(settings or {})
+    whole = frame_of(array, names, labels)
+    label = own.get("data.label", None if labels is None else "label")
+    table = choose(whole, own.get("data.columns"), label, told, own.get("data.missing", "refuse"), named="array")
+    try:
+        TableSource(table, HOLDOUT)
+    except ValueError as error:
+        raise UsageError(f"array: {error}") from None
+    frame = whole.frame
     content = hashlib.blake2b(frame.hash_rows(seed=0).to_numpy().tobytes(), digest_size=8)
     content.update(repr(frame.schema).encode())
     outputs = CHECKOUT / "outputs" if output_dir is None else typed_path(str(output_dir))
@@ -67,16 +79,20 @@ def fit(
         "data.path": str(path),
         "data.holdout": HOLDOUT,
         "data.batch_size": batch_size,
-        "trainer.max_epochs": epochs or max(100, STEPS * batch_size // rows),
+        "trainer.max_epochs": max(100, STEPS * batch_size // rows) if epochs is None else epochs,
         "seed": seed,
         "data.seed": seed,
         "output_dir": str(outputs),
         **({} if labels is None else {"data.label": "label"}),
-        **({} if condition is None else {"data.condition": list(condition)}),
-        **(settings or {}),
+        **({} if told is None else {"data.condition": [told] if isinstance(told, str) else told}),
+        **own,
     }
     if not (CHECKOUT / "conf").is_dir():
         raise UsageError(f"{CHECKOUT / 'conf'}: no such folder; fit needs the checkout's settings")
-    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
-        config = compose("train", [f"{key}={typed_value(value)}" for key, value in asked.items()])
+    register(own.get("plugins") or ())
+    try:
+        with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+            config = compose("train", [f"{key}={typed_value(value)}" for key, value in asked.items()])
+    except HydraException as error:
+        raise UsageError(f"settings: {first_line(error.__cause__ or error)}") from None
     return load_run(train_in_folder(config)[0])

@@ -49,7 +49,7 @@ def sample(config: DictConfig) -> Path:
     with memory, _style(path, config.style), atomic_write(path, "output", config.overwrite) as part:
         drawn = _batches(blocks, given, config.batch_size, -(-count // SAMPLE_BLOCK))
         WRITERS[path.suffix.lower()](Asked(part, run.points, count, about, options), drawn)
-    print(f"{count:,} points: {path}{_treated(run.points)}", file=sys.stderr)
+    print(f"{count:,} point{'s' * (count != 1)}: {path}{_treated(run.points)}", file=sys.stderr)
     return path
 
 
@@ -82,8 +82,10 @@ def _conditions(config: DictConfig, run: Run) -> "PointSet":
         read = read_conditions(typed_path(config.conditions), run.points, config.samples_per_condition)
         count = next(len(each) for each in read if each is not None)
         return run.conditions(count, *read, config.seed, config.data.path)
+    if config.samples_per_condition != 1:
+        raise UsageError("samples_per_condition: is for conditions=FILE; num_samples says how many")
     condition = None if config.condition is None else [float(number) for number in config.condition]
-    label = None if config.label is None else str(config.label)
+    label = None if config.label is None else run.points.classes[run.points.class_of(config.label)]
     return run.conditions(config.num_samples, label, condition, config.seed, config.data.path)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from point_diffusion.common.errors import format_error
 from point_diffusion.common.paths import CHECKOUT, shell_path, typed_path
+from point_diffusion.common.text import show
 from point_diffusion.config.convert import loggers
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.resume import typed_again
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from point_diffusion.data.source import Source
     from point_diffusion.diffusion import Diffusion
 
+MAX_SIGNAL = 0.1  # in x_T that does no harm
 MAX_PRIOR_KL = 0.01  # nats between q(x_T) and N(0, I) that do no harm
 SCRIPT = CHECKOUT / "scripts" / "train.py"
 
@@ -29,11 +31,15 @@ def data_lines(source: "Source", description: "Description") -> list[str]:
         return []
     told = [f"{len(description.classes)} classes of {description.label}"] if description.classes else []
     told += [f"conditioned on {', '.join(description.condition)}"] if description.condition else []
-    shown = ", ".join(description.columns[:6]) + (", ..." if len(description.columns) > 6 else "")
+    shown = ", ".join(show(name) for name in description.columns[:6]) + (
+        ", ..." if len(description.columns) > 6 else ""
+    )
     held_out = len(source.held_out().points)
     rows = f"{description.num_points:,} rows to train on, {held_out:,} held out"
-    first = "; ".join([rows, f"{len(description.columns)} columns: {shown}", *told])
-    return [first, *remarks(source.table)]
+    count = len(description.columns)
+    first = "; ".join([rows, f"{count} column{'s' * (count != 1)}: {shown}", *told])
+    lines = remarks(source.table)
+    return [first, *(line for line in lines if not (description.scaling.get("integers") and "data.round" in line))]
 
 
 def prior_line(diffusion: "Diffusion", scale: float) -> str:
@@ -47,6 +53,10 @@ def prior_line(diffusion: "Diffusion", scale: float) -> str:
     line = f"x_T holds {alpha:.3g} of the signal; q(x_T) is {mismatch:.2g} nats from N(0, I)"
     if mismatch > MAX_PRIOR_KL and diffusion.sampler.start == "normal":
         line += f": sampling starts where the network was never trained; {_remedy(diffusion, scale)}"
+    elif alpha > MAX_SIGNAL and diffusion.sampler.start == "normal":
+        # of standardised data the moments are right at every step
+        line += " by its mean and covariance alone; what else the points are is still in it:"
+        line += " sampling starts where the network was never trained; schedule.alphas_cumprod_end=1e-4 cures it"
     if alpha < diffusion.prediction.smallest_alpha:
         line += f": too little for {diffusion.prediction_type} to say x_0; module.prediction_type=v_prediction can"
     return line

@@ -33,7 +33,8 @@ class Names(Collection[str]):
         self._names, self._registry = names, registry
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names or name in self._registry
+        of_a_class = isinstance(name, str) and name.startswith("class.") and "data_efficiency" in self._names
+        return of_a_class or name in self._names or name in self._registry
 
     def __iter__(self) -> Iterator[str]:
         yield from dict.fromkeys((*self._names, *self._registry))

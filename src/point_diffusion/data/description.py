@@ -13,6 +13,8 @@ from point_diffusion.common.text import suggest
 from point_diffusion.data.source import PointSet, Source
 from point_diffusion.scaling import build_scaling, fit_scaling
 
+NEAR = 50  # training points with the nearest numbers, of which one gives its class
+
 
 @dataclass(frozen=True)
 class Description:
@@ -121,12 +123,18 @@ class Description:
         """
         if not self.classes:
             raise UsageError(f"{key}={name}: the run has no classes; it was trained without data.label")
-        text = str(name)
+        text = str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
+        text = text.lower() if isinstance(name, bool) else text
         if text not in self.classes:
             shown = ", ".join(self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
             hint = suggest(text, self.classes, max_listed=0)
             raise UsageError(f"{key}={name}: must be one of {shown}{hint}")
         return self.classes.index(text)
+
+    def _trained(self, index: int) -> int:
+        if self.counts[index] == 0:
+            raise UsageError(f"label={self.classes[index]}: no training point has it, all are held out")
+        return index
 
     def named(self, given: PointSet) -> dict[str, np.ndarray]:
         """Points and what they are conditioned on, by the names of their columns."""
@@ -171,10 +179,10 @@ class Description:
                 rows = np.empty(num_points, np.int64)
                 for index in np.unique(labels):
                     alike = np.flatnonzero(train.labels == index)
-                    if len(alike) == 0:
-                        raise UsageError(f"label={self.classes[index]}: no training point has it")
                     rows[labels == index] = random.choice(alike, np.count_nonzero(labels == index))
             numbers = train.numbers[rows]
+        elif self.classes and labels is None and numbers is not None and train is not None:
+            labels = _labels_near(numbers, train, random)
         elif self.classes and labels is None:
             labels = random.choice(len(self.classes), num_points, p=np.array(self.counts) / sum(self.counts))
         return PointSet(np.empty((num_points, 0)), labels, numbers)
@@ -183,8 +191,8 @@ class Description:
         if label is None:
             return None
         if isinstance(label, str) or not isinstance(label, (Sequence, np.ndarray)):
-            return np.full(num_points, self.class_of(label))
-        indices = {name: self.class_of(name) for name in dict.fromkeys(label)}
+            return np.full(num_points, self._trained(self.class_of(label)))
+        indices = {name: self._trained(self.class_of(name)) for name in dict.fromkeys(label)}
         if len(label) != num_points:
             raise UsageError(f"label: there are {len(label)}, must be one, or {num_points}")
         return np.array([indices[name] for name in label])
@@ -204,6 +212,20 @@ class Description:
         if numbers.shape not in shapes or not np.isfinite(numbers).all():
             raise UsageError(f"condition={condition}: must be {self._numbers_asked}")
         return np.broadcast_to(numbers, shapes[1])
+
+
+def _labels_near(numbers: np.ndarray, train: PointSet, random: np.random.Generator) -> np.ndarray:
+    """A class for each row of numbers: that of one of the training points with the nearest ones."""
+    from sklearn.neighbors import NearestNeighbors
+
+    assert train.numbers is not None
+    assert train.labels is not None
+    deviations = np.where(np.ptp(train.numbers, axis=0) > 0, train.numbers.std(axis=0), 1.0)
+    count = max(1, min(NEAR, len(train.labels) // 20))
+    there, rows = np.unique(numbers, axis=0, return_inverse=True)
+    nearest = NearestNeighbors(n_neighbors=count).fit(train.numbers / deviations)
+    found = nearest.kneighbors(there / deviations, return_distance=False)[rows.reshape(-1)]
+    return train.labels[found[np.arange(len(found)), random.integers(count, size=len(found))]]
 
 
 def describe(source: Source, config: Mapping[str, Any]) -> Description:

@@ -50,7 +50,7 @@ class Source(ABC):
         label: the name of the classes' column; "" where the points are not conditioned on any.
         classes: their names.
         condition: the names of the numbers that the points are conditioned on.
-        fingerprint: of the content of a file; "" for a shape.
+        fingerprint: of the content of a file or a picture; "" of any other shape.
         unlimited: whether there are as many fresh points as one asks for.
     """
 
@@ -130,6 +130,7 @@ class ShapeSource(Source):
         self.condition = tuple(names[n] for n in self._condition)
         if label is not None:
             self.label, self.classes = label, shape.classes
+        self.fingerprint = shape.fingerprint
 
     @cached_property
     def train(self) -> PointSet:
@@ -166,16 +167,17 @@ class TableSource(Source):
     def __init__(self, table: "Table", holdout: float = 0.1, seed: int = 0) -> None:
         count = len(table.points)
         if count < 4:
-            raise ValueError(
-                f"path: there must be at least 4 rows, 2 to train on and 2 held out; there are {count}"
-            )
+            raise ValueError(f"there must be at least 4 rows, 2 to train on and 2 held out; there are {count}")
+        if not 0 < holdout < 1:
+            raise ValueError(f"holdout={holdout}: must be above 0 and below 1")
         self.table = table
         self.columns, self.label, self.classes = table.columns, table.label, table.classes
         self.condition = table.condition_columns
         self.seed = seed
         order = np.random.default_rng(derive_seed(seed, "holdout")).permutation(count)
         held = min(max(round(holdout * count), 2), count - 2)
-        self._held_out, self._train = np.sort(order[:held]), np.sort(order[held:])
+        # not in the file's order, which may be by class: the first ones of these are as good as any
+        self._held_out, self._train = order[:held], order[held:]
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
@@ -203,8 +205,8 @@ class TableSource(Source):
 
     @cached_property
     def _deviations(self) -> np.ndarray:
-        deviations = self.train.points.std(axis=0)
-        return np.where(deviations > 0, deviations, 1.0)
+        points = self.train.points
+        return np.where(np.ptp(points, axis=0) > 0, points.std(axis=0), 1.0)
 
     @property
     def _all(self) -> PointSet:
@@ -222,7 +224,10 @@ def build_source(config: Mapping[str, Any]) -> Source:
             path = typed_path(config["path"])
             chosen = tuple(_frozen(config.get(name)) for name in ("columns", "label", "condition"))
             table = _read(path, _version(path), *chosen, missing=config.get("missing", "refuse"))
-            return TableSource(table, config["holdout"], config["seed"])
+            try:
+                return TableSource(table, config["holdout"], config["seed"])
+            except ValueError as error:
+                raise UsageError(f"data.path={path}: {error}") from None
         kind = SHAPES[config["shape"]]
         shape = kind(**{each.name: config[each.name] for each in fields(kind) if each.name in config})
         asked = (config.get(name) for name in ("columns", "label", "condition"))

@@ -114,18 +114,23 @@ def _listed(columns: Column | Sequence[Column]) -> list[Column]:
     return [columns] if isinstance(columns, (str, int)) else list(columns)
 
 
+def _listing(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(show, names[:most])) + more
+
+
 def _names(frame: Frame, wanted: list[Column], key: str, named: str) -> list[str]:
     there, found = frame.frame.columns, []
     for each in wanted:
         if isinstance(each, int) and not isinstance(each, bool):
             if not 0 <= each < len(there):
-                allowed = f"columns are numbered from 0 to {len(there) - 1}"
-                raise UsageError(f"{key}={each}: no such column in {named}; {allowed}, or given by name")
+                allowed = f"columns are numbered from 0 to {len(there) - 1}, or given by name: {_listing(there)}"
+                raise UsageError(f"{key}={each}: no such column in {named}; {allowed}")
             found.append(there[each])
         elif each in there:
             found.append(str(each))
         else:
-            hint = suggest(str(each), map(show, there))
+            hint = suggest(str(each), map(show, there), max_listed=0) or f"; there are {_listing(there)}"
             raise UsageError(f"{key}={show(each)}: no such column in {named}{hint}")
     for name, count in Counter(found).items():
         if count > 1:

@@ -272,8 +272,10 @@ def _frames(dim: int) -> list[np.ndarray]:
     """Sets of unit vectors, each of shape (., dim): one that sees all, or, beyond the plane, random ones."""
     if dim <= 2:
         return [directions_of(dim, NUM_ANGLES)]
-    count = max(NUM_FRAMES, -(-NUM_DIRECTIONS // dim))
-    return np.split(directions_of(dim, count * dim), count)
+    width = min(dim, NUM_DIRECTIONS // NUM_FRAMES)  # of many dimensions a frame sees some
+    count = max(NUM_FRAMES, -(-NUM_DIRECTIONS // width))
+    frames = np.split(directions_of(dim, count * dim), count)
+    return [frame[:width] for frame in frames]
 
 
 def directions_of(dim: int, count: int) -> np.ndarray:

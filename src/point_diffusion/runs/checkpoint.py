@@ -85,6 +85,16 @@ def _upgrade(stored: dict[str, Any]) -> None:
         data.setdefault("scaling", "divide")
 
 
+def unregistered(config: Mapping[str, Any]) -> str:
+    """What stored settings name that nobody has registered; "" where all is."""
+    for section, (chooser, registry) in {**CHOOSERS, "module": ("prediction_type", PREDICTION_TYPES)}.items():
+        name = (config.get(section) or {}).get(chooser)
+        if name not in registry and not (section == "data" and name == "file"):
+            known = f"must be one of {', '.join(registry)}; plugins=[FILE] imports a file that registers it"
+            return f"its {section}.{chooser} is {name}; {known}"
+    return ""
+
+
 def _damage(path: Path) -> str:
     """What is wrong with a file that torch can't read."""
     if path.stat().st_size == 0:
@@ -137,11 +147,8 @@ def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
 
     config, points = (checkpoint["hyper_parameters"][name] for name in ("config", "points"))
     state = checkpoint["state_dict"]
-    for section, (chooser, registry) in {**CHOOSERS, "module": ("prediction_type", PREDICTION_TYPES)}.items():
-        name = config.get(section, {}).get(chooser)
-        if name not in registry and not (section == "data" and name == "file"):
-            known = f"must be one of {', '.join(registry)}; plugins=[FILE] imports a file that registers it"
-            raise UsageError(f"{named}: its {section}.{chooser} is {name}; {known}")
+    if unknown := unregistered(config):
+        raise UsageError(f"{named}: {unknown}")
     state = {name.removeprefix("diffusion."): each for name, each in state.items()}
     try:
         with torch.device("meta"):  # without memory: the settings may ask for more than the weights do

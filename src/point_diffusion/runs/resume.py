@@ -15,7 +15,7 @@ from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show, typed_value
 from point_diffusion.config.convert import flatten, loggers, user_callbacks
 from point_diffusion.data.source import FILE, build_source
-from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint, unregistered
 from point_diffusion.runs.settings import differences, drop, stored_settings
 from point_diffusion.runs.status import finished_metrics
 
@@ -26,9 +26,6 @@ FIXED = (
     "model",
     "module.prediction_type",
     "data.shape",
-    "data.columns",
-    "data.label",
-    "data.condition",
     "data.scaling",
     "data.scale",
     "optimizer.name",
@@ -71,6 +68,8 @@ def resume_settings(config: DictConfig, typed: Sequence[str]) -> Path:
             value = value.get(part) if isinstance(value, dict) else None
         OmegaConf.update(stored, key, value, merge=False, force_add=True)
     _check_untrusted(stored, OmegaConf.create(composed), f"resume={config.resume}")
+    if unknown := unregistered(stored):
+        raise UsageError(f"resume={config.resume}: {unknown}")
     for name, section in OmegaConf.to_container(stored, resolve=False).items():  # type: ignore[union-attr]
         OmegaConf.update(config, str(name), section, merge=False, force_add=True)
     config.resume = str(folder)
@@ -133,14 +132,15 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
     key = "resume" if config.ckpt_path is None else "ckpt_path"
     checkpoint = read_checkpoint(path, key)
     stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
-    for section in FIXED:
+    is_file = config.data.get("shape") == FILE  # of which another part would be held out
+    for section in (*FIXED, *(("data.seed", "data.holdout") if is_file else ())):
         before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)
         pairs = {section: (before, now)}
         if isinstance(now, DictConfig):
             pairs = {f"{section}.{name!s}": (before.get(name), now[name]) for name in now}
         for name, (old, new) in pairs.items():
             if old != new:
-                yield f"{name}={new}: must be {old}, as in the checkpoint {path}"
+                yield f"{name}={show(new)}: must be {show(old)}, as in the checkpoint {path}"
     yield from _other_points(config, checkpoint["hyper_parameters"]["points"], path)
     averaged = stored.callbacks.get("ema") is not None
     if (config.callbacks.get("ema") is not None) != averaged:
@@ -153,11 +153,13 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
 
 
 def _other_points(config: DictConfig, stored: Mapping[str, Any], path: Path) -> Iterator[str]:
-    """How a file's points are other ones than those of the checkpoint, a line each."""
-    if config.data.get("shape") != FILE:
-        return
-    source = build_source(config.data)
-    key = f"data.path={config.data.path}"
+    """How a run's points are other ones than those of the checkpoint, a line."""
+    try:
+        source = build_source(config.data)
+    except UsageError:
+        return  # said by the check of the values
+    path_of = config.data.get("path")
+    key = f"data.path={path_of}" if path_of else f"data.shape={config.data.shape}"
     for name, words in (("columns", "the columns"), ("classes", "the classes"), ("condition", "the conditions")):
         if (now := list(getattr(source, name))) != (before := list(stored.get(name, ()))):
             shown = ("; ".join(", ".join(each[:20]) or "none" for each in (now, before))).split("; ")

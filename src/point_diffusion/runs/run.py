@@ -196,7 +196,7 @@ class Run:
             seed: see there.
             data_path: where the run's file of points is now, from which numbers are drawn that are not given.
         """
-        needed = self.points.condition and condition is None
+        needed = self.points.condition and (condition is None or (self.points.classes and label is None))
         train = self.source_at(data_path).train if needed else None
         return self.points.conditions(num_points, label, condition, seed, train)
 
@@ -217,6 +217,9 @@ class Run:
         try:
             sampler = self.sampler(options.pop("name", None), **options)
             self.diffusion.check_sampler(sampler)
+            if sampler.guidance != 1 and not self.config.module.get("condition_dropout", 0):
+                why = "the run was trained with module.condition_dropout=0"
+                raise ValueError(f"guidance={sampler.guidance:g}: must be 1, {why}")
         except (TypeError, ValueError) as error:
             raise UsageError(f"sampler: {first_line(error)}") from None
         return sampler

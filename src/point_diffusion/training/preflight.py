@@ -109,7 +109,8 @@ def _shape_problems(config: DictConfig) -> Iterator[str]:
         source = build_source(plain(config.data))
         drawn = source.fresh(2).points
     except UsageError as error:
-        yield str(error)
+        moved = config.resume is not None and bool(config.data.get("path")) and not Path(config.data.path).exists()
+        yield f"{error}{'; data.path=FILE says where the run’s points are now' if moved else ''}"
     except Exception as error:  # whatever a shape of the user's raises
         if config.data.shape not in SHAPES.added:
             raise
@@ -125,6 +126,10 @@ def _data_problems(config: DictConfig) -> Iterator[str]:
     if not source.unlimited and size > (rows := len(source.train.points)):
         smaller = 2 ** int(math.log2(max(rows // 4, 1)))
         yield f"data.batch_size={size}: must be at most the {rows} rows to train on; try data.batch_size={smaller}"
+    held_out = source.held_out().points if not source.unlimited else None
+    if held_out is not None and not np.ptp(held_out, axis=0).any():
+        few = f"the {len(held_out)} rows that are held out are all the same, nothing can be compared with them"
+        yield f"data.holdout={config.data.holdout}: {few}; must be larger, or data.seed another"
     if (shown := config.figures.columns) is not None:
         yield from _refused(lambda: column_indices("figures.columns", shown, source.columns))
     told = {"num_classes": source.classes, "num_conditions": source.condition}

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -210,8 +211,8 @@ def test_a_run_without_conditions_takes_none():
 def test_a_class_that_is_held_out_alone_is_refused_in_one_line():
     source = source_of()
     train = source.train.rows(source.train.labels != 2)
-    described = Description.of(source)
-    with pytest.raises(UsageError, match=r"^label=c: ") as refused:
+    described = replace(Description.of(source), counts=(1, 1, 0))
+    with pytest.raises(UsageError, match=r"^label=c: no training point has it") as refused:
         described.conditions(3, "c", train=train)
     assert "\n" not in str(refused.value)
 
@@ -228,3 +229,17 @@ def test_numbers_for_all_points_are_encoded_without_a_warning():
     finally:
         torch.set_warn_always(always)
     assert np.array_equal(code, np.repeat(code[:1], 4, axis=0))
+
+
+def test_a_class_that_is_not_given_goes_with_the_numbers_that_are():
+    random = np.random.default_rng(0)
+    numbers = random.uniform(0, 1, (2000, 1))
+    labels = (numbers[:, 0] > 0.5).astype(np.int64)
+    train = PointSet(random.normal(size=(2000, 1)), labels, numbers)
+    described = Description(
+        *(("x",), {}, 2000, "side", ("low", "high"), (1000, 1000), ("c",)),
+        condition_scaling={"name": "divide", "scale": 1.0},
+    )
+    given = described.conditions(500, condition=np.repeat([[0.1], [0.9]], 250, axis=0), train=train)
+    assert (given.labels[:250] == 0).all()
+    assert (given.labels[250:] == 1).all()

@@ -183,8 +183,30 @@ def test_points_of_different_units_are_compared_in_deviations():
 
 def test_too_few_rows_are_refused():
     few = table(3)
-    with pytest.raises(ValueError, match="path: there must be at least 4 rows, 2 to train on and 2 held out"):
+    with pytest.raises(ValueError, match="there must be at least 4 rows, 2 to train on and 2 held out"):
         TableSource(few)
+
+
+def test_what_is_held_out_is_not_in_the_files_order():
+    """The first points of either part stand for all of it, also where a file is sorted by class."""
+    sorted_by_class = Table(np.arange(3000.0)[:, None], ("x",), np.repeat([0, 1, 2], 1000), "k", ("a", "b", "c"))
+    source = TableSource(sorted_by_class, 0.4)
+    for part in (source.train, source.held_out()):
+        shares = np.bincount(part.labels[:300], minlength=3) / 300
+        assert np.abs(shares - 1 / 3).max() < 0.12
+        np.testing.assert_array_equal(part.labels, part.points[:, 0] // 1000)
+
+
+def test_a_constant_column_is_compared_as_it_is():
+    constant = Table(np.stack([np.arange(100.0), np.full(100, 0.1)], axis=1), ("x", "y"))
+    source = TableSource(constant)
+    assert source.comparable(source.train.points)[:, 1] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("holdout", [0, 1, 3, -0.1])
+def test_a_share_that_is_none_is_refused(holdout):
+    with pytest.raises(ValueError, match=r"holdout=.*must be above 0 and below 1"):
+        TableSource(table(10), holdout)
 
 
 def test_rows_of_points_take_along_what_belongs_to_them():
@@ -242,7 +264,7 @@ def test_errors_name_the_key(changed, said):
     ("text", "more", "said"),
     [
         (None, {}, "data.path=.*points.csv: "),
-        ("x,y\n1,2\n3,4\n5,6\n", {}, "data.path: there must be at least 4 rows"),
+        ("x,y\n1,2\n3,4\n5,6\n", {}, "data.path=.*points.csv: there must be at least 4 rows"),
         ("x,y\n1,2\n3,4\n5,6\n7,8\n", {"columns": ["z"]}, "data.columns=z: "),
         ("x,y\n1,2\n3,a\n5,6\n7,8\n", {}, "data.path=.*points.csv: "),
         ("x,y\n1,2\n3,\n5,6\n7,8\n", {}, "data.path=.*points.csv: "),

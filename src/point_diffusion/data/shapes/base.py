@@ -37,6 +37,11 @@ class Shape(ABC):
         return ()
 
     @property
+    def fingerprint(self) -> str:
+        """Of the content of a file that the law comes from; "" where there is none."""
+        return ""
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """A name for each coordinate."""
         return column_names(2)

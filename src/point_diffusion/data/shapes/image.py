@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,11 @@ class Image(Shape):
     def law(self) -> PixelGrid:
         """See :meth:`Shape.law`."""
         return self._grid
+
+    @property
+    def fingerprint(self) -> str:
+        """See :attr:`Shape.fingerprint`."""
+        return blake2b(np.ascontiguousarray(self._grid.weights).data, digest_size=16).hexdigest()
 
     @cached_property
     def _grid(self) -> PixelGrid:
