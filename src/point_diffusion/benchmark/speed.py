@@ -144,7 +144,7 @@ def quality() -> Iterator[Figure]:
     yield ratio("quality", f"quick, {what}", whole["quick"], whole["tutorial"], 1 / 15)
     run_here("experiment=recommended", "trainer.max_epochs=101", *UNSEEN, *EACH_EPOCH)
     epochs = Watch.seconds["ours"]
-    loop = [100 * median(epochs[third::3]) for third in range(3)]
+    loop = [200 * median(epochs[third::3]) for third in range(3)]
     yield ratio("quality", "recommended, its training loop / the same", loop, whole["tutorial"], 1 / 10)
 
 

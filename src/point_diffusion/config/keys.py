@@ -16,7 +16,7 @@ NOUNS: dict[Any, str] = {
     list[int]: "integers",
     list[float]: "numbers",
     list[str]: "texts",
-    list[int | str]: "names or numbers",
+    list[int | str]: "a list of names or numbers, as [a,b]",
     Any: "a value",
 }
 

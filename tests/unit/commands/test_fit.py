@@ -10,6 +10,7 @@ import pytest
 from helpers.run_files import assert_same_tensors, load
 from point_diffusion import fit, load_run
 from point_diffusion.common.errors import UsageError
+from point_diffusion.registry import NETWORKS
 
 SHORT = {
     "num_step": 10,
@@ -61,6 +62,22 @@ def test_few_points_have_small_batches_and_more_epochs(tmp_path):
     assert run.columns == ("x",)
 
 
+def test_parts_of_ones_own_and_one_condition_by_name(points, tmp_path):
+    (tmp_path / "parts.py").write_text(
+        "from point_diffusion.network import MLPDiffusion\n"
+        "from point_diffusion.registry import NETWORKS\n"
+        "NETWORKS['same'] = MLPDiffusion\n"
+    )
+    settings = {key: value for key, value in SHORT.items() if key != "model.num_units"}
+    settings |= {"plugins": [str(tmp_path / "parts.py")], "model": "same", "model.num_units": 8}
+    try:
+        run = fit(points, ["a", "b", "c"], condition="c", epochs=1, output_dir=tmp_path, settings=settings)
+        assert run.points.condition == ("c",)
+        assert run.config.model.name == "same"
+    finally:
+        NETWORKS.pop("same", None)
+
+
 @pytest.mark.parametrize(
     ("given", "line"),
     [
@@ -71,6 +88,9 @@ def test_few_points_have_small_batches_and_more_epochs(tmp_path):
         ({"array": np.eye(20), "labels": ["a"] * 20}, "has 1 class"),
         ({"array": np.eye(20), "condition": ["q"]}, "data.condition=q: no such column"),
         ({"array": np.eye(20), "settings": {"model.num_units": -1}}, "model.num_units=-1: must be"),
+        ({"array": np.eye(20), "settings": {"model.no": 1}}, "settings: "),
+        ({"array": np.eye(20), "settings": {"trainer.max_epochs": 0}}, "trainer.max_epochs=0: must be"),
+        ({"array": np.eye(3)}, "array: there must be at least 4 rows"),
     ],
 )
 def test_what_cannot_be_fitted_is_said_in_a_line(tmp_path, given, line):
@@ -78,3 +98,5 @@ def test_what_cannot_be_fitted_is_said_in_a_line(tmp_path, given, line):
         fit(**given, epochs=1, output_dir=tmp_path)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "runs").exists()
+    if "settings" not in given:
+        assert not (tmp_path / "data").exists()
