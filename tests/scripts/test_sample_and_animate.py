@@ -9,7 +9,7 @@ from helpers.small_runs import CHECKOUT
 
 BAD = {
     ("sample", "num_samples=0"): "num_samples=0: must be an integer of at least 1",
-    ("sample", "output=a.xlsx"): "output=a.xlsx: must end in one of .csv, .npy, .npz, .png",
+    ("sample", "output=a.xlsx"): "output=a.xlsx: must end in one of .csv, .parquet, .npy, .npz, .png",
     ("sample", "output=a"): "output=a: must end in one of",
     ("sample", "batch_size=0"): "batch_size=0: must be an integer of at least 1",
     ("sample", "style=nowhere output=a.png"): "style=nowhere: must be a matplotlib style file, or one of",

@@ -66,7 +66,9 @@ def test_a_second_signal_keeps_the_last_checkpoint(start, whole, tmp_path):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     # the second may come after the epoch's end
-    assert re.search(r"^stopped( after epoch \d+ of 300)?; resume it: python .* resume=run$", said, re.MULTILINE)
+    assert re.search(
+        r"^stopped( by SIGTERM after epoch \d+ of 300)?; resume it: python .* resume=run$", said, re.MULTILINE
+    )
     assert metrics_of(run)["finished"] is False
     assert metrics_of(run)["epochs"] == load(run / "checkpoints/last.ckpt")["epoch"] + 1
     process = start(f"resume={run}")

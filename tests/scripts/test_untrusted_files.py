@@ -88,13 +88,15 @@ def test_checkpoints_of_other_programs_are_refused_in_one_line(whole, script, tm
     ours = load(whole / "checkpoints/last.ckpt")
     narrow = {**ours["state_dict"], "diffusion.network.head.weight": torch.zeros(2, 3)}
     config = ours["hyper_parameters"]["config"]
-    wide = {"config": {**config, "model": {**config["model"], "num_units": 16384}}}
+    stored = ours["hyper_parameters"]
+    wide = {**stored, "config": {**config, "model": {**config["model"], "num_units": 16384}}}
     foreign = {
         "it is not a dict": [1, 2],
         "it does not say its format": {"state_dict": {}},
         "it has no config": {**ours, "hyper_parameters": None},
         "it has no config ": {**ours, "hyper_parameters": [{"config": 1}]},
         "it has no config  ": {**ours, "hyper_parameters": {"config": {}}},
+        "it does not say of which points": {**ours, "hyper_parameters": {"config": config}},
         "it has no state_dict": {**ours, "state_dict": 3},
         "it has no epoch": {name: value for name, value in ours.items() if name != "epoch"},
         "its weights don't fit its settings": {**ours, "state_dict": narrow},

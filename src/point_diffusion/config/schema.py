@@ -85,7 +85,7 @@ class Data:
     )
     condition: list[int | str] | None = key("columns of numbers to be conditioned on", required=False)
     missing: str = key(
-        "of a file: rows with missing or non-finite values are an error, or left out",
+        "of a file: rows with missing or non-finite values are refused, or left out",
         choices=("refuse", "drop"),
         required=False,
     )
