@@ -124,7 +124,7 @@ def _not_ours(checkpoint: Any) -> str:
         stored = checkpoint["hyper_parameters"]
         if not isinstance(stored["config"]["model"], dict):
             return "it has no config"
-        known = maker["format"] < 3 or isinstance(stored["points"], dict)
+        known = maker["format"] < 3 or isinstance(stored.get("points"), dict)
         return "" if known else "it does not say of which points"
     except (KeyError, TypeError):
         return "it has no config"
