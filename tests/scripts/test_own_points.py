@@ -302,6 +302,10 @@ def test_files_are_swept_over(script, tmp_path, file):
         file(name, {"x": random.normal(size=200), "y": random.normal(size=200)})
     done = script("train", "-m", "data=file", "data.path=one.csv,two.csv", *SHORT, NO_PICTURES)
     assert "2 runs, 2 finished" in done.stdout
+    runs = ",".join(str(path) for path in sorted(tmp_path.glob("outputs/sweeps/*/*/*/")) if path.is_dir())
+    done = script("compare", f"runs=[{runs}]", check=False)  # of different points, by themselves
+    assert done.returncode == 2
+    assert "file one.csv in" in done.stderr
 
 
 def test_held_out_rows_that_are_all_the_same_are_refused(script, tmp_path, file):

@@ -93,9 +93,12 @@ def _check_kinds(jobs: Sequence[Job]) -> None:
     """Figures are distances from a truth: runs that learn different ones have none in common."""
     shapes: dict[Any, Path] = {}
     for job in jobs:
-        shapes.setdefault(job.settings.get("data.shape", ABSENT), job.folder)
+        shape, path = (job.settings.get(key, ABSENT) for key in ("data.shape", "data.path"))
+        # a file by its name: it may have been moved
+        kind = shape if path is ABSENT or path is None else f"{shape} {Path(str(path)).name}"
+        shapes.setdefault(kind, job.folder)
     if len(shapes) > 1:
-        which = ", ".join(f"{shape} in {shell_path(folder)}" for shape, folder in shapes.items())
+        which = ", ".join(f"{kind} in {shell_path(folder)}" for kind, folder in shapes.items())
         raise UsageError(f"runs: must be of one data.shape to be compared; there are {which}")
 
 
