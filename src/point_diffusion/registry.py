@@ -58,6 +58,11 @@ class Registry(MutableMapping[str, T], Generic[T]):
         return len(self._entries)
 
 
+# how points are scaled, see point_diffusion.scaling
+SCALINGS = ("divide", "standardize", "whiten", "minmax", "quantile", "none")
+
+FILE = "file"  # what data.shape says of points that are read from one
+
 # subclasses of point_diffusion.data.shapes.Shape
 SHAPES: Registry[Any] = Registry(
     "point_diffusion.data.shapes",

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SCALINGS = ("divide", "standardize", "whiten", "minmax", "quantile", "none")
+from point_diffusion.registry import SCALINGS
+
 MAX_KNOTS = 1_000  # of a column's quantiles
 
 

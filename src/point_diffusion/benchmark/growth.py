@@ -13,8 +13,8 @@ import torch
 
 from point_diffusion.benchmark.speed import EACH_EPOCH, SCRIPTS, TUTORIAL_EPOCHS, UNSEEN, default_config, parts
 from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, run_here
-from point_diffusion.data.shapes import SCurve
-from point_diffusion.data.source import ShapeSource, column_names
+from point_diffusion.data.shapes import SCurve, column_names
+from point_diffusion.data.source import ShapeSource
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import Truth
 from point_diffusion.metrics import quality as worth_of

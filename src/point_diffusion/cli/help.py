@@ -13,7 +13,7 @@ from point_diffusion.common.text import show
 from point_diffusion.config import schema, script_schema
 from point_diffusion.config.keys import allowed, known
 from point_diffusion.config.schema import CHOOSERS, SECTIONS
-from point_diffusion.config.validate import ARGUMENT, argument_types
+from point_diffusion.config.validate import ARGUMENT, chosen_arguments
 
 
 def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> str:
@@ -39,14 +39,14 @@ def reference(config: DictConfig, sections: Mapping[str, type] = SECTIONS) -> st
 
 def _arguments(section: str, node: DictConfig, keys: Collection[str]) -> Iterator[str]:
     """The keys that are arguments of what a section chooses, with what its docstring says of them."""
-    chooser, registry = CHOOSERS.get(section, ("", {}))
-    if node.get(chooser) not in registry:
+    if not (arguments := chosen_arguments(section, node, keys)):
         return
+    chooser, registry = CHOOSERS[section]
     target = registry[node[chooser]]
     texts = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", inspect.getdoc(target) or "", re.MULTILINE)
     meant = {name: " ".join(text.split()) for name, text in texts}
-    for name, kind in argument_types(target).items():
-        if name in node and name not in keys:
+    for name, kind in arguments.items():
+        if name in node:
             takes = "" if kind is Any else f" [{allowed(ARGUMENT, kind)}]"
             yield f"  {f'{section}.{name}={show(node[name])}':<42} {meant.get(name, '')}{takes}"
 

@@ -49,28 +49,24 @@ def animate(config: DictConfig) -> Path:
 
     from PIL import Image
 
-    from point_diffusion.report.figures import Animator
+    from point_diffusion.report.figures import Animator, options_of
     from point_diffusion.report.style import use_style
 
     count, frames = config.num_points, config.num_frames
-    train = run.source_at(config.data.path).train
-    train = train.rows(np.resize(np.arange(len(train.points)), count))  # again if there are too few
-    given = run.conditions(count, seed=config.seed, data_path=config.data.path)
+    every = run.source_at(config.data.path).train
+    train = every.rows(np.resize(np.arange(len(every.points)), count))  # again if there are too few
+    given = run.points.conditions(count, seed=config.seed, train=every)
     ways = (
         (train, forward_frames(run, train.points, frames, config.seed)),
         (given, reverse_frames(run, given, frames, config.seed, sampler)),
     )
-    options: dict[str, Any] = {
-        "columns": shown_columns(config, run),
-        "names": run.columns,
-        "class_names": run.points.classes or None,
-    }
+    columns = shown_columns(config, run)
 
     def pictures() -> "Iterator[Image.Image]":
         size = config.size + (config.size % 2 if path.suffix.lower() == ".mp4" else 0)
-        truth = run.source_at(config.data.path).train.points
         for way, moving in ways:  # the points of each have classes of their own
-            animator = Animator(truth, count, size, config.point_size, classes=way.labels, **options)
+            options = options_of(run.points, columns, way.labels)
+            animator = Animator(every.points, count, size, config.point_size, **options)
             for t, points in progress(moving, "Drawing", frames):
                 yield Image.fromarray(animator.frame(points, f"t = {round(t)}", t / run.schedule.num_step))
 

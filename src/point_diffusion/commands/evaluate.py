@@ -22,7 +22,7 @@ from point_diffusion.registry import METRICS
 from point_diffusion.runs.run import Run, open_run
 
 if TYPE_CHECKING:
-    from point_diffusion.data.source import PointSet
+    from point_diffusion.data.source import PointSet, Source
     from point_diffusion.metrics import Estimate
 
 LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
@@ -84,7 +84,7 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
         fresh = source.comparable(source.fresh(num, "another truth").points)
         rows.append({"what": "fresh truth"})
         steps.append((rows[2], lambda: fresh))
-    sets["samples"] = _sample(config, run, name, sampler)
+    sets["samples"] = _sample(config, run, source, name, sampler)
     for row, points_of in progress(steps, "Evaluating"):
         points = points_of()
         row["num_points"] = len(points)
@@ -123,7 +123,7 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
     rows = []
     for name, sampler in progress(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
-        points = source.comparable(_sample(config, run, name, sampler).points)
+        points = source.comparable(_sample(config, run, source, name, sampler).points)
         row["energy_distance"], size = quality(points, truth)
         rows.append(row | _numbers("equivalent_sample_size", size))
     own: dict[str, Any] = {"what": "training set", "num_points": len(train)}
@@ -141,9 +141,9 @@ def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
             row["data_efficiency_at_least"] = row["equivalent_sample_size_at_least"]
 
 
-def _sample(config: DictConfig, run: Run, name: str, sampler: Any) -> "PointSet":
+def _sample(config: DictConfig, run: Run, source: "Source", name: str, sampler: Any) -> "PointSet":
     """Samples with their conditions, which are drawn as they are among the training points."""
-    given = run.conditions(config.num_samples, seed=config.seed, data_path=config.data.path)
+    given = run.points.conditions(config.num_samples, seed=config.seed, train=source.train)
     points = run.diffusion.sample(config.num_samples, config.seed, sampler, run.encoded(given))
     if not points.isfinite().all():
         raise UsageError(f"run={run.path}: its samples by {name} are non-finite; has it diverged?")

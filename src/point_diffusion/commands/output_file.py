@@ -36,8 +36,7 @@ def open_for_output(config: DictConfig, keys: type, suffixes: Collection[str]) -
 
         check_style(config.style)
     run = open_run(config)
-    if config.figures.columns is not None:
-        shown_columns(config, run)
+    shown_columns(config, run)  # a wrong one shows before the work begins
     return path, run, run.checked_sampler(config.sampler)
 
 

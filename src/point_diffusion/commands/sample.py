@@ -44,11 +44,11 @@ def sample(config: DictConfig) -> Path:
     name = config.sampler.get("name", run.config.sampler.name)
     about = {"run": str(run.path), "epochs": run.epochs, "seed": config.seed, "sampler": name, **sampler.__dict__}
     blocks = run.diffusion.sample_blocks(count, config.seed, sampler, run.encoded(given))
-    options = {"columns": shown_columns(config, run)}
+    columns = shown_columns(config, run)
     memory = memory_error_names(f"num_samples={count}")
     with memory, _style(path, config.style), atomic_write(path, "output", config.overwrite) as part:
         drawn = _batches(blocks, given, config.batch_size, -(-count // SAMPLE_BLOCK))
-        WRITERS[path.suffix.lower()](Asked(part, run.points, count, about, options), drawn)
+        WRITERS[path.suffix.lower()](Asked(part, run.points, count, about, columns), drawn)
     print(f"{count:,} point{'s' * (count != 1)}: {path}{_treated(run.points)}", file=sys.stderr)
     return path
 
@@ -62,14 +62,14 @@ class Asked:
         described: names and classes.
         count: how many points will come.
         about: how they are drawn.
-        options: of a picture, see :class:`point_diffusion.report.figures.Options`.
+        columns: that a picture shows; None where none are named.
     """
 
     path: Path
     described: "Description"
     count: int
     about: dict[str, Any]
-    options: dict[str, Any]
+    columns: list[int] | None
 
 
 def _conditions(config: DictConfig, run: Run) -> "PointSet":
@@ -158,17 +158,12 @@ def _png(asked: Asked, batches: "Iterator[PointSet]") -> None:
     from PIL import Image
 
     from point_diffusion.report.corner import corner
-    from point_diffusion.report.figures import data
+    from point_diffusion.report.figures import data, options_of
     from point_diffusion.report.style import pixels
 
     drawn, described = _all(asked, batches), asked.described
-    options: dict[str, Any] = {
-        **asked.options,
-        "names": described.columns,
-        "classes": drawn.labels,
-        "class_names": described.classes or None,
-    }
-    large = len(described.columns) > 3 or options["columns"] is not None
+    options = options_of(described, asked.columns, drawn.labels)
+    large = len(described.columns) > 3 or asked.columns is not None
     figure = corner(drawn.points, **options) if large else data(drawn.points, **options)
     Image.fromarray(pixels(figure, dpi=200)).save(asked.path)
 

@@ -27,14 +27,15 @@ class Names(Collection[str]):
     Args:
         names: that are always there.
         registry: with the others.
+        prefix: whatever begins with it is a name, too; "" for none.
     """
 
-    def __init__(self, names: Sequence[str], registry: Registry[Any]) -> None:
-        self._names, self._registry = names, registry
+    def __init__(self, names: Sequence[str], registry: Registry[Any], prefix: str = "") -> None:
+        self._names, self._registry, self._prefix = names, registry, prefix
 
     def __contains__(self, name: object) -> bool:
-        of_a_class = isinstance(name, str) and name.startswith("class.") and "data_efficiency" in self._names
-        return of_a_class or name in self._names or name in self._registry
+        of_a_kind = bool(self._prefix) and str(name).startswith(self._prefix)
+        return of_a_kind or name in self._names or name in self._registry
 
     def __iter__(self) -> Iterator[str]:
         yield from dict.fromkeys((*self._names, *self._registry))

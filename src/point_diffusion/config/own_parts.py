@@ -35,7 +35,7 @@ def register(plugins: Iterable[str]) -> None:
                 each: "???" if parameter.default is parameter.empty else parameter.default
                 for each, parameter in parameters.items()
                 if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-                and each not in (*COMPUTED.get(section, ()), "num_step")
+                and each not in COMPUTED.get(section, ())
             }
             node = {**BESIDE.get(section, {}), chooser: name, **given}
             ConfigStore.instance().store(name, node, group=section)

@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from point_diffusion.config.keys import Names, key
-from point_diffusion.registry import BETAS, METRICS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES, Registry
+from point_diffusion.registry import (
+    BETAS,
+    FILE,
+    METRICS,
+    NETWORKS,
+    PREDICTION_TYPES,
+    SAMPLERS,
+    SCALINGS,
+    SHAPES,
+    Registry,
+)
 
-SCALINGS = ("divide", "standardize", "whiten", "minmax", "quantile", "none")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 OPTIMIZERS = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
 
@@ -55,7 +64,9 @@ class Run:
     ckpt_path: str | None = key("resume from this checkpoint, in a new folder, with the same settings")
     resume: str | None = key("resume this run in its own folder, with its stored settings")
     output_dir: str = key("where runs/ and sweeps/ stand")
-    metric: str = key("what a sweep's comparison shows, and a search makes large", choices=Names(FIGURES, METRICS))
+    metric: str = key(
+        "what a sweep's comparison shows, and a search makes large", choices=Names(FIGURES, METRICS, "class.")
+    )
     plugins: list[str] | None = key("files of your own that register parts: networks, shapes, samplers, ...")
 
 
@@ -63,7 +74,7 @@ class Run:
 class Data:
     """The point set."""
 
-    shape: str = key("which points; file: those of data.path", choices=Names(("file",), SHAPES))
+    shape: str = key("which points; file: those of data.path", choices=Names((FILE,), SHAPES))
     num_points: int = key(
         "of a shape: points to train on; as many again are held out",
         at_least=2,
@@ -281,7 +292,7 @@ CHOOSERS: dict[str, tuple[str, Registry[Any]]] = {
     "sampler": ("name", SAMPLERS),
 }
 SHARED = {"schedule": ("alphas_cumprod_end",)}  # keys for all choices of a section
-COMPUTED = {"model": ("dim", "num_step", "num_classes", "num_conditions")}
+COMPUTED = {"schedule": ("num_step",), "model": ("dim", "num_step", "num_classes", "num_conditions")}
 # sections that hold more than their schema, checked by what they are handed to
 OPEN = {"optimizer", "trainer"}
 # sections that may be switched off by null

@@ -111,7 +111,7 @@ def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterato
             names = {each.partition(".")[0] for each in sections} | {"logger", "hydra"}
             others = [name for name in others if name not in names]
         if others and section not in OPEN:
-            arguments = _arguments(section, node, known(schema))
+            arguments = chosen_arguments(section, node, known(schema))
             for name in others:
                 if name not in arguments:
                     hint = suggest(name, [*known(schema), *arguments], section)
@@ -120,7 +120,7 @@ def schema_problems(config: DictConfig, sections: Mapping[str, type]) -> Iterato
                     yield prefix + name, f"{prefix}{name}={_short(node[name])}: must be {right}"
 
 
-def _arguments(section: str, node: DictConfig, keys: Collection[str]) -> dict[str, Any]:
+def chosen_arguments(section: str, node: DictConfig, keys: Collection[str]) -> dict[str, Any]:
     """The arguments of what a section chooses from a registry, which are keys of it, too, with their types."""
     chooser, registry = CHOOSERS.get(section, ("", {}))
     if node.get(chooser) not in registry:

@@ -11,7 +11,7 @@ import numpy as np
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show
 from point_diffusion.data.frame import MAX_COLUMNS, Frame, no_twins, numbered
-from point_diffusion.data.source import column_names
+from point_diffusion.data.shapes.base import column_names
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,7 @@ import torch
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.common.text import suggest
-from point_diffusion.data.source import PointSet, Source
+from point_diffusion.data.source import PointSet, Source, deviations
 from point_diffusion.scaling import build_scaling, fit_scaling
 
 NEAR = 50  # training points with the nearest numbers, of which one gives its class
@@ -29,7 +29,7 @@ class Description:
         counts: how many training points each has.
         condition: the names of the numbers that it is conditioned on.
         condition_scaling: of these; None where there are none.
-        fingerprint: of the content of a file; "" for a shape.
+        fingerprint: of the content of a file or a picture; "" of any other shape.
     """
 
     columns: tuple[str, ...]
@@ -220,11 +220,11 @@ def _labels_near(numbers: np.ndarray, train: PointSet, random: np.random.Generat
 
     assert train.numbers is not None
     assert train.labels is not None
-    deviations = np.where(np.ptp(train.numbers, axis=0) > 0, train.numbers.std(axis=0), 1.0)
+    units = deviations(train.numbers)
     count = max(1, min(NEAR, len(train.labels) // 20))
     there, rows = np.unique(numbers, axis=0, return_inverse=True)
-    nearest = NearestNeighbors(n_neighbors=count).fit(train.numbers / deviations)
-    found = nearest.kneighbors(there / deviations, return_distance=False)[rows.reshape(-1)]
+    nearest = NearestNeighbors(n_neighbors=count).fit(train.numbers / units)
+    found = nearest.kneighbors(there / units, return_distance=False)[rows.reshape(-1)]
     return train.labels[found[np.arange(len(found)), random.integers(count, size=len(found))]]
 
 

@@ -14,14 +14,13 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.common.text import suggest
-from point_diffusion.data.shapes.base import column_names as column_names
-from point_diffusion.registry import SHAPES
+from point_diffusion.registry import FILE, SHAPES
 
 if TYPE_CHECKING:
     from point_diffusion.data.shapes import Shape
     from point_diffusion.data.table import Table
 
-FILE = "file"  # what data.shape says of points that are read from one
+MOVED = "; data.path=FILE says where the run's points are now"  # what to do where a file is not there
 
 
 class PointSet(NamedTuple):
@@ -51,9 +50,11 @@ class Source(ABC):
         classes: their names.
         condition: the names of the numbers that the points are conditioned on.
         fingerprint: of the content of a file or a picture; "" of any other shape.
+        num_points: how many there are to train on.
         unlimited: whether there are as many fresh points as one asks for.
     """
 
+    num_points: int
     columns: tuple[str, ...]
     label: str = ""
     classes: tuple[str, ...] = ()
@@ -178,6 +179,7 @@ class TableSource(Source):
         held = min(max(round(holdout * count), 2), count - 2)
         # not in the file's order, which may be by class: the first ones of these are as good as any
         self._held_out, self._train = order[:held], order[held:]
+        self.num_points = count - held
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
@@ -205,12 +207,16 @@ class TableSource(Source):
 
     @cached_property
     def _deviations(self) -> np.ndarray:
-        points = self.train.points
-        return np.where(np.ptp(points, axis=0) > 0, points.std(axis=0), 1.0)
+        return deviations(self.train.points)
 
     @property
     def _all(self) -> PointSet:
         return PointSet(self.table.points, self.table.labels, self.table.condition)
+
+
+def deviations(values: np.ndarray) -> np.ndarray:
+    """The standard deviation of each column, shape (columns,); 1 where it is constant."""
+    return np.where(np.ptp(values, axis=0) > 0, values.std(axis=0), 1.0)
 
 
 def build_source(config: Mapping[str, Any]) -> Source:

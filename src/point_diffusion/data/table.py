@@ -11,7 +11,7 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.text import show, suggest
 from point_diffusion.data.arrays import array_frame
 from point_diffusion.data.frame import Frame, is_number, numbered
-from point_diffusion.data.source import column_names
+from point_diffusion.data.shapes.base import column_names
 
 if TYPE_CHECKING:
     import polars as pl

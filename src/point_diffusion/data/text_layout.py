@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.data.frame import MAX_COLUMNS, MISSING, no_twins
-from point_diffusion.data.source import column_names
+from point_diffusion.data.shapes.base import column_names
 
 OUT_OF_PLACE = "can't be read; is a quotation mark (\") open or out of place?"
 SAMPLE_CHARS = 1_000_000  # characters that separator and header are recognised by

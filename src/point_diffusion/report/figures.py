@@ -6,7 +6,7 @@ Points are arrays of shape (N, dim) in the data's own units, seen as :func:`view
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 from matplotlib import rcParams
@@ -20,6 +20,9 @@ from point_diffusion.report.corner import SHOWN, Corner
 from point_diffusion.report.panels import STRIP, panels_of
 from point_diffusion.report.style import canvas_pixels, styled
 from point_diffusion.report.views import Drawn, Line, Plane, Space, View
+
+if TYPE_CHECKING:
+    from point_diffusion.data.description import Description
 
 WIDTH, ALONE = 2.0, 1.15  # of a panel's window, in widths of the truth: of a process, of points alone
 
@@ -39,6 +42,24 @@ class Options(TypedDict, total=False):
     names: Sequence[str] | None
     classes: np.ndarray | None
     class_names: Sequence[str] | None
+
+
+def options_of(
+    described: "Description", columns: Sequence[int] | None = None, classes: np.ndarray | None = None
+) -> Options:
+    """How the points of a run are shown.
+
+    Args:
+        described: the run's points.
+        columns: see :class:`Options`, as for the rest.
+        classes: of the points in the figure.
+    """
+    return {
+        "columns": columns,
+        "names": described.columns,
+        "classes": classes,
+        "class_names": described.classes or None,
+    }
 
 
 def view_of(

@@ -10,7 +10,7 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.paths import typed_path
 from point_diffusion.common.version import __version__
 from point_diffusion.config.schema import CHOOSERS
-from point_diffusion.registry import PREDICTION_TYPES
+from point_diffusion.registry import FILE, PREDICTION_TYPES
 
 if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion
@@ -89,7 +89,7 @@ def unregistered(config: Mapping[str, Any]) -> str:
     """What stored settings name that nobody has registered; "" where all is."""
     for section, (chooser, registry) in {**CHOOSERS, "module": ("prediction_type", PREDICTION_TYPES)}.items():
         name = (config.get(section) or {}).get(chooser)
-        if name not in registry and not (section == "data" and name == "file"):
+        if name not in registry and not (section == "data" and name == FILE):
             known = f"must be one of {', '.join(registry)}; plugins=[FILE] imports a file that registers it"
             return f"its {section}.{chooser} is {name}; {known}"
     return ""

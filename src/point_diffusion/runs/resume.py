@@ -14,7 +14,7 @@ from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show, typed_value
 from point_diffusion.config.convert import flatten, loggers, user_callbacks
-from point_diffusion.data.source import FILE, build_source
+from point_diffusion.registry import FILE
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint, unregistered
 from point_diffusion.runs.settings import differences, drop, stored_settings
 from point_diffusion.runs.status import finished_metrics
@@ -154,6 +154,8 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
 
 def _other_points(config: DictConfig, stored: Mapping[str, Any], path: Path) -> Iterator[str]:
     """How a run's points are other ones than those of the checkpoint, a line."""
+    from point_diffusion.data.source import build_source
+
     try:
         source = build_source(config.data)
     except UsageError:

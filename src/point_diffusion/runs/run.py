@@ -67,7 +67,7 @@ class Run:
 
     def source_at(self, path: str | None) -> "Source":
         """:attr:`source`, where its file has been moved to ``path``."""
-        from point_diffusion.data.source import build_source
+        from point_diffusion.data.source import MOVED, build_source
 
         config = dict(self.config.data)
         if "path" in config:
@@ -77,8 +77,7 @@ class Run:
         try:
             source = build_source(config)
         except UsageError as error:
-            hint = "; data.path=FILE says where the run's points are now" if "path" in config else ""
-            raise UsageError(f"{error}{hint}") from None
+            raise UsageError(f"{error}{MOVED if 'path' in config else ''}") from None
         if source.fingerprint != self.points.fingerprint:
             raise UsageError(f"data.path={config['path']}: holds other points than the run was trained on")
         return source

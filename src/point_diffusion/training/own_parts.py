@@ -14,7 +14,6 @@ from point_diffusion.config.convert import plain
 from point_diffusion.config.schema import CHOOSERS
 from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.metrics import registered
 from point_diffusion.network import build_network, call_network
 from point_diffusion.registry import METRICS, PREDICTION_TYPES
 from point_diffusion.schedule import build_schedule
@@ -90,5 +89,7 @@ def _try_sampling(config: DictConfig, source: Source) -> None:
 
 
 def _try_metric(name: str, source: Source) -> None:
+    from point_diffusion.metrics import registered
+
     random = np.random.default_rng(0)
     registered(name, *random.normal(size=(2, MEASURED, source.dim)))

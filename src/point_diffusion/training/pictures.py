@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lightning as L
 import numpy as np
@@ -16,7 +16,7 @@ from point_diffusion.data.source import column_indices
 from point_diffusion.training.validation import ValidationCallback, ValidationSamples, array_of, cut_short
 
 if TYPE_CHECKING:
-    from point_diffusion.report.figures import ReverseProcess
+    from point_diffusion.report.figures import Options, ReverseProcess
     from point_diffusion.training.module import DiffusionModule
 
 # of a picture in TensorBoard, in pixels: with 20 panels of 10,000 points it is below 500 kB
@@ -63,15 +63,11 @@ class ReconstructionGrid(ValidationCallback):
         self._grid: ReverseProcess | None = None
         self._truth = array_of(self._points)
 
-    def _options(self, labels: np.ndarray | None) -> dict[str, Any]:
+    def _options(self, labels: np.ndarray | None) -> "Options":
         """How points with these labels are shown."""
-        classes = self._described.classes or None
-        return {
-            "columns": self._columns,
-            "names": self._described.columns,
-            "classes": labels,
-            "class_names": classes,
-        }
+        from point_diffusion.report.figures import options_of
+
+        return options_of(self._described, self._columns, labels)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         from point_diffusion.report import charts, figures

@@ -67,8 +67,15 @@ class Plan:
         described = describe(source, self.settings["data"])
         if self.checkpoint is None:
             return described
-        stored = read_checkpoint(self.checkpoint, "resume")["hyper_parameters"]["points"]
-        return replace(described, scaling=stored["scaling"], condition_scaling=stored["condition_scaling"])
+        return replace(described, **self.resumed[1])
+
+    @cached_property
+    def resumed(self) -> tuple[int, dict[str, Any]]:
+        """Of a run that is resumed, the steps that it has made, and the scalings that it was trained with."""
+        assert self.checkpoint is not None
+        stored = read_checkpoint(self.checkpoint, "resume")
+        points = stored["hyper_parameters"]["points"]
+        return stored["global_step"], {name: points[name] for name in ("scaling", "condition_scaling")}
 
     def discard(self) -> None:
         """Remove the folder of a run that could not begin, if it was made for it."""

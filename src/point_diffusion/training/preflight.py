@@ -6,9 +6,8 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -18,9 +17,11 @@ from point_diffusion.config.convert import loggers, plain, user_callbacks
 from point_diffusion.config.keys import NOUNS, known
 from point_diffusion.config.schema import Trainer
 from point_diffusion.config.validate import FILE_LOGGERS, config_problems
-from point_diffusion.data.source import build_source, column_indices
 from point_diffusion.registry import NETWORKS, PREDICTION_TYPES, SHAPES
 from point_diffusion.runs.resume import checkpoint_of, misfits
+
+if TYPE_CHECKING:
+    from point_diffusion.data.source import Source
 
 STYLE = "callbacks.reconstruction.style"
 
@@ -54,17 +55,17 @@ def problems(config: DictConfig) -> Iterator[str]:
         return
     theory = list(_theory_problems(config))
     yield from theory
-    points = list(_shape_problems(config))
-    fitting = [] if points else list(_data_problems(config))
+    source, points = _drawn(config)
+    fitting = [] if source is None else list(_data_problems(config, source))
     yield from points or fitting
     yield from _hardware_problems(config)
     yield from _optimizer_problems(config)
-    trainer = [] if points else list(_trainer_problems(config))
+    trainer = [] if source is None else list(_trainer_problems(config, source))
     yield from trainer or _part_problems(config)
-    if not points and not fitting and not theory:
+    if source is not None and not fitting and not theory:
         from point_diffusion.training.own_parts import own_part_problems
 
-        yield from own_part_problems(config, build_source(plain(config.data)))
+        yield from own_part_problems(config, source)
     if (style := OmegaConf.select(config, STYLE)) is not None:
         from point_diffusion.report.style import check_style
 
@@ -103,31 +104,37 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
             yield f"sampler={config.sampler.name}: {error}"
 
 
-def _shape_problems(config: DictConfig) -> Iterator[str]:
-    """What shows when points are drawn, or read."""
+def _drawn(config: DictConfig) -> "tuple[Source | None, list[str]]":
+    """The source of the points; or what shows when points are drawn, or read."""
+    import numpy as np
+
+    from point_diffusion.data.source import MOVED, build_source
+
     try:
         source = build_source(plain(config.data))
         drawn = source.fresh(2).points
     except UsageError as error:
         moved = config.resume is not None and bool(config.data.get("path")) and not Path(config.data.path).exists()
-        yield f"{error}{'; data.path=FILE says where the run’s points are now' if moved else ''}"
+        return None, [f"{error}{MOVED if moved else ''}"]
     except Exception as error:  # whatever a shape of the user's raises
         if config.data.shape not in SHAPES.added:
             raise
-        yield f"data.shape={config.data.shape}: {format_error(error)}"
-    else:
-        if np.shape(drawn) != (2, source.dim) or not np.isfinite(drawn).all():
-            yield f"data.shape={config.data.shape}: must draw finite points of shape (2, {source.dim})"
+        return None, [f"data.shape={config.data.shape}: {format_error(error)}"]
+    if np.shape(drawn) != (2, source.dim) or not np.isfinite(drawn).all():
+        return None, [f"data.shape={config.data.shape}: must draw finite points of shape (2, {source.dim})"]
+    return source, []
 
 
-def _data_problems(config: DictConfig) -> Iterator[str]:
+def _data_problems(config: DictConfig, source: "Source") -> Iterator[str]:
     """What does not fit the points."""
-    source, size = build_source(plain(config.data)), config.data.batch_size
-    if not source.unlimited and size > (rows := len(source.train.points)):
+    from point_diffusion.data.source import column_indices
+
+    size, rows = config.data.batch_size, source.num_points
+    if not source.unlimited and size > rows:
         smaller = 2 ** int(math.log2(max(rows // 4, 1)))
         yield f"data.batch_size={size}: must be at most the {rows} rows to train on; try data.batch_size={smaller}"
     held_out = source.held_out().points if not source.unlimited else None
-    if held_out is not None and not np.ptp(held_out, axis=0).any():
+    if held_out is not None and (held_out == held_out[0]).all():
         few = f"the {len(held_out)} rows that are held out are all the same, nothing can be compared with them"
         yield f"data.holdout={config.data.holdout}: {few}; must be larger, or data.seed another"
     if (shown := config.figures.columns) is not None:
@@ -186,7 +193,7 @@ def _optimizer_problems(config: DictConfig) -> Iterator[str]:
             yield f"{given}: {first_line(error)}"
 
 
-def _trainer_problems(config: DictConfig) -> Iterator[str]:
+def _trainer_problems(config: DictConfig, source: "Source") -> Iterator[str]:
     """What is wrong with the arguments that are handed on to Trainer: it is built, and says so itself."""
     try:
         extra = {str(name): config.trainer[name] for name in config.trainer if name not in known(Trainer)}
@@ -201,14 +208,13 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
     from point_diffusion.training.callbacks import Clock
     from point_diffusion.training.environment import OneProcess, process_settings
 
-    source = build_source(plain(config.data))
     unknown = list(_unknown_arguments("trainer", extra, L.Trainer))
     hints = typing.get_type_hints(L.Trainer.__init__)
     for name, value in extra.items():
         if kinds := _wrong_type(value, hints.get(name)):  # Trainer would take it, and fail late
             unknown.append(f"trainer.{name}={show(value)}: must be {kinds}")
     for name, points in (("limit_train_batches", config.data.batch_size), ("limit_val_batches", VALIDATION_BATCH)):
-        share, batches = extra.get(name), -(-len(source.train.points) // points)
+        share, batches = extra.get(name), -(-source.num_points // points)
         if not unknown and isinstance(share, float) and int(batches * share) == 0:
             unknown.append(f"trainer.{name}={share}: is not one batch, there are {batches}")
     yield from unknown

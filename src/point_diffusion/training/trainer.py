@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.config.convert import loggers as named
-from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, read_checkpoint
+from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.settings import typed_settings
 from point_diffusion.training.plan import Plan
 
@@ -92,7 +92,7 @@ def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
 
     (plan.folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
     _keep_csv(plan.folder / "csv" / "metrics.csv")
-    kept = read_checkpoint(plan.checkpoint, "resume")["global_step"] if plan.in_place and plan.checkpoint else None
+    kept = plan.resumed[0] if plan.in_place and plan.checkpoint else None
     loggers = make_loggers(plan.config, plan.folder, None if kept is None else kept + 1)
     for name, logger in zip(named(plan.config.logger), loggers, strict=True):
         try:
