@@ -49,6 +49,12 @@ class Denoiser(ABC):
             x_0 and epsilon, each of shape (B, dim), with x = alpha x_0 + sigma epsilon.
         """
 
+    def score(self, x: Tensor, t: int, condition: Tensor | None = None) -> Tensor:
+        """The gradient of log q(x_t): -epsilon / sigma (Song et al. 2021, sec. 3.3; Vincent 2011); arguments as
+        for a call, shape (B, dim).
+        """
+        return -self(x, t, condition).epsilon / self.schedule.level(t).sigma
+
     def velocity(self, x: Tensor, t: int, condition: Tensor | None = None) -> Tensor:
         """The direction back to the data: -v = sigma x_0 - alpha epsilon, minus the velocity of the probability
         flow by its angle (Salimans & Ho 2022, app. D); arguments as for a call, shape (B, dim).

@@ -58,6 +58,11 @@ class Sampler(ABC):
         if not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise ValueError(f"guidance={self.guidance}: must be a number of at least 0")
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether steps draw noise; a subclass that draws none says so, and its samples have a density."""
+        return True
+
     @abstractmethod
     def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         """One step down.
@@ -131,19 +136,50 @@ class Sampler(ABC):
         Raises:
             ValueError: no points are asked for.
         """
+        begin = 0
+        for x, noise in self.starts(denoiser.schedule, num_samples, seed, moments):
+            rows = None if condition is None else condition[begin : begin + len(x)]
+            yield self.trajectory(denoiser, x, noise, rows)
+            begin += len(x)
+
+    def starts(
+        self, schedule: NoiseSchedule, num_samples: int, seed: int, moments: tuple[Tensor, Tensor]
+    ) -> Iterator[tuple[Tensor, torch.Generator]]:
+        """The points x_T of each block, and what draws the noise of its steps; arguments as of :meth:`blocks`."""
         if num_samples < 1:
             raise ValueError(f"num_samples={num_samples}: must be at least 1")
         like = moments[0]
-        mean, covariance = denoiser.schedule.last_level.moments(*moments)
-        root = torch.linalg.cholesky(covariance) if self.start == "matched" else None
+        mean, root = self._start_moments(schedule, moments)
         for block, begin in enumerate(range(0, num_samples, SAMPLE_BLOCK)):
-            rows = slice(begin, min(begin + SAMPLE_BLOCK, num_samples))
             noise = generator("sample", seed, block, device=like.device)
-            shape = (rows.stop - rows.start, len(like))
+            shape = (min(SAMPLE_BLOCK, num_samples - begin), len(like))
             x = torch.randn(shape, generator=noise, device=like.device, dtype=like.dtype)
-            if root is not None:
-                x = x @ root.T.to(x) + mean.to(x)
-            yield self.trajectory(denoiser, x, noise, None if condition is None else condition[rows])
+            yield x if root is None else x @ root.T.to(x) + mean.to(x), noise
+
+    def start_log_density(self, schedule: NoiseSchedule, x: Tensor, moments: tuple[Tensor, Tensor]) -> Tensor:
+        """The logarithm of the density that x_T is drawn from.
+
+        Args:
+            schedule: the noise levels.
+            x: shape (B, dim), the points at the last step of the schedule.
+            moments: see :meth:`blocks`.
+
+        Returns:
+            Shape (B,), float64, in nats.
+        """
+        wide, (mean, root) = x.double(), self._start_moments(schedule, moments)
+        log_det = 0.0
+        if root is not None:
+            wide = torch.linalg.solve_triangular(root.to(wide), (wide - mean.to(wide)).T, upper=False).T
+            log_det = root.diagonal().log().sum().item()
+        return -(wide.square() + math.log(2 * math.pi)).sum(dim=1) / 2 - log_det
+
+    def _start_moments(
+        self, schedule: NoiseSchedule, moments: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Mean and the root of the covariance of x_T, float64; None for the identity."""
+        mean, covariance = schedule.last_level.moments(*moments)
+        return mean, torch.linalg.cholesky(covariance) if self.start == "matched" else None
 
 
 @dataclass(frozen=True)
@@ -194,6 +230,10 @@ class DDIM(Sampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta={self.eta}: must be from 0 to 1")
 
+    @property
+    def stochastic(self) -> bool:
+        return self.eta > 0
+
     def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         variance = self.eta**2 * _posterior_variance(now.level, to)
         x = to.alpha * now.x_0 + max(to.sigma**2 - variance, 0.0) ** 0.5 * now.epsilon
@@ -202,11 +242,27 @@ class DDIM(Sampler):
 
 @dataclass(frozen=True)
 class DPMSolver(Sampler):
-    """DPM-Solver++(2M): second order, multistep, deterministic (Lu et al. 2022, algorithm 2).
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), and with noise SDE-DPM-Solver++(2M) (their app. B).
 
     It extrapolates x_0 over the log-SNR from this step and the one before. The first step, which has none before
     it, is of first order; the last one ends at the predicted x_0 exactly.
+
+    Args:
+        num_inference_steps, start, guidance: see :class:`Sampler`.
+        eta: 0 is deterministic and of second order, 1 solves the reverse SDE, whose noise takes back part of what
+            a network got wrong before; between, the SDE of the same marginals with eta^2 of the noise's variance.
     """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta={self.eta}: must be from 0 to 1")
+
+    @property
+    def stochastic(self) -> bool:
+        return self.eta > 0
 
     def timesteps(self, schedule: NoiseSchedule) -> list[int]:
         """The steps taken, downwards: as even in log-SNR as distinct steps can be, first and last included."""
@@ -231,7 +287,10 @@ class DPMSolver(Sampler):
         if previous is not None:
             h_before = now.level.half_log_snr - previous.level.half_log_snr
             x_0 = x_0 + h / (2 * h_before) * (now.x_0 - previous.x_0)
-        return to.sigma / now.level.sigma * now.x - to.alpha * math.expm1(-h) * x_0
+        # the SDE of rate eta^2 is solved in lambda as the ODE is, its linear part falling by 1 + eta^2
+        rate = self.eta**2
+        x = to.sigma / now.level.sigma * math.exp(-rate * h) * now.x - to.alpha * math.expm1(-(1 + rate) * h) * x_0
+        return x + to.sigma * math.sqrt(-math.expm1(-2 * rate * h)) * draw_noise() if rate > 0 else x
 
 
 def _posterior_variance(level: NoiseLevel, to: NoiseLevel) -> float:

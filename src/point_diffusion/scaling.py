@@ -9,6 +9,7 @@ monotone map of each column to a normal distribution. It is fitted to the traini
 numbers.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,6 +54,14 @@ class Scaling(ABC):
     def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
         """How fast points at ``x`` move in the data's own units, both of shape (..., dim)."""
 
+    @abstractmethod
+    def log_det(self, points: Tensor) -> Tensor:
+        """log |det d to_network(p) / dp| at points p of shape (..., dim); shape (...), float64."""  # noqa: D403
+
+    def axes(self, dim: int) -> tuple[Tensor, Tensor] | None:
+        """Shift and unit of each column, p = shift + unit x, float64; None where columns are mixed or bent."""
+        return None
+
     def finish(self, points: Tensor) -> Tensor:
         """Samples as they leave: rounded and kept within the bounds where that is asked for."""
         if self.low is not None and self.high is not None:
@@ -87,6 +96,13 @@ class Division(Scaling):
 
     def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
         return (self._exact(velocity) * self.scale).to(self.dtype)
+
+    def log_det(self, points: Tensor) -> Tensor:
+        dim = points.shape[-1]
+        return torch.full(points.shape[:-1], -dim * math.log(self.scale), dtype=torch.float64)
+
+    def axes(self, dim: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros(dim, dtype=torch.float64), torch.full((dim,), self.scale, dtype=torch.float64)
 
     def _exact(self, x: Tensor) -> Tensor:
         return self._wide(x) if self.dtype == torch.float64 else x
@@ -131,6 +147,15 @@ class Affine(Scaling):
     def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
         return self._linear(velocity).to(self.dtype)
 
+    def log_det(self, points: Tensor) -> Tensor:
+        lengths = self.scale if self.units is None else self.scale * self.units  # V is orthonormal
+        return (-lengths.log().sum()).expand(points.shape[:-1])
+
+    def axes(self, dim: int) -> tuple[Tensor, Tensor] | None:
+        if self.directions is not None:
+            return None
+        return self.shift, self.scale if self.units is None else self.scale * self.units
+
     def _linear(self, x: Tensor) -> Tensor:
         x = self._wide(x)
         points = x * self.scale.to(x)
@@ -171,6 +196,10 @@ class Quantile(Scaling):
 
     def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
         return self._each(self._wide(x), self._wide(velocity), self.normal, self.knots)[1].to(self.dtype)
+
+    def log_det(self, points: Tensor) -> Tensor:
+        wide = self._wide(points)
+        return self._each(wide, torch.ones_like(wide), self.knots, self.normal)[1].log().sum(-1)
 
     def _each(self, x: Tensor, along: Tensor, at: list[Tensor], to: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The map's values at ``x``, and its slope times ``along``."""

@@ -137,6 +137,11 @@ class ShapeSource(Source):
     def train(self) -> PointSet:
         return self._draw(self.num_points, self.seed)
 
+    @property
+    def axes(self) -> tuple[list[int], list[int]]:
+        """The shape's coordinates that are learned, and those that they are conditioned on."""
+        return self._columns, self._condition
+
     def held_out(self) -> PointSet:
         return self.fresh(self.num_points, "held out")
 

@@ -1,5 +1,13 @@
 """How good samples are, and with what certainty: arrays in, numbers out."""
 
+from point_diffusion.metrics.density import (
+    forward_kl,
+    mean_of_skewed,
+    negative_log_likelihood,
+    reverse_kl,
+    tail_excess,
+    tail_excess_by_neighbors,
+)
 from point_diffusion.metrics.energy import (
     Estimate,
     Truth,
@@ -30,12 +38,18 @@ __all__ = [
     "copied",
     "energy_distance",
     "equivalent_sample_size",
+    "forward_kl",
+    "mean_of_skewed",
     "memorisation",
+    "negative_log_likelihood",
     "precision_recall",
     "quality",
     "registered",
     "resolution",
+    "reverse_kl",
     "sliced_wasserstein",
     "summary",
+    "tail_excess",
+    "tail_excess_by_neighbors",
     "truth_size",
 ]

@@ -252,10 +252,10 @@ def _share(count: int, total: int) -> Estimate:
 
 
 def _to_nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return _neighbors(others, 1).kneighbors(points)[0][:, 0]
+    return neighbors(others, 1).kneighbors(points)[0][:, 0]
 
 
-def _neighbors(points: np.ndarray, count: int) -> Any:
+def neighbors(points: np.ndarray, count: int) -> Any:
     """What finds a point's nearest ones: by a tree in few dimensions, in many over all pairs."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -265,7 +265,7 @@ def _neighbors(points: np.ndarray, count: int) -> Any:
 
 def _share_within(points: np.ndarray, support: np.ndarray) -> Estimate:
     """The share of ``points`` within reach of any point of ``support``."""
-    reaches = _neighbors(support, NEIGHBOR + 1).kneighbors(support)[0][:, -1]  # the nearest is the point itself
+    reaches = neighbors(support, NEIGHBOR + 1).kneighbors(support)[0][:, -1]  # the nearest is the point itself
     blocks = -(-len(support) // 500)
     within = np.zeros(len(points), bool)
     tree = None

@@ -19,7 +19,7 @@ def saved(folder, picture, name="picture.png", **options):
 
 def darkness(path):
     """Rows from the top, summing to 1."""
-    return Image(path).law().weights.T[::-1]
+    return Image(path).law().weights.numpy().T[::-1]
 
 
 def with_alpha(alpha):

@@ -182,7 +182,7 @@ def test_the_entropy_of_the_board_is_that_of_its_squares():
 def test_ten_times_as_many_centers_change_nothing(shape):
     points = shape.draw(100, 1).points
     each = len(shape.law().centers) // len(shape.shares)
-    error = np.abs(shape.log_density(points) - shape.mixture(10 * each).log_density(points))
+    error = np.abs(shape.log_density(points) - shape.mixture(10 * each).log_density(points).numpy())
     assert error.max() < 2e-3
     assert error.mean() < 5e-5
 
@@ -239,7 +239,7 @@ def test_the_curves_lie_where_scikit_learn_has_them(shape, points, labels):
     law = shape.law()
     for k in set(labels):
         centers = law.centers if law.labels is None else law.centers[law.labels == k]
-        gaps = np.linalg.norm(points[labels == k][:, None] - centers[::4], axis=-1).min(axis=1)
+        gaps = np.linalg.norm(points[labels == k][:, None] - centers[::4].numpy(), axis=-1).min(axis=1)
         assert gaps.max() < 0.02
 
 

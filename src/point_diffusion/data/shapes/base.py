@@ -1,11 +1,12 @@
 """What a shape is: a law that points are drawn from, and that is known."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from point_diffusion.data.laws import Law
+if TYPE_CHECKING:
+    from point_diffusion.laws import Law
 
 LARGEST = 1e6  # of a length: single precision still resolves 1 beside it
 
@@ -55,12 +56,16 @@ class Shape(ABC):
             seed: in [0, 2^32); the same one gives the same points.
         """
 
-    def law(self) -> Law | None:
-        """The law by its structure; None where it is not one of :mod:`point_diffusion.data.laws`.
+    def law(self) -> "Law | None":
+        """The law by its structure; None where it is not one of :mod:`point_diffusion.laws`.
 
         Of a curve without noise it is the mixture of points that stands for it.
         """
         return None
+
+    def law_within(self, noise: float) -> "Law | None":
+        """The law, as exact as is needed where points are seen through noise of this standard deviation."""
+        return self.law()
 
     def log_density(self, points: np.ndarray, label: int | None = None) -> np.ndarray | None:
         """The logarithm of the density.
@@ -78,7 +83,12 @@ class Shape(ABC):
         """
         self._check_label(label)
         law = self.law() if self._has_density else None
-        return None if law is None else law.log_density(points, label)
+        if law is None:
+            return None
+        import torch
+
+        with torch.inference_mode():
+            return law.log_density(torch.as_tensor(np.asarray(points, np.float64)), label).numpy()
 
     @property
     def _has_density(self) -> bool:

@@ -3,17 +3,21 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from point_diffusion.data.laws import GaussianMixture
 from point_diffusion.data.shapes.base import Drawn, Shape, check_count, check_noise, numbered
+
+if TYPE_CHECKING:
+    from point_diffusion.laws import GaussianMixture
 
 # quadrature points to a length of one standard deviation, where a curve is run fastest: the midpoint rule's error
 # is far below single precision within a curve, and (spacing / noise)^2 / 24 at an end
 CENTERS_OPEN, CENTERS_CLOSED = 16, 4
 MIN_CENTERS, MAX_CENTERS = 1024, 2**16  # of all curves together
+MIN_CENTERS_WITHIN = 128  # where there is noise besides
 COARSEST = 1.0  # spacing of the centers, in standard deviations, that still stands for a density
 
 
@@ -53,26 +57,35 @@ class Curves(Shape):
         points += self.noise * generator.standard_normal(points.shape)
         return Drawn(points.astype(np.float32), curve if self.classes else None)
 
-    def law(self) -> GaussianMixture:
+    def law(self) -> "GaussianMixture":
         """The law as a mixture: a Gaussian for each center of the midpoint rule over the parameter."""
-        return self.mixture(self._num_centers())
+        return self.mixture(self._num_centers(self.noise, MIN_CENTERS))
 
-    def mixture(self, num_centers: int) -> GaussianMixture:
+    def law_within(self, noise: float) -> "GaussianMixture":
+        """See :meth:`Shape.law_within`: what is blurred needs fewer centers."""
+        return self.mixture(self._num_centers(math.hypot(self.noise, noise), MIN_CENTERS_WITHIN))
+
+    def mixture(self, num_centers: int) -> "GaussianMixture":
         """The midpoint rule with so many centers on each curve."""
+        import torch
+
+        from point_diffusion.laws import GaussianMixture
+
         ends = np.linspace(0, 1, num_centers + 1)
         curves = np.arange(len(self.shares))
         curve, s = np.repeat(curves, num_centers), np.tile((ends[:-1] + ends[1:]) / 2, len(curves))
         weights = np.outer(self.shares, np.diff(ends**self.power)).ravel()
-        return GaussianMixture(self.position(curve, s), self.noise, weights, curve if self.classes else None)
+        centers, labels = self.position(curve, s), torch.from_numpy(curve) if self.classes else None
+        return GaussianMixture(torch.from_numpy(centers), self.noise, torch.from_numpy(weights), labels)
 
-    def _num_centers(self) -> int:
-        """On each curve."""
+    def _num_centers(self, blur: float, least: int) -> int:
+        """On each curve, where points are blurred with this standard deviation."""
         count = len(self.shares)
         density = CENTERS_CLOSED if self.closed else CENTERS_OPEN
-        wanted = density * self._speed / self.noise if self.noise > 0 else math.inf
-        return -(-round(min(max(wanted * count, MIN_CENTERS), MAX_CENTERS)) // count)
+        wanted = density * self._speed / blur if blur > 0 else math.inf
+        return -(-round(min(max(wanted * count, least), MAX_CENTERS)) // count)
 
-    @property
+    @cached_property
     def _speed(self) -> float:
         """The largest |d position / ds|."""
         s, count = np.linspace(0, 1, 257), len(self.shares)
@@ -82,7 +95,7 @@ class Curves(Shape):
     @property
     def _has_density(self) -> bool:
         """So little noise that the centers would show counts as none."""
-        return self._speed / self._num_centers() <= COARSEST * self.noise
+        return self._speed / self._num_centers(self.noise, MIN_CENTERS) <= COARSEST * self.noise
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,22 @@ from point_diffusion.common.paths import typed_path
 from point_diffusion.common.text import show
 from point_diffusion.data.shapes.base import Drawn, Shape, check_noise
 from point_diffusion.data.shapes.mixtures import uniform_in
-from point_diffusion.data.shapes.pixels import PixelGrid
+
+if TYPE_CHECKING:
+    from point_diffusion.data.shapes.pixels import PixelGrid
 
 LONGEST = 1000  # pixels; larger pictures are reduced to this
 EXTENT = 2.0  # of the longer side
 LUMA = np.array([299, 587, 114], dtype=np.int32)  # of 1000: ITU-R BT.601, as Pillow's mode L
 STRIP = 256  # rows at a time
+
+
+class _Grid(NamedTuple):
+    """The edges of the pixels, (nx + 1,) and (ny + 1,), and the share of the points in each, (nx, ny)."""
+
+    x_edges: np.ndarray
+    y_edges: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -49,9 +59,14 @@ class Image(Shape):
         high = np.stack([grid.x_edges[i + 1], grid.y_edges[j + 1]], axis=1)
         return Drawn(uniform_in(low, high, self.noise, generator))
 
-    def law(self) -> PixelGrid:
+    def law(self) -> "PixelGrid":
         """See :meth:`Shape.law`."""
-        return self._grid
+        import torch
+
+        from point_diffusion.data.shapes.pixels import PixelGrid
+
+        x_edges, y_edges, weights = map(torch.from_numpy, self._grid)
+        return PixelGrid(x_edges, y_edges, weights, float(self.noise))
 
     @property
     def fingerprint(self) -> str:
@@ -59,18 +74,18 @@ class Image(Shape):
         return blake2b(np.ascontiguousarray(self._grid.weights).data, digest_size=16).hexdigest()
 
     @cached_property
-    def _grid(self) -> PixelGrid:
+    def _grid(self) -> "_Grid":
         dark, (width, height) = self._darkness()
         weights = dark[::-1].T.astype(np.float64)  # y points up
         total = weights.sum()
         if not total > 0:
             raise ValueError(f"path={show(self.path)}: has no dark pixel")
         scale = EXTENT / max(width, height)
-        edges = [
+        x_edges, y_edges = (
             np.linspace(-length * scale / 2, length * scale / 2, count + 1)
             for length, count in zip((width, height), weights.shape, strict=True)
-        ]
-        return PixelGrid(edges[0], edges[1], weights / total, float(self.noise))
+        )
+        return _Grid(x_edges, y_edges, weights / total)
 
     def _darkness(self) -> tuple[np.ndarray, tuple[int, int]]:
         """1 - luminance on white, shape (rows, columns), in [0, 1]; and the picture's own width and height.

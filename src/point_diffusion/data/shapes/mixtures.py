@@ -3,11 +3,10 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from point_diffusion.data.laws import Boxes, GaussianMixture, in_blocks, log_sum_exp
 from point_diffusion.data.shapes.base import (
     Drawn,
     Shape,
@@ -18,6 +17,9 @@ from point_diffusion.data.shapes.base import (
     numbered,
 )
 from point_diffusion.data.shapes.curves import polar
+
+if TYPE_CHECKING:
+    from point_diffusion.laws import Boxes, GaussianMixture
 
 EXPONENT = 30.0  # a pinwheel turns by twist * exp(radius) up to this radius, then by no more
 
@@ -47,10 +49,15 @@ class _Components(Shape):
         points += centers[component]
         return Drawn(points.astype(np.float32), component)
 
-    def law(self) -> GaussianMixture:
+    def law(self) -> "GaussianMixture":
         """See :meth:`Shape.law`."""
+        import torch
+
+        from point_diffusion.laws import GaussianMixture
+
         count = len(self.centers)
-        return GaussianMixture(self.centers, self.noise, np.full(count, 1 / count), np.arange(count))
+        weights = torch.full((count,), 1 / count, dtype=torch.float64)
+        return GaussianMixture(torch.from_numpy(self.centers), self.noise, weights, torch.arange(count))
 
     @property
     def _has_density(self) -> bool:
@@ -172,10 +179,15 @@ class Checkerboard(Shape):
         square = generator.integers(len(low), size=num_points)
         return Drawn(uniform_in(low[square], low[square] + 1.0, self.noise, generator), square)
 
-    def law(self) -> Boxes:
+    def law(self) -> "Boxes":
         """See :meth:`Shape.law`."""
-        low = self._corners
-        return Boxes(low, low + 1.0, self.noise, np.full(len(low), 1 / len(low)), np.arange(len(low)))
+        import torch
+
+        from point_diffusion.laws import Boxes
+
+        low, count = torch.from_numpy(self._corners), len(self._corners)
+        weights = torch.full((count,), 1 / count, dtype=torch.float64)
+        return Boxes(low, low + 1.0, self.noise, weights, torch.arange(count))
 
 
 @dataclass(frozen=True)
@@ -229,16 +241,17 @@ class Pinwheel(Shape):
         arms = np.arange(self.num_arms) if label is None else np.array([label])
         scale = -math.log(2 * math.pi * self.radial_std * self.noise * len(arms))
 
-        def block(points: np.ndarray) -> np.ndarray:
-            radius = np.hypot(points[:, :1], points[:, 1:])
-            angle = np.arctan2(points[:, 1:], points[:, :1]) - self._turn(radius, arms)
-            along = (radius * np.cos(angle) - 1) / self.radial_std
-            across = radius * np.sin(angle) / self.noise
-            return scale + log_sum_exp(-(along**2 + across**2) / 2)
+        points = np.asarray(points, dtype=np.float64)
+        radius, angle = np.hypot(*points.T), np.arctan2(points[:, 1], points[:, 0])
+        total = np.full(len(points), -np.inf)
+        for arm in arms.tolist():
+            turned = angle - self._turn(radius, arm)
+            along = (radius * np.cos(turned) - 1) / self.radial_std
+            across = radius * np.sin(turned) / self.noise
+            np.logaddexp(total, -(along**2 + across**2) / 2, out=total)
+        return scale + total
 
-        return in_blocks(block, points, len(arms))
-
-    def _turn(self, radius: np.ndarray, arm: np.ndarray) -> np.ndarray:
+    def _turn(self, radius: np.ndarray, arm: np.ndarray | int) -> np.ndarray:
         """The angle in radians, counterclockwise."""
         return 2 * math.pi * arm / self.num_arms - self.twist * np.exp(np.minimum(radius, EXPONENT))
 

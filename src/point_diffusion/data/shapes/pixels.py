@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from point_diffusion.data.laws import Boxes, Law, log_interval, log_sum_exp
+from point_diffusion.laws import Boxes, Law, Posterior, box_mean, log_mass
 
 BLOCK = 2**20  # numbers at a time
 TRUNCATION = 20.0  # nats: pixels that are left out have less than exp(-20) of a point's density
@@ -23,14 +25,14 @@ class PixelGrid(Law):
     which a point needs the pixels nearby.
 
     Args:
-        x_edges, y_edges: shapes (nx + 1,) and (ny + 1,), rising and even.
-        weights: shape (nx, ny), probabilities.
+        x_edges, y_edges: shapes (nx + 1,) and (ny + 1,), float64, rising and even.
+        weights: shape (nx, ny), float64, probabilities.
         sigma: standard deviation on each coordinate; at 0 the pixels are sharp, without their upper faces.
     """
 
-    x_edges: np.ndarray
-    y_edges: np.ndarray
-    weights: np.ndarray
+    x_edges: Tensor
+    y_edges: Tensor
+    weights: Tensor
     sigma: float
 
     @property
@@ -41,112 +43,134 @@ class PixelGrid(Law):
     def boxes(self) -> Boxes:
         """The pixels whose weight is above 0 as boxes."""
         i, j = self._filled.T
-        low = np.stack([self.x_edges[i], self.y_edges[j]], axis=1)
-        high = np.stack([self.x_edges[i + 1], self.y_edges[j + 1]], axis=1)
+        low = torch.stack([self.x_edges[i], self.y_edges[j]], dim=1)
+        high = torch.stack([self.x_edges[i + 1], self.y_edges[j + 1]], dim=1)
         return Boxes(low, high, self.sigma, self.weights[i, j])
 
-    def log_density(self, points: np.ndarray, label: int | None = None) -> np.ndarray:
-        """See :meth:`Law.log_density`; a picture has no labels."""
+    def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
+        """See :meth:`Law.posterior`; a picture has no labels, and both coordinates are seen."""
         if label is not None:
-            raise ValueError(f"label={label}: there are no classes")
-        points = np.asarray(points, dtype=np.float64)
-        result = np.full(len(points), np.nan)
-        finite = np.flatnonzero(np.isfinite(points).all(axis=1))
-        for part in np.array_split(finite, -(-len(finite) // BLOCK) or 1):
-            result[part] = self._sharp(points[part]) if self.sigma == 0 else self._blurred(points[part])
-        return result
+            raise ValueError("label: there are no classes")
+        wide = y.double().cpu()
+        blurs = [math.hypot(self.sigma, each) for each in noise.tolist()]
+        values = wide.new_full((len(y), 3), torch.nan)
+        finite = wide.isfinite().all(dim=1).nonzero()[:, 0]
+        if max(blurs) == 0:
+            values[finite, 2] = self._sharp(wide[finite])
+            return Posterior(wide.to(y.device), values[:, 2].to(y.device))
+        for part in finite.split(BLOCK):
+            groups, found = self._blurred(wide[part], noise.tolist(), max(blurs))
+            values = values.index_copy(0, part[groups], found)
+        values = values.to(y.device)
+        return Posterior(values[:, :2], values[:, 2])
 
-    def _sharp(self, points: np.ndarray) -> np.ndarray:
-        index = np.empty(points.shape, dtype=np.int64)
-        inside = np.ones(len(points), dtype=bool)
-        for axis, edges in enumerate((self.x_edges, self.y_edges)):
-            index[:, axis] = np.searchsorted(edges, points[:, axis], side="right") - 1
-            inside &= (index[:, axis] >= 0) & (index[:, axis] < len(edges) - 1)
-        density = np.zeros(len(points))
-        density[inside] = self.weights[tuple(index[inside].T)] / math.prod(self._pixel)
-        with np.errstate(divide="ignore"):
-            return np.log(density)
+    def _sharp(self, points: Tensor) -> Tensor:
+        index, inside = [], torch.ones(len(points), dtype=torch.bool)
+        for coordinate, edges in zip(points.T, self._edges, strict=True):
+            index.append(torch.searchsorted(edges, coordinate.contiguous(), right=True) - 1)
+            inside &= (index[-1] >= 0) & (index[-1] < len(edges) - 1)
+        density = torch.zeros(len(points), dtype=torch.float64)
+        density[inside] = self.weights[index[0][inside], index[1][inside]] / math.prod(self._pixel)
+        return density.log()
 
-    def _blurred(self, points: np.ndarray) -> np.ndarray:
-        reach = self._reach(points)
-        result = np.empty(len(points))
+    def _blurred(self, y: Tensor, noise: list[float], blur: float) -> tuple[Tensor, Tensor]:
+        """The points' indices in the order of tiles, and for each mean and log-density, shape (n, 3)."""
+        reach = self._reach(y.detach(), blur)
         # points outside go with the tiles at the edge
         cells = []
-        for axis, edges in enumerate((self.x_edges, self.y_edges)):
-            side = max((edges[-1] - edges[0]) / TILES, self.sigma)
-            cell = np.floor((points[:, axis] - edges[0]) / side)
-            cells.append(np.clip(cell, -8, (edges[-1] - edges[0]) // side + 8).astype(np.int64))
-        key = cells[0] * (2 * TILES) + cells[1]
-        order = np.argsort(key, kind="stable")
-        groups = np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(order) else []
-        for group in groups:
-            result[group] = self._near(points[group], reach[group])
-        return result
+        for coordinate, edges in zip(y.detach().T, self._edges, strict=True):
+            side = max(float(edges[-1] - edges[0]) / TILES, blur)
+            last = float(edges[-1] - edges[0]) // side + 8
+            cells.append(((coordinate - edges[0]) / side).floor().clamp(-8, last).long())
+        key = cells[0] * (4 * TILES) + cells[1]
+        order = key.argsort(stable=True)
+        counts = key[order].unique_consecutive(return_counts=True)[1].tolist()
+        found = [self._near(y[group], reach[group], noise) for group in order.split(counts)]
+        return order, torch.cat(found) if found else y.new_zeros(0, 3)
 
-    def _reach(self, points: np.ndarray) -> np.ndarray:
+    def _reach(self, points: Tensor, blur: float) -> Tensor:
         """For each point a distance such that the pixels beyond have less than exp(-TRUNCATION) of its density.
 
-        The nearest pixel, of weight w at distance r, has at least w exp(-r^2 / 2 sigma^2) of what all pixels
-        together could have at the point; those beyond R at most exp(-R^2 / 2 sigma^2).
+        The nearest pixel, of weight w at distance r, has at least w exp(-r^2 / 2 blur^2) of what all pixels
+        together could have at the point; those beyond R at most exp(-R^2 / 2 blur^2).
         """
         i, j = self._filled.T
-        distance, nearest = self._tree.query(points)
-        nats = TRUNCATION - np.log(self.weights[i, j])[nearest]
+        distance, nearest = map(torch.from_numpy, self._tree.query(points.numpy()))
+        nats = TRUNCATION - self.weights[i, j].log()[nearest]
         half = math.hypot(*self._pixel) / 2
-        return half + np.sqrt((distance + half) ** 2 + 2 * self.sigma**2 * nats)
+        return half + torch.sqrt((distance + half) ** 2 + 2 * blur**2 * nats)
 
-    def _near(self, points: np.ndarray, reach: np.ndarray) -> np.ndarray:
-        """By the pixels within reach of any of these points."""
+    def _near(self, y: Tensor, reach: Tensor, noise: list[float]) -> Tensor:
+        """By the pixels within reach of any of these points: mean and log-density, shape (n, 3)."""
         windows = []
-        for axis, edges in enumerate((self.x_edges, self.y_edges)):
-            low, high = (points[:, axis] - reach).min(), (points[:, axis] + reach).max()
-            begin = max(np.searchsorted(edges, low, side="right") - 1, 0)
-            windows.append(slice(begin, max(np.searchsorted(edges, high), begin + 1)))
+        for coordinate, edges in zip(y.detach().T, self._edges, strict=True):
+            ends = torch.stack([(coordinate - reach).amin(), (coordinate + reach).amax()])
+            last = len(edges) - 1
+            begin = min(max(int(torch.searchsorted(edges, ends[0], right=True)) - 1, 0), last - 1)
+            windows.append(slice(begin, min(max(int(torch.searchsorted(edges, ends[1])), begin + 1), last)))
         weights = self.weights[windows[0], windows[1]]
-        result = np.empty(len(points))
         rows = max(1, BLOCK // (4 * sum(weights.shape)))
-        for begin in range(0, len(points), rows):
-            some = slice(begin, begin + rows)
-            x = self._log_masses(points[some, 0], self.x_edges, windows[0])
-            y = self._log_masses(points[some, 1], self.y_edges, windows[1])
+        found = []
+        for some, reaches in zip(y.split(rows), reach.split(rows), strict=True):
+            (log_x, mean_x), (log_y, mean_y) = (
+                self._columns(coordinate, edges, window, each)
+                for coordinate, edges, window, each in zip(some.T, self._edges, windows, noise, strict=True)
+            )
             # the largest factor of each is 1
-            top = x.max(axis=1, keepdims=True), y.max(axis=1, keepdims=True)
-            total = ((np.exp(x - top[0]) @ weights) * np.exp(y - top[1])).sum(axis=1)
-            lost = total < SMALLEST
-            with np.errstate(divide="ignore"):
-                result[some] = np.log(total) + (top[0] + top[1])[:, 0]
-            for n in begin + np.flatnonzero(lost):
-                result[n] = self._far(points[n], reach[n])
-        return result - math.log(math.prod(self._pixel))
+            top_x, top_y = (each.detach().amax(dim=1, keepdim=True) for each in (log_x, log_y))
+            of_x, of_y = torch.exp(log_x - top_x), torch.exp(log_y - top_y)
+            across = of_x @ weights
+            total = (across * of_y).sum(dim=1)
+            lost = total.detach() < SMALLEST
+            safe = total.clamp(min=SMALLEST)
+            x_0 = (((of_x * mean_x) @ weights) * of_y).sum(dim=1) / safe
+            y_0 = (across * of_y * mean_y).sum(dim=1) / safe
+            parts = torch.stack([x_0, y_0, safe.log() + (top_x + top_y)[:, 0]], dim=1)
+            for n in lost.nonzero()[:, 0].tolist():
+                far = self._far(some[n], reaches[n].item(), noise)
+                parts = parts.index_copy(0, torch.tensor([n]), far[None])
+            found.append(parts)
+        return torch.cat(found) - y.new_tensor([0.0, 0.0, math.log(math.prod(self._pixel))])
 
-    def _log_masses(self, coordinate: np.ndarray, edges: np.ndarray, window: slice) -> np.ndarray:
-        """The log probability of each column of pixels to blur to a coordinate, of shape (n, columns)."""
-        ends = (edges[window.start : window.stop + 1] - coordinate[:, None]) / self.sigma
-        return log_interval(ends[:, :-1], ends[:, 1:])
+    def _columns(self, coordinate: Tensor, edges: Tensor, window: slice, noise: float) -> tuple[Tensor, Tensor]:
+        """By column of pixels the log probability to blur to a coordinate, and the mean then; (n, columns)."""
+        faces = torch.stack([edges[window.start : window.stop], edges[window.start + 1 : window.stop + 1]])
+        return (
+            log_mass(faces, coordinate[:, None], math.hypot(self.sigma, noise)),
+            box_mean(faces, coordinate[:, None], self.sigma, noise),
+        )
 
-    def _far(self, point: np.ndarray, reach: float) -> float:
+    def _far(self, point: Tensor, reach: float, noise: list[float]) -> Tensor:
         """For a point so far away that each factor alone underflows: the sum of logarithms over its few pixels."""
-        i, j = self._filled[self._tree.query_ball_point(point, reach)].T
-        terms = np.log(self.weights[i, j])
-        for coordinate, edges, at in zip(point, (self.x_edges, self.y_edges), (i, j), strict=True):
-            terms += log_interval((edges[at] - coordinate) / self.sigma, (edges[at + 1] - coordinate) / self.sigma)
-        return float(log_sum_exp(terms[None])[0])
+        i, j = self._filled[self._tree.query_ball_point(point.detach().numpy(), reach)].T
+        terms, means = self.weights[i, j].log(), []
+        for coordinate, edges, at, each in zip(point, self._edges, (i, j), noise, strict=True):
+            faces = torch.stack([edges[at], edges[at + 1]])
+            terms = terms + log_mass(faces, coordinate[None, None], math.hypot(self.sigma, each))[0]
+            means.append(box_mean(faces, coordinate[None, None], self.sigma, each)[0])
+        share = torch.softmax(terms, dim=0)
+        return torch.stack([*((share * mean).sum() for mean in means), torch.logsumexp(terms, dim=0)])
+
+    @property
+    def _edges(self) -> tuple[Tensor, Tensor]:
+        return self.x_edges, self.y_edges
 
     @cached_property
     def _pixel(self) -> tuple[float, float]:
         """Width and height."""
-        width, height = ((edges[-1] - edges[0]) / (len(edges) - 1) for edges in (self.x_edges, self.y_edges))
+        width, height = (float(edges[-1] - edges[0]) / (len(edges) - 1) for edges in self._edges)
         return width, height
 
     @cached_property
-    def _filled(self) -> np.ndarray:
+    def _filled(self) -> Tensor:
         """Indices (i, j) of the pixels whose weight is above 0, of shape (K, 2)."""
-        return np.argwhere(self.weights > 0)
+        return (self.weights > 0).nonzero()
 
     @cached_property
     def _tree(self) -> Any:
         """The middles of these pixels as a KD-tree."""
         from scipy.spatial import cKDTree
 
-        middles = [(edges[:-1] + edges[1:]) / 2 for edges in (self.x_edges, self.y_edges)]
-        return cKDTree(np.stack([middle[at] for middle, at in zip(middles, self._filled.T, strict=True)], axis=1))
+        middles = [(edges[:-1] + edges[1:]) / 2 for edges in self._edges]
+        columns = [middle[at] for middle, at in zip(middles, self._filled.T, strict=True)]
+        return cKDTree(np.asarray(torch.stack(columns, dim=1)))

@@ -3,13 +3,15 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from point_diffusion.data.laws import Boxes, Law, Product
 from point_diffusion.data.shapes.base import Drawn, Shape, check_noise, column_names
 from point_diffusion.data.shapes.curves import Curves
+
+if TYPE_CHECKING:
+    from point_diffusion.laws import Law, Product
 
 
 class _Side(Curves):
@@ -88,10 +90,22 @@ class _Sheet(Shape):
         """See :meth:`Shape.draw`; ``seed`` is scikit-learn's ``random_state``."""
         return Drawn(self.side.sheet(num_points, seed).astype(np.float32))
 
-    def law(self) -> Law:
+    def law(self) -> "Product":
         """See :meth:`Shape.law`."""
-        across = Boxes(np.zeros((1, 1)), np.full((1, 1), self.width), self.noise, np.ones(1))
-        return Product((self.side.law(), across), ((0, 2), (1,)))
+        return self._product(self.side.law())
+
+    def law_within(self, noise: float) -> "Product":
+        """See :meth:`Shape.law_within`."""
+        return self._product(self.side.law_within(noise))
+
+    def _product(self, side: "Law") -> "Product":
+        import torch
+
+        from point_diffusion.laws import Boxes, Product
+
+        one = torch.ones(1, dtype=torch.float64)
+        across = Boxes(0 * one[None], self.width * one[None], self.noise, one)
+        return Product((side, across), ((0, 2), (1,)))
 
     @property
     def _has_density(self) -> bool:

@@ -5,31 +5,33 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
-from point_diffusion.data.laws import Boxes, GaussianMixture, Product, log_interval
 from point_diffusion.data.shapes.pixels import PixelGrid
+from point_diffusion.laws import Boxes, GaussianMixture, Product, log_interval
 
 
 def some_mixture(dim=3, count=4, sigma=0.3):
     draws = np.random.default_rng(0)
     weights = draws.dirichlet(np.ones(count))
-    return GaussianMixture(draws.normal(size=(count, dim)), sigma, weights, np.arange(count) % 2)
+    centers = torch.from_numpy(draws.normal(size=(count, dim)))
+    return GaussianMixture(centers, sigma, torch.from_numpy(weights), torch.arange(count) % 2)
 
 
 def some_boxes(sigma, count=5):
     draws = np.random.default_rng(1)
     low = draws.normal(size=(count, 2))
-    return Boxes(low, low + draws.uniform(0.2, 1, size=(count, 2)), sigma, draws.dirichlet(np.ones(count)))
+    high = low + draws.uniform(0.2, 1, size=(count, 2))
+    return Boxes(*map(torch.from_numpy, (low, high)), sigma, torch.from_numpy(draws.dirichlet(np.ones(count))))
 
 
 def some_pixels(sigma, shape=(12, 7), share=0.4):
     draws = np.random.default_rng(2)
     weights = draws.exponential(size=shape) * (draws.random(shape) < share)
-    return PixelGrid(
-        np.linspace(-1, 1, shape[0] + 1), np.linspace(-0.5, 0.7, shape[1] + 1), weights / weights.sum(), sigma
-    )
+    edges = np.linspace(-1, 1, shape[0] + 1), np.linspace(-0.5, 0.7, shape[1] + 1)
+    return PixelGrid(*map(torch.from_numpy, (*edges, weights / weights.sum())), sigma)
 
 
 @pytest.mark.parametrize("label", [None, 0, 1])
@@ -54,8 +56,9 @@ def test_points_have_no_density():
 def test_blurred_boxes_are_differences_of_normal_probabilities(sigma):
     law = some_boxes(sigma)
     points = np.random.default_rng(3).normal(size=(50, 2))
-    ends = [norm.cdf((side - points[:, None]) / sigma) for side in (law.low, law.high)]
-    density = ((ends[1] - ends[0]) / (law.high - law.low)).prod(axis=2) @ law.weights
+    low, high = law.low.numpy(), law.high.numpy()
+    ends = [norm.cdf((side - points[:, None]) / sigma) for side in (low, high)]
+    density = ((ends[1] - ends[0]) / (high - low)).prod(axis=2) @ law.weights.numpy()
     near = density > 1e-8  # beyond, differences have lost their digits
     np.testing.assert_allclose(law.log_density(points)[near], np.log(density[near]), rtol=1e-6)
     assert near.sum() > 20
@@ -63,7 +66,7 @@ def test_blurred_boxes_are_differences_of_normal_probabilities(sigma):
 
 def test_sharp_boxes_are_the_limit_of_blurred_ones():
     points = np.random.default_rng(3).normal(size=(500, 2))
-    sharp, blurred = some_boxes(0.0).log_density(points), some_boxes(1e-7).log_density(points)
+    sharp, blurred = (some_boxes(sigma).log_density(points).numpy() for sigma in (0.0, 1e-7))
     inside = np.isfinite(sharp)
     assert 50 < inside.sum() < 450
     np.testing.assert_allclose(sharp[inside], blurred[inside])
@@ -71,16 +74,17 @@ def test_sharp_boxes_are_the_limit_of_blurred_ones():
 
 
 def test_boxes_side_by_side_do_not_overlap():
-    law = Boxes(np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]]), 0.0, np.array([0.25, 0.75]), np.array([0, 1]))
+    faces = torch.arange(3, dtype=torch.float64)[:, None]
+    law = Boxes(faces[:2], faces[1:], 0.0, torch.tensor([0.25, 0.75]), torch.arange(2))
     density = np.exp(law.log_density(np.array([[-0.1], [0.0], [1.0], [2.0]])))
     np.testing.assert_allclose(density, [0, 0.25, 0.75, 0])
     np.testing.assert_allclose(np.exp(law.log_density(np.array([[0.5], [1.5]]), label=1)), [0, 1])
 
 
 def test_normal_probabilities_keep_their_digits_in_the_tails():
-    ends = np.array([-38.0, -5.0, -0.5, 0.0, 1e-9, 3.0, 39.0, 45.0])
+    ends = torch.tensor([-38.0, -5.0, -0.5, 0.0, 1e-9, 3.0, 39.0, 45.0], dtype=torch.float64)
     low, high = ends[:-1], ends[1:]
-    parts = log_interval(low, high)
+    parts = log_interval(low, high).numpy()
     np.testing.assert_allclose(parts, log_interval(-high, -low), rtol=1e-14)
     assert logsumexp(parts) == pytest.approx(0, abs=1e-14)
     assert parts[3] == pytest.approx(math.log(1e-9 / math.sqrt(2 * math.pi)))
@@ -109,7 +113,8 @@ def test_pixels_are_boxes(sigma, scale):
 def test_points_far_from_the_only_dark_pixels_have_their_density():
     weights = np.zeros((40, 40))
     weights[0, 39] = weights[39, 0] = weights[39, 1] = 1 / 3
-    law = PixelGrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41), weights, 0.01)
+    edges = torch.linspace(-1, 1, 41, dtype=torch.float64)
+    law = PixelGrid(edges, edges, torch.from_numpy(weights), 0.01)
     points = np.random.default_rng(3).uniform(-1.5, 1.5, size=(200, 2))
     np.testing.assert_allclose(law.log_density(points), law.boxes().log_density(points), rtol=1e-9)
 

@@ -1,0 +1,291 @@
+r"""Laws of points by their structure: mixtures of Gaussians, blurred boxes, and products of these.
+
+Points x of such a law are seen through Gaussian noise,
+
+.. math:: y_i = x_i + n_i e_i, \qquad e \sim N(0, I),
+
+with a standard deviation n_i for each coordinate. What is a mixture or a product keeps that form under noise, so
+the density of y and the mean E[x | y] follow in closed form. A coordinate that is not seen is NaN; one whose n_i
+is 0 is known. All is computed in float64, and can be differentiated with respect to y.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**18  # numbers at a time, (points, parts): what a processor keeps close
+
+
+class Posterior(NamedTuple):
+    """What is known of x from y.
+
+    Attributes:
+        mean: shape (B, dim), E[x | y]; float64, as the next.
+        log_density: shape (B,), log p(y) in nats.
+    """
+
+    mean: Tensor
+    log_density: Tensor
+
+
+class Law(ABC):
+    """A distribution of points whose density is known, with noise and without."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Dimension of the points."""
+
+    @abstractmethod
+    def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
+        """The mean of x where y is seen, and the density of y.
+
+        Args:
+            y: shape (B, dim), NaN where a coordinate is not seen.
+            noise: shape (dim,), standard deviations n of what was added to x.
+            label: shape (B,), int64, the class that each x belongs to; -1 where that is not known, None for all.
+        """
+
+    def log_density(self, points: Tensor, label: int | None = None) -> Tensor:
+        """The logarithm of the density without noise.
+
+        Args:
+            points: shape (n, dim), NaN where a coordinate is left out: then that of the others.
+            label: of the parts of this label alone, whose weights then sum to 1; None means of all.
+
+        Returns:
+            Shape (n,), in nats, float64; -inf where the density is 0.
+
+        Raises:
+            ValueError: there is no density, or no part of this label.
+        """
+        points = torch.as_tensor(points, dtype=torch.float64)
+        labels = None if label is None else torch.full((len(points),), label, device=points.device)
+        return self.posterior(points, points.new_zeros(self.dim), labels).log_density
+
+
+class Parts(Law):
+    """Parts of which each has independent coordinates.
+
+    Attributes:
+        weights: shape (K,), probabilities, each above 0.
+        labels: shape (K,), int64, the class that each belongs to; None where there are no classes.
+    """
+
+    weights: Tensor
+    labels: Tensor | None
+
+    @abstractmethod
+    def _log_terms(self, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
+        """Log p(y | part), (B, K); ``y`` is 0 where it is not ``seen``, as a number for each coordinate."""
+
+    @abstractmethod
+    def _mean(self, share: Tensor, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
+        """E[x | y] from the probability of each part, (B, K)."""
+
+    def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
+        rows = max(1, BLOCK // len(self.weights))
+        y, noise = y.double(), noise.double()
+        labels = [None] * -(-len(y) // rows) if label is None else label.split(rows)
+        blocks = [self._block(some, noise, which) for some, which in zip(y.split(rows), labels, strict=True)]
+        return Posterior(*(torch.cat(each) for each in zip(*blocks, strict=True)))
+
+    def log_density(self, points: Tensor, label: int | None = None) -> Tensor:
+        _check_label(self.labels, label)
+        return super().log_density(points, label)
+
+    def _block(self, y: Tensor, noise: Tensor, label: Tensor | None) -> Posterior:
+        seen = (~y.isnan()).to(y)
+        y = y.nan_to_num(0.0, math.inf, -math.inf)
+        terms = self._log_terms(y, seen, noise) + self._log_weights(label).to(y)
+        total = torch.logsumexp(terms, dim=1)
+        if (noise == 0).all():
+            return Posterior(y, total)
+        return Posterior(self._mean(torch.exp(terms - total[:, None]), y, seen, noise), total)
+
+    def _log_weights(self, label: Tensor | None) -> Tensor:
+        """Shape (1, K), or (B, K) where there are labels."""
+        log_weights = (self.weights.log() - self.weights.sum().log())[None]
+        if label is None:
+            return log_weights
+        if self.labels is None:
+            raise ValueError("label: there are no classes")
+        other = (label.cpu()[:, None] != self.labels) & (label.cpu()[:, None] >= 0)
+        return torch.log_softmax(log_weights.expand(len(label), -1).masked_fill(other, -math.inf), dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture(Parts):
+    """Isotropic Gaussians N(center_k, sigma^2 I) of one sigma; at sigma 0 points, which have no density.
+
+    Args:
+        centers: shape (K, dim), float64.
+        sigma: standard deviation on each coordinate.
+        weights: shape (K,), probabilities, each above 0.
+        labels: shape (K,), int64, the class that each belongs to; None where there are no classes.
+    """
+
+    centers: Tensor
+    sigma: float
+    weights: Tensor
+    labels: Tensor | None = None
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the points."""
+        return self.centers.shape[1]
+
+    def _log_terms(self, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
+        spread = torch.sqrt(self.sigma**2 + noise**2)
+        if (spread == 0).any():
+            raise ValueError("sigma=0: points have no density")
+        # |y - c|^2 = |y|^2 - 2 y c + |c|^2 loses least about the middle
+        middle = self.centers.mean(dim=0).to(y)
+        centers = (self.centers.to(y) - middle) / spread
+        y = (y - middle) / spread * seen
+        of_y = y.square().sum(dim=1) / 2 + seen @ (spread.log() + math.log(2 * math.pi) / 2)
+        of_centers = centers.square() if (seen == 0).any() else centers.square().sum(dim=1)
+        of_centers = seen @ of_centers.T / 2 if of_centers.ndim == 2 else of_centers[None] / 2
+        return torch.addmm(-of_y[:, None] - of_centers, y, centers.T)
+
+    def _mean(self, share: Tensor, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
+        trust = seen * (self.sigma**2 / (self.sigma**2 + noise**2))  # in y, of which the rest is noise
+        return trust * y + (1 - trust) * (share @ self.centers.to(y))
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes(Parts):
+    """Uniform axis-parallel boxes, blurred by Gaussian noise N(0, sigma^2 I); at sigma 0 they are sharp.
+
+    A box holds its lower faces and not its upper ones, so that boxes side by side do not overlap.
+
+    Args:
+        low, high: shape (K, dim), float64, the corners.
+        sigma: standard deviation on each coordinate.
+        weights: shape (K,), probabilities, each above 0.
+        labels: shape (K,), int64, the class that each belongs to; None where there are no classes.
+    """
+
+    low: Tensor
+    high: Tensor
+    sigma: float
+    weights: Tensor
+    labels: Tensor | None = None
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the points."""
+        return self.low.shape[1]
+
+    @cached_property
+    def _sides(self) -> list[tuple[Tensor, Tensor]]:
+        """By coordinate the pairs of faces, (2, U), and which of them each box has: boxes may share theirs."""
+        pairs = [torch.stack([self.low[:, i], self.high[:, i]]) for i in range(self.dim)]
+        return [torch.unique(each, dim=1, return_inverse=True) for each in pairs]
+
+    def _log_terms(self, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
+        total = y.new_zeros(len(y), len(self.weights))
+        for i, (faces, which) in enumerate(self._sides):
+            mass = log_mass(faces.to(y), y[:, i, None], math.hypot(self.sigma, noise[i].item()))
+            mass = mass - (faces[1] - faces[0]).log().to(y)
+            total = total + torch.where(seen[:, i, None] > 0, mass, 0.0)[:, which]
+        return total
+
+    def _mean(self, share: Tensor, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
+        means = []
+        for i, (faces, which) in enumerate(self._sides):
+            faces = faces.to(y)
+            of_pair = share.new_zeros(len(y), faces.shape[1]).index_add(1, which.to(y.device), share)
+            within = box_mean(faces, y[:, i, None], self.sigma, noise[i].item())
+            within = torch.where(seen[:, i, None] > 0, within, faces.mean(dim=0))
+            means.append((of_pair * within).sum(dim=1))
+        return torch.stack(means, dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Law):
+    """Independent groups of coordinates.
+
+    Args:
+        parts: the law of each group.
+        axes: the coordinates of each group; together each coordinate once.
+    """
+
+    parts: tuple[Law, ...]
+    axes: tuple[tuple[int, ...], ...]
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the points."""
+        return sum(part.dim for part in self.parts)
+
+    def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
+        if label is not None:
+            raise ValueError("label: there are no classes")
+        mean, total = torch.zeros_like(y, dtype=torch.float64), y.new_zeros(len(y), dtype=torch.float64)
+        for part, axes in zip(self.parts, self.axes, strict=True):
+            of_part = part.posterior(y[:, list(axes)], noise[list(axes)])
+            mean = mean.index_copy(1, torch.tensor(axes, device=y.device), of_part.mean)
+            total = total + of_part.log_density
+        return Posterior(mean, total)
+
+
+def log_interval(low: Tensor, high: Tensor) -> Tensor:
+    """log(Phi(high) - Phi(low)) of the standard normal law, accurate in both tails; torch has log Phi alone."""
+    right = low + high > 0  # the lower tail is the one that log_ndtr resolves
+    low, high = torch.where(right, -high, low), torch.where(right, -low, high)
+    top = torch.special.log_ndtr(high)
+    return top + torch.log(-torch.expm1(torch.special.log_ndtr(low) - top))
+
+
+def log_mass(faces: Tensor, y: Tensor, spread: float) -> Tensor:
+    """The log probability that y + noise lies between two faces.
+
+    Args:
+        faces: shape (2, K), low and high.
+        y: shape (B, 1).
+        spread: standard deviation of the noise; at 0 the upper face is outside.
+
+    Returns:
+        Shape (B, K).
+    """
+    if spread == 0:
+        return torch.log(((faces[0] <= y) & (y < faces[1])).to(y))
+    return log_interval((faces[0] - y) / spread, (faces[1] - y) / spread)
+
+
+def box_mean(faces: Tensor, y: Tensor, sigma: float, noise: float) -> Tensor:
+    """E[x | y] on a line, for x uniform between two faces and blurred by ``sigma``: y and the noise's variance
+    times the slope of log p(y) (Robbins 1956: Tweedie's formula).
+
+    Args:
+        faces: shape (2, K), low and high.
+        y: shape (B, 1).
+        sigma: standard deviation of what blurs the box.
+        noise: that of the noise in y.
+
+    Returns:
+        Shape (B, K).
+    """
+    if noise == 0:
+        return y.expand(-1, faces.shape[1])
+    spread = math.hypot(sigma, noise)
+    ends = (faces[:, None] - y) / spread
+    log_normal = -ends.square() / 2 - math.log(2 * math.pi) / 2
+    slopes = torch.exp(log_normal - log_interval(ends[0], ends[1]))
+    return y + noise**2 / spread * (slopes[0] - slopes[1])
+
+
+def _check_label(labels: Tensor | None, label: int | None) -> None:
+    """Raise ValueError unless there is a part of this label."""
+    if label is None:
+        return
+    if labels is None:
+        raise ValueError(f"label={label}: there are no classes")
+    if not (labels == label).any():
+        raise ValueError(f"label={label}: must be from {int(labels.min())} to {int(labels.max())}")

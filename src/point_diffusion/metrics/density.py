@@ -1,0 +1,122 @@
+"""How good samples are by densities: what the eye sees of strays, and what distances cannot see.
+
+Arrays in, numbers out, in nats.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from point_diffusion.metrics.energy import Estimate, Z, pair_of_sets
+
+TAIL = 1e-3  # of the truth
+NEIGHBOR_OF_TAIL = 3
+
+
+def reverse_kl(log_model: ArrayLike, log_truth: ArrayLike) -> Estimate:
+    """KL(model || truth) = E_model[log p_model - log p_truth], from points that the model drew.
+
+    It sees what the model puts where the truth has nothing, and hardly what it leaves out.
+
+    Args:
+        log_model: shape (n,), the model's log density at points it drew; those that are NaN are left out.
+        log_truth: shape (n,), the truth's at the same points.
+
+    Returns:
+        Nats; the interval is :func:`mean_of_skewed`'s. Infinite where the truth has no density at a point.
+    """
+    return _mean_difference(log_model, log_truth)
+
+
+def forward_kl(log_truth: ArrayLike, log_model: ArrayLike) -> Estimate:
+    """KL(truth || model) = E_truth[log p_truth - log p_model], from points of the truth: it sees what the model
+    leaves out. Arguments as for :func:`reverse_kl`.
+    """
+    return _mean_difference(log_truth, log_model)
+
+
+def negative_log_likelihood(log_model: ArrayLike) -> Estimate:
+    """The mean of -log p_model over held-out points, shape (n,), in nats; NaN are left out."""
+    log_model = np.asarray(log_model, np.float64)
+    return mean_of_skewed(-log_model[~np.isnan(log_model)])
+
+
+def tail_excess(log_samples: ArrayLike, log_truth: ArrayLike) -> Estimate:
+    """The share of samples where the truth has less density than at all but 1/1000 of its own points, over 1/1000:
+    1 for the truth, 7 where there are seven times too many strays.
+
+    Args:
+        log_samples: shape (n,), the truth's log density at the samples, or anything that grows with it.
+        log_truth: shape (m,), the same at points of the truth; at least 1,000.
+
+    Returns:
+        A ratio; its interval is that of two counts of rare events (the exact one of a share, Clopper & Pearson
+        1934), so it is exact for any number of strays.
+    """
+    from scipy.stats import binomtest
+
+    samples, truth = (np.asarray(each, np.float64) for each in (log_samples, log_truth))
+    if len(truth) < 1 / TAIL:
+        raise ValueError(f"a tail of 1/{1 / TAIL:,.0f} needs so many points of the truth, not {len(truth):,}")
+    expected = math.floor(TAIL * len(truth))
+    threshold = np.partition(truth, expected)[expected]
+    strays = int(np.count_nonzero(samples < threshold))
+    share = binomtest(strays, strays + expected).proportion_ci()
+    scale = len(truth) / len(samples)
+    low, high = (scale * end / (1 - end) for end in (share.low, share.high))
+    return Estimate(strays / len(samples) / (expected / len(truth)), low, high)
+
+
+def tail_excess_by_neighbors(x: ArrayLike, truth: ArrayLike) -> Estimate:
+    """:func:`tail_excess` where no density is known: by the distance to the third nearest of the held-out points,
+    of which each is compared with the others.
+
+    Args:
+        x: shape (n, dim), points of the generator.
+        truth: shape (m, dim), held-out points; at least 1,000.
+    """
+    from point_diffusion.metrics.samples import neighbors
+
+    x, truth = pair_of_sets(x, truth)
+    tree = neighbors(truth, NEIGHBOR_OF_TAIL + 1)
+    of_x = tree.kneighbors(x, NEIGHBOR_OF_TAIL)[0][:, -1]
+    of_truth = tree.kneighbors(truth)[0][:, -1]  # the nearest is the point itself
+    return tail_excess(-of_x, -of_truth)
+
+
+def mean_of_skewed(numbers: ArrayLike) -> Estimate:
+    """The mean of independent numbers, with an interval that allows for a long tail: Student's statistic made
+    symmetric (Hall 1992). A bootstrap with as good an interval (BCa) needs n^2 time.
+
+    Args:
+        numbers: shape (n,), at least 2.
+    """
+    numbers = np.asarray(numbers, np.float64)
+    if len(numbers) < 2:
+        raise ValueError(f"a mean needs at least 2 numbers, not {len(numbers)}")
+    count, mean = len(numbers), numbers.mean()
+    if not np.isfinite(mean):
+        return Estimate(mean, mean, mean)
+    deviation = numbers.std(ddof=1)
+    if deviation == 0:
+        return Estimate(mean, mean, mean)
+    skewness = np.mean(((numbers - mean) / deviation) ** 3)
+    ends = (_unskewed(z / math.sqrt(count), skewness, count) for z in (Z, -Z))
+    low, high = (mean - deviation * end for end in ends)
+    return Estimate(mean, low, high)
+
+
+def _unskewed(x: float, skewness: float, count: int) -> float:
+    """The inverse of t + s t^2 / 3 + s^2 t^3 / 27 + s / 6 n (Hall 1992, eq. 1.4)."""
+    if abs(skewness) < 1e-8:
+        return x
+    return 3 / skewness * (np.cbrt(1 + skewness * (x - skewness / (6 * count))) - 1)
+
+
+def _mean_difference(log_here: ArrayLike, log_there: ArrayLike) -> Estimate:
+    here, there = (np.asarray(each, np.float64) for each in (log_here, log_there))
+    if here.shape != there.shape:
+        raise ValueError(f"log densities of the same points are needed, not {here.shape} and {there.shape}")
+    known = ~(np.isnan(here) | np.isnan(there))
+    return mean_of_skewed(here[known] - there[known])
