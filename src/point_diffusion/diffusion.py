@@ -1,7 +1,7 @@
 """The diffusion model: a schedule, a network and the units of its data, with the loss and sampling."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from point_diffusion.denoisers import Denoiser, NetworkDenoiser
 from point_diffusion.guidance import Guided
 from point_diffusion.network import build_network, call_network
-from point_diffusion.prediction import PredictionType, stable_target
+from point_diffusion.prediction import stable_target
 from point_diffusion.registry import PREDICTION_TYPES
-from point_diffusion.samplers import DDPM, Sampler, build_sampler
+from point_diffusion.samplers import DDPM, Sampler, build_sampler, check_sampler
 from point_diffusion.scaling import Division, Scaling, build_scaling
 from point_diffusion.schedule import (
     NoiseLevel,
@@ -22,9 +22,6 @@ from point_diffusion.schedule import (
     check_shapes,
     prior_kl,
 )
-
-# about what float32 holds
-SMALLEST_ALPHAS_CUMPROD = 1e-37
 
 
 def antithetic_timesteps(
@@ -41,29 +38,6 @@ def antithetic_timesteps(
     device = generator.device if generator is not None else device
     half = torch.randint(0, num_step, ((batch_size + 1) // 2,), generator=generator, device=device)
     return torch.cat([half, num_step - 1 - half])[:batch_size]
-
-
-def check_sampler(schedule: NoiseSchedule, prediction: PredictionType, sampler: Sampler) -> None:
-    """Refuse a sampler that can't work with this prediction on this schedule.
-
-    Raises:
-        ValueError: there are fewer steps than it takes, or it needs an x_0 that the prediction does not give.
-    """
-    steps = [*sampler.timesteps(schedule), -1]
-    alpha = schedule.last_level.alpha
-    if alpha**2 < SMALLEST_ALPHAS_CUMPROD:
-        raise ValueError(
-            f"x_T holds {alpha:.1g} of the signal, less than can be computed with; use smaller betas or fewer"
-        )
-    alphas = [schedule.level(t).alpha for t in steps]
-    # one step divides by the alpha that it leaps over; where x_0 is needed, by all of it
-    leap = alpha if sampler.needs_x_0 else min(now / to for now, to in pairwise(alphas))
-    if leap < prediction.smallest_alpha:
-        count = "1 step" if len(steps) == 2 else f"{len(steps) - 1} steps"
-        raise ValueError(
-            f"{type(sampler).__name__} in {count} needs x_0, which epsilon can't say where x_T holds"
-            f" {alpha:.1g} of the signal; use module.prediction_type=v_prediction, or sampler=ddpm with all steps"
-        )
 
 
 class Diffusion(nn.Module):
@@ -114,6 +88,7 @@ class Diffusion(nn.Module):
         self.scaling = scaling or Division()
         self.condition_dim = condition_dim
         self.sampler = sampler or DDPM()
+        self._in_its_place: Denoiser | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], points: Mapping[str, Any]) -> "Diffusion":
@@ -151,9 +126,15 @@ class Diffusion(nn.Module):
         self.data_covariance.copy_(scaled.T.cov(correction=0).view(self.dim, self.dim))
 
     @property
-    def denoiser(self) -> NetworkDenoiser:
+    def denoiser(self) -> Denoiser:
         """The network as what samplers ask: see :class:`point_diffusion.denoisers.Denoiser`."""
-        return NetworkDenoiser(self.schedule, self.network, self.prediction)
+        return self._in_its_place or NetworkDenoiser(self.schedule, self.network, self.prediction)
+
+    def with_denoiser(self, denoiser: Denoiser) -> "Diffusion":
+        """This model with another denoiser in the network's place: it is what samples and densities are of."""
+        other = copy.copy(self)
+        other._in_its_place = denoiser
+        return other
 
     def check_sampler(self, sampler: Sampler) -> None:
         """Refuse a sampler that can't sample this model: see :func:`check_sampler`.
@@ -197,6 +178,7 @@ class Diffusion(nn.Module):
         noise: Tensor,
         condition: Tensor | None = None,
         stable: bool = False,
+        widening: float = 0.0,
         dropped: Tensor | None = None,
     ) -> Tensor:
         """Mean squared error of the prediction over points and coordinates, a scalar; with ``epsilon`` the simple
@@ -209,6 +191,7 @@ class Diffusion(nn.Module):
             condition: shape (B, columns), what the points are conditioned on; None where they are not.
             stable: see :func:`point_diffusion.prediction.stable_target`; the loss is then smaller by what the
                 targets no longer scatter.
+            widening: see there; only where ``stable``.
             dropped: shape (B,), bool, of which points the network is not told the condition; None for of none.
 
         Raises:
@@ -221,7 +204,7 @@ class Diffusion(nn.Module):
         if condition is not None and dropped is not None:
             told = condition.masked_fill(dropped[:, None], torch.nan)
         if stable:
-            x_0, noise = stable_target(x, x_0, alpha, sigma, condition, told)
+            x, x_0, noise = stable_target(x, x_0, alpha, sigma, condition, told, widening)
         target = self.prediction.target(x_0, noise, alpha, sigma)
         return F.mse_loss(call_network(self.network, x, t, told), target)
 
@@ -294,8 +277,29 @@ class Diffusion(nn.Module):
     ) -> Iterator[Iterator[tuple[int, Tensor]]]:
         sampler = sampler or self.sampler
         self.check_sampler(sampler)
+        denoiser, condition = self.guided(sampler, num_samples, condition)
+        return sampler.blocks(denoiser, num_samples, seed, self.moments(), condition)
+
+    def moments(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of the data as the network sees it; in the model's own type for None."""
+        return self.data_mean.to(dtype), self.data_covariance.to(dtype)
+
+    def guided(
+        self, sampler: Sampler, num_points: int, condition: Tensor | None, dtype: torch.dtype | None = None
+    ) -> tuple[Denoiser, Tensor | None]:
+        """The denoiser that a sampler is given, and the condition of so many points: told nothing for None.
+
+        Args:
+            sampler: says how strongly it guides.
+            num_points: how many.
+            condition: shape (num_points, columns), or None.
+            dtype: what it computes with; for another one than the model's own the network is copied.
+        """
         denoiser: Denoiser = self.denoiser
-        if self.condition_dim:
-            denoiser = Guided(denoiser, sampler.guidance)
-            condition = self.untold(num_samples) if condition is None else condition
-        return sampler.blocks(denoiser, num_samples, seed, (self.data_mean, self.data_covariance), condition)
+        dtype = dtype or self.data_mean.dtype
+        if dtype != self.data_mean.dtype and self._in_its_place is None:
+            denoiser = NetworkDenoiser(self.schedule, copy.deepcopy(self.network).to(dtype), self.prediction)
+        if not self.condition_dim:
+            return denoiser, condition
+        condition = self.untold(num_points) if condition is None else condition
+        return Guided(denoiser, sampler.guidance), None if condition is None else condition.to(dtype)

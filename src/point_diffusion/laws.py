@@ -11,12 +11,17 @@ is 0 is known. All is computed in float64, and can be differentiated with respec
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from point_diffusion.intervals import blurred
+from point_diffusion.precision import float64
 
 BLOCK = 2**18  # numbers at a time, (points, parts): what a processor keeps close
 
@@ -49,7 +54,17 @@ class Law(ABC):
             y: shape (B, dim), NaN where a coordinate is not seen.
             noise: shape (dim,), standard deviations n of what was added to x.
             label: shape (B,), int64, the class that each x belongs to; -1 where that is not known, None for all.
+
+        Returns:
+            Both on the device of ``y``, where that has float64; the mean is NaN where the density is 0.
+
+        Raises:
+            ValueError: there is no density, or there are no classes.
         """
+
+    def log_evidence(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
+        """The density of y alone: log p(y) in nats, shape (B,), float64; arguments as for :meth:`posterior`."""
+        return self.posterior(y, noise, label).log_density
 
     def log_density(self, points: Tensor, label: int | None = None) -> Tensor:
         """The logarithm of the density without noise.
@@ -66,7 +81,7 @@ class Law(ABC):
         """
         points = torch.as_tensor(points, dtype=torch.float64)
         labels = None if label is None else torch.full((len(points),), label, device=points.device)
-        return self.posterior(points, points.new_zeros(self.dim), labels).log_density
+        return self.log_evidence(points, points.new_zeros(self.dim), labels)
 
 
 class Parts(Law):
@@ -82,46 +97,54 @@ class Parts(Law):
 
     @abstractmethod
     def _log_terms(self, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
-        """Log p(y | part), (B, K); ``y`` is 0 where it is not ``seen``, as a number for each coordinate."""
+        """Log p(y | part), (B, K); ``y`` is 0 where it is not ``seen``, which is 1 or 0 for each coordinate."""
 
     @abstractmethod
     def _mean(self, share: Tensor, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
         """E[x | y] from the probability of each part, (B, K)."""
 
     def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
-        rows = max(1, BLOCK // len(self.weights))
-        y, noise = y.double(), noise.double()
-        labels = [None] * -(-len(y) // rows) if label is None else label.split(rows)
-        blocks = [self._block(some, noise, which) for some, which in zip(y.split(rows), labels, strict=True)]
-        return Posterior(*(torch.cat(each) for each in zip(*blocks, strict=True)))
+        means, totals = [], []
+        for some, seen, joint in self._joint(y, noise, label):
+            totals.append(torch.logsumexp(joint, dim=1))
+            share = torch.exp(joint - totals[-1][:, None])
+            means.append(self._mean(share, some, seen, noise.to(some)))
+        return Posterior(torch.cat(means), torch.cat(totals))
+
+    def log_evidence(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.cat([torch.logsumexp(joint, dim=1) for *_, joint in self._joint(y, noise, label)])
 
     def log_density(self, points: Tensor, label: int | None = None) -> Tensor:
         _check_label(self.labels, label)
         return super().log_density(points, label)
 
-    def _block(self, y: Tensor, noise: Tensor, label: Tensor | None) -> Posterior:
-        seen = (~y.isnan()).to(y)
-        y = y.nan_to_num(0.0, math.inf, -math.inf)
-        terms = self._log_terms(y, seen, noise) + self._log_weights(label).to(y)
-        total = torch.logsumexp(terms, dim=1)
-        if (noise == 0).all():
-            return Posterior(y, total)
-        return Posterior(self._mean(torch.exp(terms - total[:, None]), y, seen, noise), total)
+    def _joint(self, y: Tensor, noise: Tensor, label: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Block by block of points: y, which of it is seen, and log p(y, part) of shape (., K)."""
+        y = float64(y)
+        rows = max(1, BLOCK // len(self.weights))
+        # points without labels end first
+        for some, which in zip(y.split(rows), repeat(None) if label is None else label.split(rows), strict=False):
+            seen = (~some.isnan()).to(y)
+            some = some.nan_to_num(0.0, math.inf, -math.inf)
+            yield some, seen, self._log_terms(some, seen, noise.to(y)) + self._log_weights(which, y)
 
-    def _log_weights(self, label: Tensor | None) -> Tensor:
+    def _log_weights(self, label: Tensor | None, like: Tensor) -> Tensor:
         """Shape (1, K), or (B, K) where there are labels."""
-        log_weights = (self.weights.log() - self.weights.sum().log())[None]
+        log_weights = torch.log_softmax(self.weights.to(like).log(), dim=0)[None]
         if label is None:
             return log_weights
         if self.labels is None:
             raise ValueError("label: there are no classes")
-        other = (label.cpu()[:, None] != self.labels) & (label.cpu()[:, None] >= 0)
+        label = label.to(like.device)[:, None]
+        other = (label != self.labels.to(like.device)) & (label >= 0)
         return torch.log_softmax(log_weights.expand(len(label), -1).masked_fill(other, -math.inf), dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture(Parts):
     """Isotropic Gaussians N(center_k, sigma^2 I) of one sigma; at sigma 0 points, which have no density.
+
+    Log densities lose (distance between centers / standard deviation of y about them)^2 of float64's 1e-16.
 
     Args:
         centers: shape (K, dim), float64.
@@ -142,19 +165,21 @@ class GaussianMixture(Parts):
 
     def _log_terms(self, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
         spread = torch.sqrt(self.sigma**2 + noise**2)
-        if (spread == 0).any():
+        if ((spread == 0) & (seen > 0).any(dim=0)).any():
             raise ValueError("sigma=0: points have no density")
+        spread = torch.where(spread == 0, 1.0, spread)  # not seen
         # |y - c|^2 = |y|^2 - 2 y c + |c|^2 loses least about the middle
         middle = self.centers.mean(dim=0).to(y)
         centers = (self.centers.to(y) - middle) / spread
         y = (y - middle) / spread * seen
         of_y = y.square().sum(dim=1) / 2 + seen @ (spread.log() + math.log(2 * math.pi) / 2)
-        of_centers = centers.square() if (seen == 0).any() else centers.square().sum(dim=1)
-        of_centers = seen @ of_centers.T / 2 if of_centers.ndim == 2 else of_centers[None] / 2
-        return torch.addmm(-of_y[:, None] - of_centers, y, centers.T)
+        squares = centers.square()
+        of_centers = squares.sum(dim=1)[None] if bool(seen.all()) else seen @ squares.T
+        return torch.addmm(-of_y[:, None] - of_centers / 2, y, centers.T)
 
     def _mean(self, share: Tensor, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
-        trust = seen * (self.sigma**2 / (self.sigma**2 + noise**2))  # in y, of which the rest is noise
+        variance = noise**2 + self.sigma**2
+        trust = seen * torch.where(variance > 0, self.sigma**2 / variance, 1.0)  # in y, of which the rest is noise
         return trust * y + (1 - trust) * (share @ self.centers.to(y))
 
 
@@ -191,9 +216,10 @@ class Boxes(Parts):
     def _log_terms(self, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
         total = y.new_zeros(len(y), len(self.weights))
         for i, (faces, which) in enumerate(self._sides):
-            mass = log_mass(faces.to(y), y[:, i, None], math.hypot(self.sigma, noise[i].item()))
-            mass = mass - (faces[1] - faces[0]).log().to(y)
-            total = total + torch.where(seen[:, i, None] > 0, mass, 0.0)[:, which]
+            faces = faces.to(y)
+            mass = blurred(faces, y[:, i, None], self.sigma, noise[i].item()).log_mass
+            mass = mass - (faces[1] - faces[0]).log()
+            total = total + torch.where(seen[:, i, None] > 0, mass, 0.0)[:, which.to(y.device)]
         return total
 
     def _mean(self, share: Tensor, y: Tensor, seen: Tensor, noise: Tensor) -> Tensor:
@@ -201,7 +227,7 @@ class Boxes(Parts):
         for i, (faces, which) in enumerate(self._sides):
             faces = faces.to(y)
             of_pair = share.new_zeros(len(y), faces.shape[1]).index_add(1, which.to(y.device), share)
-            within = box_mean(faces, y[:, i, None], self.sigma, noise[i].item())
+            within = blurred(faces, y[:, i, None], self.sigma, noise[i].item()).mean
             within = torch.where(seen[:, i, None] > 0, within, faces.mean(dim=0))
             means.append((of_pair * within).sum(dim=1))
         return torch.stack(means, dim=1)
@@ -227,58 +253,22 @@ class Product(Law):
     def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
         if label is not None:
             raise ValueError("label: there are no classes")
-        mean, total = torch.zeros_like(y, dtype=torch.float64), y.new_zeros(len(y), dtype=torch.float64)
+        y = float64(y)
+        mean, total = torch.zeros_like(y), y.new_zeros(len(y))
         for part, axes in zip(self.parts, self.axes, strict=True):
             of_part = part.posterior(y[:, list(axes)], noise[list(axes)])
             mean = mean.index_copy(1, torch.tensor(axes, device=y.device), of_part.mean)
             total = total + of_part.log_density
         return Posterior(mean, total)
 
-
-def log_interval(low: Tensor, high: Tensor) -> Tensor:
-    """log(Phi(high) - Phi(low)) of the standard normal law, accurate in both tails; torch has log Phi alone."""
-    right = low + high > 0  # the lower tail is the one that log_ndtr resolves
-    low, high = torch.where(right, -high, low), torch.where(right, -low, high)
-    top = torch.special.log_ndtr(high)
-    return top + torch.log(-torch.expm1(torch.special.log_ndtr(low) - top))
-
-
-def log_mass(faces: Tensor, y: Tensor, spread: float) -> Tensor:
-    """The log probability that y + noise lies between two faces.
-
-    Args:
-        faces: shape (2, K), low and high.
-        y: shape (B, 1).
-        spread: standard deviation of the noise; at 0 the upper face is outside.
-
-    Returns:
-        Shape (B, K).
-    """
-    if spread == 0:
-        return torch.log(((faces[0] <= y) & (y < faces[1])).to(y))
-    return log_interval((faces[0] - y) / spread, (faces[1] - y) / spread)
-
-
-def box_mean(faces: Tensor, y: Tensor, sigma: float, noise: float) -> Tensor:
-    """E[x | y] on a line, for x uniform between two faces and blurred by ``sigma``: y and the noise's variance
-    times the slope of log p(y) (Robbins 1956: Tweedie's formula).
-
-    Args:
-        faces: shape (2, K), low and high.
-        y: shape (B, 1).
-        sigma: standard deviation of what blurs the box.
-        noise: that of the noise in y.
-
-    Returns:
-        Shape (B, K).
-    """
-    if noise == 0:
-        return y.expand(-1, faces.shape[1])
-    spread = math.hypot(sigma, noise)
-    ends = (faces[:, None] - y) / spread
-    log_normal = -ends.square() / 2 - math.log(2 * math.pi) / 2
-    slopes = torch.exp(log_normal - log_interval(ends[0], ends[1]))
-    return y + noise**2 / spread * (slopes[0] - slopes[1])
+    def log_evidence(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
+        if label is not None:
+            raise ValueError("label: there are no classes")
+        terms = [
+            part.log_evidence(y[:, list(axes)], noise[list(axes)])
+            for part, axes in zip(self.parts, self.axes, strict=True)
+        ]
+        return torch.stack(terms).sum(dim=0)
 
 
 def _check_label(labels: Tensor | None, label: int | None) -> None:

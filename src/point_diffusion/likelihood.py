@@ -11,8 +11,12 @@ for each dimension, so that any sampler's steps are differentiated as they are, 
 memory does not grow with their number. It is exact in every dimension d, in the time of 2 d trajectories: an
 estimate of the trace (Hutchinson 1989) would need a series of the logarithm, which does not converge where a step
 shrinks the points by much, as the last ones do.
+
+The formula is that of a map that is one to one. One that folds has a derivative whose determinant changes sign:
+such points are marked.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -20,14 +24,18 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from point_diffusion.denoisers import Denoiser
+from point_diffusion.precision import float64
 from point_diffusion.samplers import Sampler
 from point_diffusion.schedule import CLEAN
 
-ROWS = 2**14  # points and tangents at a time
+ROWS = 2**14  # points times tangents at a time
 MAX_NEWTON = 30
-TOLERANCE = 1e-9  # of a point's length, or of 1 about the origin, in the network's units
+# how far from a point noise may lead, of the point's length, or of 1 about the origin, in the network's units:
+# where the search ends, and where the density still counts
+CONVERGED = {torch.float64: 1e-9, torch.float32: 2e-6}
+REACHED = {torch.float64: 1e-7, torch.float32: 1e-4}
 SMALLEST_DAMPING = 1e-3
-FIXED_POINT = 3
+FIXED_POINT = 3  # iterations for each step backwards
 
 
 class Flow(NamedTuple):
@@ -35,11 +43,13 @@ class Flow(NamedTuple):
 
     Attributes:
         points: shape (B, dim), x_0 as the network sees it.
-        jacobian: shape (B, dim, dim), d x_0 / d x_T.
+        jacobian: shape (B, dim, dim), float64, d x_0 / d x_T.
+        folded: shape (B,), bool: d x_t / d x_T has changed orientation, or was singular, at a step on the way.
     """
 
     points: Tensor
     jacobian: Tensor
+    folded: Tensor
 
 
 class Density(NamedTuple):
@@ -48,8 +58,8 @@ class Density(NamedTuple):
     Attributes:
         points: shape (B, dim), as the network sees them.
         log_density: shape (B,), float64, in nats, in the network's units.
-        folded: shape (B,), bool: the map has changed orientation on its way there, so that it is not invertible
-            and other noise leads to the same place.
+        folded: shape (B,), bool: see :class:`Flow`; the map is not one to one there, other noise leads to the same
+            place, and the number is not the density.
         residual: shape (B,), how far the sampler ends from the given point; 0 where it drew the point.
     """
 
@@ -63,7 +73,8 @@ def check_deterministic(sampler: Sampler) -> None:
     """Raise ValueError where a sampler draws noise on its way: there is no density then."""
     if sampler.stochastic:
         raise ValueError(
-            f"{type(sampler).__name__} draws noise on its way: what it draws has no density to compute"
+            f"{type(sampler).__name__} draws noise on its way: what it draws has no density to compute;"
+            " use DDIM or DPMSolver with eta=0"
         )
 
 
@@ -80,24 +91,28 @@ def flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | No
         ValueError: the sampler draws noise.
     """
     check_deterministic(sampler)
-    dim = x.shape[1]
-    rows = max(1, ROWS // dim)
-    conditions = [None] * -(-len(x) // rows) if condition is None else condition.split(rows)
-    parts = [_flow(denoiser, sampler, *each) for each in zip(x.split(rows), conditions, strict=True)]
+    parts = [_flow(denoiser, sampler, *each) for each in _blocks(x, condition)]
     return Flow(*map(torch.cat, zip(*parts, strict=True)))
 
 
+# tangents are none of inference mode's tensors
+@torch.inference_mode(False)
+@torch.no_grad()
 def _flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | None) -> Flow:
     count, dim = x.shape
     basis = torch.eye(dim, dtype=x.dtype, device=x.device).repeat_interleave(count, dim=0)
     condition = None if condition is None else condition.repeat(dim, 1)
-    with torch.no_grad(), forward_ad.dual_level():
+    points, jacobian = x, float64(basis)
+    folded = torch.zeros(count, dtype=torch.bool, device=x.device)
+    with forward_ad.dual_level():
         start = forward_ad.make_dual(x.repeat(dim, 1), basis)
         unused = torch.Generator(device=x.device)
-        *_, (_, end) = sampler.trajectory(denoiser, start, unused, condition)
-        points, tangent = forward_ad.unpack_dual(end)
-    assert tangent is not None
-    return Flow(points[:count], tangent.view(dim, count, dim).permute(1, 2, 0).double())
+        for _, state in sampler.trajectory(denoiser, start, unused, condition):
+            points, tangent = forward_ad.unpack_dual(state)
+            tangent = torch.zeros_like(points) if tangent is None else tangent  # of points that are all the same
+            jacobian = float64(tangent.view(dim, count, dim).permute(1, 2, 0))
+            folded |= (torch.linalg.slogdet(jacobian).sign <= 0).to(folded.device)
+    return Flow(points[:count], jacobian, folded)
 
 
 def density_of_draws(
@@ -119,11 +134,17 @@ def density_of_draws(
         condition: shape (num_samples, columns).
 
     Raises:
-        ValueError: the sampler draws noise.
+        ValueError: the sampler draws noise, or no points are asked for.
     """
-    schedule = denoiser.schedule
-    x = torch.cat([start for start, _ in sampler.starts(schedule, num_samples, seed, moments)])
-    return _density(sampler, denoiser, x, flow(denoiser, sampler, x, condition), moments)
+    check_deterministic(sampler)
+    found, begin = [], 0
+    for start, _ in sampler.starts(denoiser.schedule, num_samples, seed, moments):
+        rows = None if condition is None else condition[begin : begin + len(start)]
+        for x, told in _blocks(start, rows):
+            end = _flow(denoiser, sampler, x, told)
+            found.append(_density(sampler, denoiser, x, end, moments))
+        begin += len(start)
+    return Density(*map(torch.cat, zip(*found, strict=True)))
 
 
 def density_at(
@@ -139,7 +160,7 @@ def density_at(
     Args:
         denoiser: says what lies behind the points.
         sampler: one without noise.
-        points: shape (B, dim), as the network sees them; float64 for all digits.
+        points: shape (B, dim), as the network sees them; float64 for all digits, float32 otherwise.
         moments: see :meth:`point_diffusion.samplers.Sampler.blocks`.
         condition: shape (B, columns).
 
@@ -149,34 +170,58 @@ def density_at(
     Raises:
         ValueError: the sampler draws noise.
     """
+    check_deterministic(sampler)
+    found = []
+    for some, told in _blocks(points, condition):
+        x, end, residual = _invert(denoiser, sampler, some, told)
+        density = _density(sampler, denoiser, x, end, moments)
+        lost = ~(residual <= REACHED[points.dtype] * _length(some)).to(density.log_density.device)
+        log_density = density.log_density.masked_fill(lost, torch.nan)
+        found.append(Density(some, log_density, density.folded, residual))
+    return Density(*map(torch.cat, zip(*found, strict=True)))
+
+
+def _blocks(x: Tensor, condition: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """As many points at a time as memory is meant for, with their conditions."""
+    rows = max(1, ROWS // x.shape[1])
+    for begin in range(0, max(1, len(x)), rows):
+        block = slice(begin, begin + rows)
+        yield x[block], None if condition is None else condition[block]
+
+
+def _length(points: Tensor) -> Tensor:
+    return points.norm(dim=1).clamp(min=1)
+
+
+def _invert(
+    denoiser: Denoiser, sampler: Sampler, points: Tensor, condition: Tensor | None
+) -> tuple[Tensor, Flow, Tensor]:
+    """The noise that leads to points, where it does lead, and how far from them."""
     x = _upwards(denoiser, sampler, points, condition)
-    now = flow(denoiser, sampler, x, condition)
-    residual = (points - now.points).norm(dim=1)
+    now = _flow(denoiser, sampler, x, condition)
+    residual = (points - now.points).norm(dim=1).nan_to_num(torch.inf)
     damping = torch.ones_like(residual)
-    tolerance = TOLERANCE if points.dtype == torch.float64 else 2e-6
-    limit = tolerance * points.norm(dim=1).clamp(min=1)
+    limit = CONVERGED[points.dtype] * _length(points)
     for _ in range(MAX_NEWTON):
         active = ((residual > limit) & (damping > SMALLEST_DAMPING)).nonzero()[:, 0]
         if len(active) == 0:
             break
-        # the pseudo-inverse: at a fold there is none
-        move = _solve(now.jacobian[active], (points - now.points)[active])
+        move = _newton_step(now.jacobian[active], (points - now.points)[active])
         tried = x[active] + damping[active, None] * move
-        some = flow(denoiser, sampler, tried, None if condition is None else condition[active])
-        left = (points[active] - some.points).norm(dim=1)
+        then = _flow(denoiser, sampler, tried, None if condition is None else condition[active])
+        left = (points[active] - then.points).norm(dim=1)
         better = left < residual[active]
         chosen = active[better]
         x[chosen], residual[chosen] = tried[better], left[better]
-        now.points[chosen], now.jacobian[chosen] = some.points[better], some.jacobian[better]
+        for kept, new in zip(now, then, strict=True):
+            kept[chosen] = new[better]
         damping[active] = torch.where(better, (2 * damping[active]).clamp(max=1), damping[active] / 4)
-    found = _density(sampler, denoiser, x, now, moments)
-    lost = residual > 1e3 * limit
-    return Density(points, found.log_density.masked_fill(lost, torch.nan), found.folded, residual)
+    return x, now, residual
 
 
-def _solve(jacobian: Tensor, gap: Tensor) -> Tensor:
-    """The Newton step; none where the derivative is singular."""
-    step, failed = torch.linalg.solve_ex(jacobian, gap.double()[..., None])
+def _newton_step(jacobian: Tensor, gap: Tensor) -> Tensor:
+    """What closes the gap where the map is linear; none where the derivative is singular."""
+    step, failed = torch.linalg.solve_ex(jacobian, gap.to(jacobian)[..., None])
     step = step[..., 0].masked_fill(failed[:, None] > 0, 0.0)
     return step.nan_to_num(0.0, 0.0, 0.0).to(gap)
 
@@ -184,7 +229,7 @@ def _solve(jacobian: Tensor, gap: Tensor) -> Tensor:
 @torch.no_grad()
 def _upwards(denoiser: Denoiser, sampler: Sampler, points: Tensor, condition: Tensor | None) -> Tensor:
     """About the noise that leads to points: the probability flow backwards over the sampler's steps, each solved
-    by a few fixed-point iterations.
+    by a few fixed-point iterations; the origin where they diverge.
     """
     schedule = denoiser.schedule
     x, below = points, CLEAN
@@ -198,12 +243,12 @@ def _upwards(denoiser: Denoiser, sampler: Sampler, points: Tensor, condition: Te
             else:
                 guess = level.alpha * ((start - below.sigma * epsilon) / below.alpha) + level.sigma * epsilon
         x, below = guess, level
-    return x
+    return x.masked_fill(~x.isfinite().all(dim=1, keepdim=True), 0.0)
 
 
 def _density(
     sampler: Sampler, denoiser: Denoiser, x: Tensor, end: Flow, moments: tuple[Tensor, Tensor]
 ) -> Density:
-    sign, log_abs_det = torch.linalg.slogdet(end.jacobian)
+    log_abs_det = torch.linalg.slogdet(end.jacobian).logabsdet
     log_density = sampler.start_log_density(denoiser.schedule, x, moments) - log_abs_det
-    return Density(end.points, log_density, sign <= 0, torch.zeros_like(log_density))
+    return Density(end.points, log_density, end.folded, end.points.new_zeros(len(x)))

@@ -4,11 +4,12 @@ r"""The exact denoisers: of a known law, and of a finite set of points.
     E[x_0 \mid x_t] = \frac{x_t + \sigma_t^2 \nabla \log q(x_t)}{\alpha_t}
 
 (Robbins 1956; Efron 2011), so that the score of q(x_t) is -epsilon / sigma. They stand wherever a network does.
-What samples by the first one are wrong in is the sampler's doing; the second one is what a network would learn that
+What samples by the first one are wrong in is the sampler's doing; the second one is what a network learns that
 fits its training points perfectly: their own empirical distribution, blurred.
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,10 @@ from torch import Tensor
 
 from point_diffusion.denoisers import Denoised, Denoiser
 from point_diffusion.laws import GaussianMixture, Law, Posterior
+from point_diffusion.precision import float64
 from point_diffusion.schedule import NoiseSchedule
+
+LAWS = 1024  # noise levels whose laws are kept
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,17 @@ class Axes:
     shift: Tensor
     unit: Tensor
 
+    def to(self, device: torch.device) -> "Axes":
+        """The same on a device that has float64."""
+        return Axes(self.index.to(device), self.shift.to(device), self.unit.to(device))
+
     def values(self, numbers: Tensor) -> Tensor:
-        """In the law's units, float64, from the network's."""
-        return self.shift.to(numbers.device) + self.unit.to(numbers.device) * numbers.double()
+        """In the law's units, from the network's; shape (B, n), float64."""
+        return self.shift + self.unit * float64(numbers)
 
     def numbers(self, values: Tensor) -> Tensor:
-        """The inverse."""
-        return (values - self.shift.to(values.device)) / self.unit.to(values.device)
+        """The inverse of :meth:`values`."""
+        return (values - self.shift) / self.unit
 
 
 class ExactDenoiser(Denoiser):
@@ -49,11 +57,20 @@ class ExactDenoiser(Denoiser):
     def __call__(self, x: Tensor, t: int, condition: Tensor | None = None) -> Denoised:
         alpha, sigma = self.schedule.level(t)
         x_0 = self.posterior(x, t, condition).mean
-        return Denoised(x_0.to(x), ((x - alpha * x_0) / sigma).to(x))
+        return Denoised(x_0.to(x), ((float64(x) - alpha * x_0) / sigma).to(x))
 
+    @abstractmethod
     def posterior(self, x: Tensor, t: int, condition: Tensor | None = None) -> Posterior:
-        """E[x_0 | x_t] and log q(x_t), both float64, in the units that networks see; arguments as for a call."""
-        raise NotImplementedError
+        """E[x_0 | x_t] and log q(x_t), under the condition.
+
+        Args:
+            x: shape (B, dim), points x_t, as a network sees them.
+            t: their step, in [0, num_step).
+            condition: shape (B, columns), NaN where it is not told; None where nothing is.
+
+        Returns:
+            Shapes (B, dim) and (B,), float64, in the units that networks see.
+        """
 
 
 class Oracle(ExactDenoiser):
@@ -61,8 +78,8 @@ class Oracle(ExactDenoiser):
 
     Args:
         schedule: the noise levels.
-        law: the law in its own units, as exact as is needed where points are seen through noise of a standard
-            deviation; where it is asked for density without noise, that is 0.
+        law: the law in its own units, as exact as is needed where points are seen through noise of at least a
+            standard deviation; of 0 where a coordinate is known.
         columns: the coordinates that are noised.
         label: whether a condition begins with the index of a class.
         condition: the coordinates that the others are conditioned on; they follow in a condition.
@@ -80,30 +97,40 @@ class Oracle(ExactDenoiser):
         self.columns = columns
         self.label = label
         self.condition = condition
-        self._law = lru_cache(maxsize=None)(law)
+        self._finest = columns.unit.min().item()
+        self._law = lru_cache(maxsize=LAWS)(law)
 
     def posterior(self, x: Tensor, t: int, condition: Tensor | None = None) -> Posterior:
         alpha, sigma = self.schedule.level(t)
-        units = self.columns.unit.to(x.device)
-        law = self._law(sigma / alpha * units.min().item())
-        noise = units.new_zeros(law.dim).index_copy(0, self.columns.index.to(x.device), sigma / alpha * units)
-        y = units.new_full((len(x), law.dim), torch.nan)
-        y = y.index_copy(1, self.columns.index.to(x.device), self.columns.values(x / alpha))
-        label = None
-        if condition is not None and self.label:
-            label = condition[:, 0].nan_to_num(-1).long()
-        log_of_condition: Tensor | float = 0.0
-        if condition is not None and self.condition is not None:
-            index, known = (
-                self.condition.index.to(x.device),
-                self.condition.values(condition[:, int(self.label) :]),
-            )
-            alone = torch.full_like(y, torch.nan).index_copy(1, index, known)
-            log_of_condition = law.posterior(alone, noise, label).log_density
-            y = y.index_copy(1, index, known)
+        x = float64(x)
+        columns = self.columns.to(x.device)
+        label, known = self._told(condition, x.device)
+        law = self._law(sigma / alpha * self._finest if known is None else 0.0)
+        noise = x.new_zeros(law.dim).index_copy(0, columns.index, sigma / alpha * columns.unit)
+        unseen = x.new_full((len(x), law.dim), torch.nan)
+        y = unseen.index_copy(1, columns.index, columns.values(x / alpha))
+        log_of_known: Tensor | float = 0.0
+        if known is not None:
+            index, values = known
+            y = y.index_copy(1, index, values)
+            log_of_known = law.log_evidence(unseen.index_copy(1, index, values), noise, label)
         found = law.posterior(y, noise, label)
-        log_density = found.log_density - log_of_condition + torch.log(units / alpha).sum()
-        return Posterior(self.columns.numbers(found.mean[:, self.columns.index]), log_density)
+        log_density = found.log_density - log_of_known + torch.log(columns.unit / alpha).sum()
+        return Posterior(columns.numbers(found.mean[:, columns.index]), log_density)
+
+    def _told(
+        self, condition: Tensor | None, device: torch.device
+    ) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
+        """The labels of a condition, and its coordinates of the law, indices and values (B, n)."""
+        label = known = None
+        if condition is not None:
+            condition = condition.to(device)
+            if self.label:
+                label = condition[:, 0].nan_to_num(-1).long()
+            if self.condition is not None:
+                axes = self.condition.to(device)
+                known = axes.index, axes.values(condition[:, int(self.label) :])
+        return label, known
 
 
 class Empirical(ExactDenoiser):
@@ -121,33 +148,41 @@ class Empirical(ExactDenoiser):
         self.conditions = condition
 
     def posterior(self, x: Tensor, t: int, condition: Tensor | None = None) -> Posterior:
+        """See :meth:`ExactDenoiser.posterior`; a pass over the points for each row of ``condition`` that differs.
+
+        Raises:
+            ValueError: no point has what is told.
+        """
         alpha, sigma = self.schedule.level(t)
-        mean = torch.empty_like(x, dtype=torch.float64)
-        log_density = mean.new_empty(len(x))
-        for told, rows in _groups(condition, len(x)):
-            points = self.points if told is None else self.points[self._agree(told)]
-            weights = torch.full((len(points),), 1 / len(points), dtype=torch.float64)
-            law = GaussianMixture(points.double(), 0.0, weights.to(points.device))
-            found = law.posterior(x[rows] / alpha, mean.new_full((x.shape[1],), sigma / alpha))
-            mean = mean.index_copy(0, rows, found.mean)
-            log_density = log_density.index_copy(0, rows, found.log_density)
+        x = float64(x)
+        noise = x.new_full((x.shape[1],), sigma / alpha)
+        groups = _alike(condition, len(x), x.device)
+        found = [self._law(told, x).posterior(x[rows] / alpha, noise) for told, rows in groups]
+        back = torch.cat([rows for _, rows in groups]).argsort()
+        mean, log_density = (torch.cat(each)[back] for each in zip(*found, strict=True))
         return Posterior(mean, log_density - x.shape[1] * math.log(alpha))
 
-    def _agree(self, told: Tensor) -> Tensor:
-        """Which of the points have what is told."""
-        if self.conditions is None:
-            raise ValueError("condition: the points have none")
-        agree = ((self.conditions == told.to(self.conditions)) | told.isnan()).all(dim=1)
-        if not agree.any():
-            raise ValueError(f"condition={told.tolist()}: no training point has it")
-        return agree
+    def _law(self, told: Tensor | None, like: Tensor) -> GaussianMixture:
+        """Of the points that have what is told."""
+        points = self.points
+        if told is not None:
+            if self.conditions is None:
+                raise ValueError("condition: the points have none")
+            agree = ((self.conditions == told.to(self.conditions)) | told.isnan().to(self.conditions.device)).all(
+                1
+            )
+            if not agree.any():
+                raise ValueError(f"condition={told.tolist()}: no training point has it")
+            points = points[agree]
+        weights = like.new_full((len(points),), 1 / len(points))
+        return GaussianMixture(points.to(like), 0.0, weights)
 
 
-def _groups(condition: Tensor | None, count: int) -> list[tuple[Tensor | None, Tensor]]:
+def _alike(condition: Tensor | None, count: int, device: torch.device) -> list[tuple[Tensor | None, Tensor]]:
     """The rows that are told the same, with what they are told."""
     if condition is None:
-        return [(None, torch.arange(count))]
+        return [(None, torch.arange(count, device=device))]
     told, which = torch.unique(condition.nan_to_num(math.inf), dim=0, return_inverse=True)
-    rows = which.argsort(stable=True).split(which.bincount(minlength=len(told)).tolist())
+    rows = which.to(device).argsort(stable=True).split(which.bincount(minlength=len(told)).tolist())
     told = told.masked_fill(told == math.inf, torch.nan)
     return list(zip(told, rows, strict=True))

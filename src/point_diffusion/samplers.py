@@ -1,185 +1,24 @@
-r"""The reverse process: from noise back to points, one step at a time.
-
-A sampler is one ``step``; which steps are taken, and the loop over them, stand here once for all samplers. A
-step leads from the noise level of x_t to a lower one, and is given the denoiser's (x_0, epsilon), so that no
-sampler needs to know what a network was trained to predict, or whether there is one.
-"""
+"""The samplers: Ho et al.'s, implicit ones, and a solver of second order; with and without noise on their way."""
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from point_diffusion.common.seeds import generator
-from point_diffusion.denoisers import Denoiser
+from point_diffusion.prediction import PredictionType
 from point_diffusion.registry import SAMPLERS
+from point_diffusion.reverse import SAMPLE_BLOCK as SAMPLE_BLOCK
+from point_diffusion.reverse import Sampler as Sampler
+from point_diffusion.reverse import State as State
+from point_diffusion.reverse import one_of
 from point_diffusion.schedule import CLEAN, NoiseLevel, NoiseSchedule
 
-# points are sampled in blocks of this size, each with a generator of its own: bounded memory, in cache
-SAMPLE_BLOCK = 2_000
-
-
-class State(NamedTuple):
-    """What is known at one step: the points x_t, their noise level, and what the denoiser says of them."""
-
-    x: Tensor
-    level: NoiseLevel
-    x_0: Tensor
-    epsilon: Tensor
-
-
-@dataclass(frozen=True)
-class Sampler(ABC):
-    """A way from x_T to x_0. A subclass gives its step; its name stands in :mod:`point_diffusion.registry`.
-
-    Args:
-        num_inference_steps: network calls, from 1 to the schedule's ``num_step``; None means all of them.
-        start: x_T is drawn from N(0, I) (``normal``), or with the true mean and covariance of q(x_T)
-            (``matched``), which cures a schedule that never reaches noise.
-        guidance: how strongly a conditional model follows its condition: see :mod:`point_diffusion.guidance`.
-
-    Raises:
-        ValueError: an option is not one of these; when sampling, there are not that many steps.
-    """
-
-    # False for a sampler whose step multiplies x_0 by no more than the next level's alpha: it may be ill-defined
-    needs_x_0: ClassVar[bool] = True
-
-    num_inference_steps: int | None = None
-    start: str = "normal"
-    guidance: float = 1.0
-
-    def __post_init__(self) -> None:
-        _one_of("start", self.start, ("normal", "matched"))
-        if not (math.isfinite(self.guidance) and self.guidance >= 0):
-            raise ValueError(f"guidance={self.guidance}: must be a number of at least 0")
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether steps draw noise; a subclass that draws none says so, and its samples have a density."""
-        return True
-
-    @abstractmethod
-    def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
-        """One step down.
-
-        Args:
-            now: the points x_t, with what the denoiser says of them.
-            to: the level to reach, below that of ``now``; :data:`CLEAN` at the very end.
-            previous: the state before ``now``, None at the start.
-            draw_noise: gives fresh standard normal noise of the shape of the points.
-
-        Returns:
-            The points at level ``to``.
-        """
-
-    def timesteps(self, schedule: NoiseSchedule) -> list[int]:
-        """The steps taken, downwards: evenly spaced, first and last included."""
-        last, n = schedule.num_step - 1, self.num_inference_steps
-        n = schedule.num_step if n is None else n
-        if not 1 <= n <= schedule.num_step:
-            raise ValueError(f"num_inference_steps={n}: must be from 1 to num_step, {schedule.num_step}")
-        if n == 1:
-            return [last]
-        return [(2 * k * last + n - 1) // (2 * (n - 1)) for k in reversed(range(n))]  # rounded in integers
-
-    def trajectory(
-        self, denoiser: Denoiser, x: Tensor, generator: torch.Generator, condition: Tensor | None = None
-    ) -> Iterator[tuple[int, Tensor]]:
-        """All states on the way from ``x`` down, each with the number of noise steps that are still in it.
-
-        Args:
-            denoiser: says what lies behind the points; its schedule has the levels.
-            x: shape (B, dim), the points at the last step of the schedule.
-            generator: draws the noise, on the device of ``x``.
-            condition: shape (B, columns), handed to the denoiser.
-
-        Yields:
-            (T, x), then (t, x_t) for falling t, and (0, x_0) at last.
-        """
-
-        def draw_noise() -> Tensor:
-            return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-
-        schedule = denoiser.schedule
-        timesteps = self.timesteps(schedule)
-        previous = None
-        yield timesteps[0] + 1, x
-        for t, t_next in zip(timesteps, [*timesteps[1:], -1], strict=True):
-            now = State(x, schedule.level(t), *denoiser(x, t, condition))
-            x = self.step(now, schedule.level(t_next), previous, draw_noise)
-            previous = now
-            yield t_next + 1, x
-
-    def blocks(
-        self,
-        denoiser: Denoiser,
-        num_samples: int,
-        seed: int,
-        moments: tuple[Tensor, Tensor],
-        condition: Tensor | None = None,
-    ) -> Iterator[Iterator[tuple[int, Tensor]]]:
-        """The trajectories of new points, block by block: for as many as memory could not hold at once.
-
-        Args:
-            denoiser: see :meth:`trajectory`.
-            num_samples: how many points, at least 1.
-            seed: the same points for the same seed, whatever comes after them.
-            moments: mean, shape (dim,), and covariance, shape (dim, dim), of the data as the denoiser sees it; the
-                points are of their type and on their device.
-            condition: shape (num_samples, columns).
-
-        Raises:
-            ValueError: no points are asked for.
-        """
-        begin = 0
-        for x, noise in self.starts(denoiser.schedule, num_samples, seed, moments):
-            rows = None if condition is None else condition[begin : begin + len(x)]
-            yield self.trajectory(denoiser, x, noise, rows)
-            begin += len(x)
-
-    def starts(
-        self, schedule: NoiseSchedule, num_samples: int, seed: int, moments: tuple[Tensor, Tensor]
-    ) -> Iterator[tuple[Tensor, torch.Generator]]:
-        """The points x_T of each block, and what draws the noise of its steps; arguments as of :meth:`blocks`."""
-        if num_samples < 1:
-            raise ValueError(f"num_samples={num_samples}: must be at least 1")
-        like = moments[0]
-        mean, root = self._start_moments(schedule, moments)
-        for block, begin in enumerate(range(0, num_samples, SAMPLE_BLOCK)):
-            noise = generator("sample", seed, block, device=like.device)
-            shape = (min(SAMPLE_BLOCK, num_samples - begin), len(like))
-            x = torch.randn(shape, generator=noise, device=like.device, dtype=like.dtype)
-            yield x if root is None else x @ root.T.to(x) + mean.to(x), noise
-
-    def start_log_density(self, schedule: NoiseSchedule, x: Tensor, moments: tuple[Tensor, Tensor]) -> Tensor:
-        """The logarithm of the density that x_T is drawn from.
-
-        Args:
-            schedule: the noise levels.
-            x: shape (B, dim), the points at the last step of the schedule.
-            moments: see :meth:`blocks`.
-
-        Returns:
-            Shape (B,), float64, in nats.
-        """
-        wide, (mean, root) = x.double(), self._start_moments(schedule, moments)
-        log_det = 0.0
-        if root is not None:
-            wide = torch.linalg.solve_triangular(root.to(wide), (wide - mean.to(wide)).T, upper=False).T
-            log_det = root.diagonal().log().sum().item()
-        return -(wide.square() + math.log(2 * math.pi)).sum(dim=1) / 2 - log_det
-
-    def _start_moments(
-        self, schedule: NoiseSchedule, moments: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Mean and the root of the covariance of x_T, float64; None for the identity."""
-        mean, covariance = schedule.last_level.moments(*moments)
-        return mean, torch.linalg.cholesky(covariance) if self.start == "matched" else None
+# about what float32 holds
+SMALLEST_ALPHAS_CUMPROD = 1e-37
 
 
 @dataclass(frozen=True)
@@ -201,7 +40,7 @@ class DDPM(Sampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("variance_type", self.variance_type, ("fixed_small", "fixed_large"))
+        one_of("variance_type", self.variance_type, ("fixed_small", "fixed_large"))
 
     def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         ratio = now.level.alpha / to.alpha
@@ -215,12 +54,11 @@ class DDPM(Sampler):
 
 
 @dataclass(frozen=True)
-class DDIM(Sampler):
-    """Implicit models (Song et al. 2021, eq. 12): from nothing random to DDPM, by one number.
+class _WithEta(Sampler):
+    """From deterministic to as random as the reverse process, by one number.
 
-    Args:
-        num_inference_steps, start, guidance: see :class:`Sampler`.
-        eta: 0 is deterministic, 1 adds as much noise as DDPM with ``fixed_small``.
+    Raises:
+        ValueError: ``eta`` is not from 0 to 1.
     """
 
     eta: float = 0.0
@@ -234,6 +72,16 @@ class DDIM(Sampler):
     def stochastic(self) -> bool:
         return self.eta > 0
 
+
+@dataclass(frozen=True)
+class DDIM(_WithEta):
+    """Implicit models (Song et al. 2021, eq. 12): from nothing random to DDPM, by one number.
+
+    Args:
+        num_inference_steps, start, guidance: see :class:`Sampler`.
+        eta: 0 is deterministic, 1 adds as much noise as DDPM with ``fixed_small``.
+    """
+
     def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         variance = self.eta**2 * _posterior_variance(now.level, to)
         x = to.alpha * now.x_0 + max(to.sigma**2 - variance, 0.0) ** 0.5 * now.epsilon
@@ -241,8 +89,8 @@ class DDIM(Sampler):
 
 
 @dataclass(frozen=True)
-class DPMSolver(Sampler):
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), and with noise SDE-DPM-Solver++(2M) (their app. B).
+class DPMSolver(_WithEta):
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), and with noise their SDE-DPM-Solver++(2M).
 
     It extrapolates x_0 over the log-SNR from this step and the one before. The first step, which has none before
     it, is of first order; the last one ends at the predicted x_0 exactly.
@@ -252,17 +100,6 @@ class DPMSolver(Sampler):
         eta: 0 is deterministic and of second order, 1 solves the reverse SDE, whose noise takes back part of what
             a network got wrong before; between, the SDE of the same marginals with eta^2 of the noise's variance.
     """
-
-    eta: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta={self.eta}: must be from 0 to 1")
-
-    @property
-    def stochastic(self) -> bool:
-        return self.eta > 0
 
     def timesteps(self, schedule: NoiseSchedule) -> list[int]:
         """The steps taken, downwards: as even in log-SNR as distinct steps can be, first and last included."""
@@ -298,11 +135,6 @@ def _posterior_variance(level: NoiseLevel, to: NoiseLevel) -> float:
     return (1 - (level.alpha / to.alpha) ** 2) * (to.sigma / level.sigma) ** 2
 
 
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
-
-
 def build_sampler(config: Mapping[str, Any]) -> Sampler:
     """The sampler of a config's ``sampler`` section: ``name`` picks the class, the rest are its arguments.
 
@@ -312,5 +144,28 @@ def build_sampler(config: Mapping[str, Any]) -> Sampler:
     """
     options = dict(config)
     name = options.pop("name", None)
-    _one_of("name", name, tuple(SAMPLERS))
+    one_of("name", name, tuple(SAMPLERS))
     return SAMPLERS[name](**options)
+
+
+def check_sampler(schedule: NoiseSchedule, prediction: PredictionType, sampler: Sampler) -> None:
+    """Refuse a sampler that can't work with this prediction on this schedule.
+
+    Raises:
+        ValueError: there are fewer steps than it takes, or it needs an x_0 that the prediction does not give.
+    """
+    steps = [*sampler.timesteps(schedule), -1]
+    alpha = schedule.last_level.alpha
+    if alpha**2 < SMALLEST_ALPHAS_CUMPROD:
+        raise ValueError(
+            f"x_T holds {alpha:.1g} of the signal, less than can be computed with; use smaller betas or fewer"
+        )
+    alphas = [schedule.level(t).alpha for t in steps]
+    # one step divides by the alpha that it leaps over; where x_0 is needed, by all of it
+    leap = alpha if sampler.needs_x_0 else min(now / to for now, to in pairwise(alphas))
+    if leap < prediction.smallest_alpha:
+        count = "1 step" if len(steps) == 2 else f"{len(steps) - 1} steps"
+        raise ValueError(
+            f"{type(sampler).__name__} in {count} needs x_0, which epsilon can't say where x_T holds"
+            f" {alpha:.1g} of the signal; use module.prediction_type=v_prediction, or sampler=ddpm with all steps"
+        )

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from point_diffusion.precision import float64
 from point_diffusion.registry import SCALINGS
 
 MAX_KNOTS = 1_000  # of a column's quantiles
@@ -56,10 +57,19 @@ class Scaling(ABC):
 
     @abstractmethod
     def log_det(self, points: Tensor) -> Tensor:
-        """log |det d to_network(p) / dp| at points p of shape (..., dim); shape (...), float64."""  # noqa: D403
+        """What is added to a log density in the network's units for that in the data's own.
+
+        Args:
+            points: shape (..., dim), p, in the data's own units.
+
+        Returns:
+            log |det d to_network(p) / dp|, shape (...), float64, on the device of ``points`` where that has it.
+        """
 
     def axes(self, dim: int) -> tuple[Tensor, Tensor] | None:
-        """Shift and unit of each column, p = shift + unit x, float64; None where columns are mixed or bent."""
+        """Shift and unit of each column, p = shift + unit x, each of shape (dim,), float64, on the CPU; None where
+        columns are mixed or bent.
+        """
         return None
 
     def finish(self, points: Tensor) -> Tensor:
@@ -71,9 +81,6 @@ class Scaling(ABC):
             points = points.clone()
             points[..., self.integers] = points[..., self.integers].round()
         return points
-
-    def _wide(self, x: Tensor) -> Tensor:
-        return (x.cpu() if x.device.type == "mps" else x).double()  # that one has no float64
 
 
 class Division(Scaling):
@@ -98,14 +105,13 @@ class Division(Scaling):
         return (self._exact(velocity) * self.scale).to(self.dtype)
 
     def log_det(self, points: Tensor) -> Tensor:
-        dim = points.shape[-1]
-        return torch.full(points.shape[:-1], -dim * math.log(self.scale), dtype=torch.float64)
+        return float64(points).new_full(points.shape[:-1], -points.shape[-1] * math.log(self.scale))
 
     def axes(self, dim: int) -> tuple[Tensor, Tensor]:
         return torch.zeros(dim, dtype=torch.float64), torch.full((dim,), self.scale, dtype=torch.float64)
 
     def _exact(self, x: Tensor) -> Tensor:
-        return self._wide(x) if self.dtype == torch.float64 else x
+        return float64(x) if self.dtype == torch.float64 else x
 
 
 class Affine(Scaling):
@@ -132,7 +138,7 @@ class Affine(Scaling):
         self.units, self.directions = (None if each is None else _numbers(each) for each in (units, directions))
 
     def to_network(self, points: Tensor) -> Tensor:
-        x = self._wide(points)
+        x = float64(points)
         x = x - self.shift.to(x)
         if self.units is not None:
             x = x / self.units.to(x)
@@ -149,7 +155,7 @@ class Affine(Scaling):
 
     def log_det(self, points: Tensor) -> Tensor:
         lengths = self.scale if self.units is None else self.scale * self.units  # V is orthonormal
-        return (-lengths.log().sum()).expand(points.shape[:-1])
+        return float64(points).new_full(points.shape[:-1], -lengths.log().sum().item())
 
     def axes(self, dim: int) -> tuple[Tensor, Tensor] | None:
         if self.directions is not None:
@@ -157,7 +163,7 @@ class Affine(Scaling):
         return self.shift, self.scale if self.units is None else self.scale * self.units
 
     def _linear(self, x: Tensor) -> Tensor:
-        x = self._wide(x)
+        x = float64(x)
         points = x * self.scale.to(x)
         if self.directions is not None:
             points = points @ self.directions.T.to(points)
@@ -187,18 +193,18 @@ class Quantile(Scaling):
         self.normal = [_numbers(each) / scale for each in normal]
 
     def to_network(self, points: Tensor) -> Tensor:
-        wide = self._wide(points)
+        wide = float64(points)
         return self._each(wide, wide, self.knots, self.normal)[0].to(points)
 
     def to_data(self, x: Tensor) -> Tensor:
-        wide = self._wide(x)
+        wide = float64(x)
         return self._each(wide, wide, self.normal, self.knots)[0].to(self.dtype)
 
     def velocity_to_data(self, x: Tensor, velocity: Tensor) -> Tensor:
-        return self._each(self._wide(x), self._wide(velocity), self.normal, self.knots)[1].to(self.dtype)
+        return self._each(float64(x), float64(velocity), self.normal, self.knots)[1].to(self.dtype)
 
     def log_det(self, points: Tensor) -> Tensor:
-        wide = self._wide(points)
+        wide = float64(points)
         return self._each(wide, torch.ones_like(wide), self.knots, self.normal)[1].log().sum(-1)
 
     def _each(self, x: Tensor, along: Tensor, at: list[Tensor], to: list[Tensor]) -> tuple[Tensor, Tensor]:

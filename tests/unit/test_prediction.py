@@ -5,7 +5,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from point_diffusion.prediction import TARGET_GROUP, Epsilon, stable_target
+from point_diffusion.prediction import SUPPORT, TARGET_GROUP, WIDER, Epsilon, stable_target
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.schedule import NoiseSchedule
 
@@ -51,7 +51,7 @@ def noised(points, signal, seed=0):
 def test_a_stable_target_is_the_posterior_mean_over_the_batch(dim):
     points = torch.randn(40, dim, dtype=torch.float64)
     x, signal, sigma = noised(points, torch.linspace(0.05, 0.99, 40)[:, None])
-    x_0, epsilon = stable_target(x, points, signal, sigma)
+    _, x_0, epsilon = stable_target(x, points, signal, sigma)
     for i in range(40):
         likelihood = [
             torch.exp(-((x[i] - signal[i] * point) ** 2).sum() / (2 * sigma[i] ** 2)) for point in points
@@ -64,17 +64,17 @@ def test_a_stable_target_is_the_posterior_mean_over_the_batch(dim):
 def test_a_stable_target_ends_at_the_point_itself_and_at_the_mean_of_all():
     points = torch.randn(300, 2)
     x, signal, sigma = noised(points, 1 - 1e-9)
-    torch.testing.assert_close(stable_target(x, points, signal, sigma + 1e-5)[0], points)
+    torch.testing.assert_close(stable_target(x, points, signal, sigma + 1e-5).x_0, points)
     x, signal, sigma = noised(points, 1e-17)
-    torch.testing.assert_close(stable_target(x, points, signal, sigma)[0], points.mean(0).expand(300, 2))
+    torch.testing.assert_close(stable_target(x, points, signal, sigma).x_0, points.mean(0).expand(300, 2))
 
 
 def test_a_stable_target_of_a_large_batch_is_taken_in_groups():
     points = torch.randn(TARGET_GROUP + 100, 2)
     x, signal, sigma = noised(points, 0.5)
-    x_0, _ = stable_target(x, points, signal, sigma)
+    _, x_0, _ = stable_target(x, points, signal, sigma)
     parts = [part.split(TARGET_GROUP) for part in (x, points, signal, sigma)]
-    expected = torch.cat([stable_target(*part)[0] for part in zip(*parts, strict=True)])
+    expected = torch.cat([stable_target(*part).x_0 for part in zip(*parts, strict=True)])
     torch.testing.assert_close(x_0, expected)
 
 
@@ -99,7 +99,7 @@ def test_a_stable_target_is_over_the_points_that_agree_with_what_is_told():
     told = condition.clone()
     told[::4] = torch.nan  # not told at all
     told[1::4, 1] = torch.nan  # the class alone
-    x_0, epsilon = stable_target(x, points, signal, sigma, condition, told)
+    _, x_0, epsilon = stable_target(x, points, signal, sigma, condition, told)
     sizes = set()
     for i in range(60):
         agree = [j for j in range(60) if all(a == b or a != a for a, b in zip(told[i], condition[j], strict=True))]
@@ -107,7 +107,7 @@ def test_a_stable_target_is_over_the_points_that_agree_with_what_is_told():
         torch.testing.assert_close(x_0[i], mean_over(points[agree], x[i], signal[i], sigma[i]))
     assert len(sizes) > 3
     torch.testing.assert_close(signal * x_0 + sigma * epsilon, x)
-    dropped = stable_target(x, points, signal, sigma)[0]
+    dropped = stable_target(x, points, signal, sigma).x_0
     torch.testing.assert_close(x_0[::4], dropped[::4])
     assert (x_0[2::4] - dropped[2::4]).abs().max() > 0.1
 
@@ -116,7 +116,7 @@ def test_a_stable_target_of_a_condition_of_its_own_is_the_point():
     points = torch.randn(50, 3, dtype=torch.float64)
     x, signal, sigma = noised(points, 0.1)
     condition = torch.arange(50.0)[:, None]
-    torch.testing.assert_close(stable_target(x, points, signal, sigma, condition, condition)[0], points)
+    torch.testing.assert_close(stable_target(x, points, signal, sigma, condition, condition).x_0, points)
 
 
 def test_conditions_of_a_large_batch_are_taken_in_the_same_groups():
@@ -125,5 +125,34 @@ def test_conditions_of_a_large_batch_are_taken_in_the_same_groups():
     x, signal, sigma = noised(points, 0.5)
     condition = conditions(count)
     parts = [part.split(TARGET_GROUP) for part in (x, points, signal, sigma, condition, condition)]
-    expected = torch.cat([stable_target(*part)[0] for part in zip(*parts, strict=True)])
-    torch.testing.assert_close(stable_target(x, points, signal, sigma, condition, condition)[0], expected)
+    expected = torch.cat([stable_target(*part).x_0 for part in zip(*parts, strict=True)])
+    torch.testing.assert_close(stable_target(x, points, signal, sigma, condition, condition).x_0, expected)
+
+
+def test_widened_points_have_more_noise_where_their_mean_is_known():
+    draws = torch.Generator().manual_seed(0)
+    points, noise = (torch.randn(200, 2, generator=draws) for _ in range(2))
+    sigma = torch.linspace(0.01, 0.9, 200)[torch.randperm(200, generator=draws)][:, None]
+    alpha = (1 - sigma**2).sqrt()
+    x = alpha * points + sigma * noise
+    found = stable_target(x, points, alpha, sigma, widening=0.5)
+    torch.testing.assert_close(found.x[100:], x[100:])
+    wide = (found.x - x).norm(dim=1) > 1e-5
+    torch.testing.assert_close(found.x[wide], (alpha * points + WIDER * sigma * noise)[wide])
+    # the mean is that over all points, of each place by itself
+    distances = (found.x[:, None] / alpha[:, None] - points).square().sum(dim=2)
+    shares = torch.softmax(-distances * (alpha / sigma).square() / 2, dim=1)
+    torch.testing.assert_close(found.x_0, shares @ points, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.x, alpha * found.x_0 + sigma * found.epsilon)
+    # little noise is not widened, strong noise is
+    effective = 1 / shares.square().sum(dim=1)
+    assert effective[wide].min() >= SUPPORT * 0.999
+    assert 20 < wide.sum() < 95
+    assert sigma[:100][~wide[:100]].max() < sigma[:100][wide[:100]].max()
+
+
+def test_no_widening_leaves_all_as_it_is():
+    draws = torch.Generator().manual_seed(0)
+    x, points = (torch.randn(50, 2, generator=draws) for _ in range(2))
+    alpha = sigma = torch.full((50, 1), 0.5**0.5)
+    assert stable_target(x, points, alpha, sigma).x is x

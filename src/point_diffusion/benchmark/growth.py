@@ -16,7 +16,7 @@ from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_
 from point_diffusion.data.shapes import SCurve, column_names
 from point_diffusion.data.source import ShapeSource
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.metrics import Truth
+from point_diffusion.metrics import Reference
 from point_diffusion.metrics import quality as worth_of
 from point_diffusion.runs.run import load_run
 from point_diffusion.runs.status import METRICS
@@ -42,7 +42,7 @@ TUTORIAL_MEASURED = (40, 100, 400, 1000, 2000, 4000)
 def race() -> Iterator[Figure]:
     """What samples are worth by the time that was spent on them: ours, and the tutorial's loop."""
     points = ShapeSource(SCurve(), 2, 1234).fresh(2 * RACING_POINTS, "race").points
-    truth = Truth(points)
+    truth = Reference(points)
     for epochs in RACING_EPOCHS:
         seconds, without, worths = [], [], []
         for seed in RACING_SEEDS:
@@ -68,7 +68,7 @@ def race() -> Iterator[Figure]:
                 )
 
 
-def _worth(points: torch.Tensor, truth: Truth) -> float:
+def _worth(points: torch.Tensor, truth: Reference) -> float:
     return min(worth_of(points.numpy(), truth)[1].point, RACING_POINTS)  # so many points resolve no more
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from filelock import SoftFileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from point_diffusion.commands.budget import drawn, split
 from point_diffusion.common.console import console, progress
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import write_text
@@ -19,12 +20,15 @@ from point_diffusion.config.convert import plain
 from point_diffusion.config.script_schema import Evaluate
 from point_diffusion.config.validate import check_script
 from point_diffusion.registry import METRICS
-from point_diffusion.runs.run import Run, open_run
+from point_diffusion.runs.densities import Tail, density_figures
+from point_diffusion.runs.newest import open_run
+from point_diffusion.runs.run import Run
 
 if TYPE_CHECKING:
     from point_diffusion.data.source import PointSet, Source
     from point_diffusion.metrics import Estimate
 
+MOST_DENSITIES = 10_000  # points whose density is computed, which takes several trajectories of each
 LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
 
 
@@ -46,20 +50,27 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     run = open_run(config)
     samplers = list(_samplers(config, run))  # wrong options show before the work begins
     with memory_error_names(f"num_samples={config.num_samples}"):
-        rows = _curve(config, run, samplers) if config.curve else _all_figures(config, run, *samplers[0])
+        if config.curve:
+            rows = _curve(config, run, samplers)
+        else:
+            rows = (_budget if config.budget else _all_figures)(config, run, *samplers[0])
 
     files = _write(config, run, rows)
 
+    from point_diffusion.report.budget import budget_table
     from point_diffusion.report.tables import class_table, curve_table, evaluation_table, resolved, tutorial
 
     out = console()
     out.print(f"{config.num_samples:,} samples of {run.path}", soft_wrap=True, highlight=False, markup=False)
-    out.print(curve_table(rows) if config.curve else evaluation_table(rows))
-    if not config.curve and run.points.classes:
+    table = curve_table if config.curve else budget_table if config.budget else evaluation_table
+    out.print(table(rows))
+    if not (config.curve or config.budget) and run.points.classes:
         out.print(class_table(rows[0], run.points))
+    for line in [*rows[0].get("remarks", ()), *([rows[0]["advice"]] if config.budget else [])]:
+        out.print(line, highlight=False, markup=False)
     if "resolution" in rows[0]:
         out.print(resolved(rows[0]["num_truth"], rows[0]["resolution"]), highlight=False)
-    if (size := tutorial(run.config.data)) is not None:
+    if (size := tutorial(run.config.data)) is not None and not config.budget:
         out.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
     print("written: " + "  ".join(map(str, files)), file=sys.stderr)
     return rows
@@ -76,17 +87,14 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
     other = source.comparable(beside.points)
     alike = min(num, len(train), len(truth))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
-    steps: list[tuple[dict[str, Any], Callable[[], np.ndarray]]] = [
-        (rows[0], lambda: source.comparable(sets["samples"].points)),
-        (rows[1], lambda: train),
-    ]
+    tail = Tail(source, run.points, len(truth))
     if source.unlimited:
-        fresh = source.comparable(source.fresh(num, "another truth").points)
+        sets["fresh truth"] = source.fresh(num, "another truth")
         rows.append({"what": "fresh truth"})
-        steps.append((rows[2], lambda: fresh))
     sets["samples"] = _sample(config, run, source, name, sampler)
-    for row, points_of in progress(steps, "Evaluating"):
-        points = points_of()
+    for row in progress(rows, "Evaluating"):
+        given = sets[row["what"]]
+        points = train if given is source.train else source.comparable(given.points)
         row["num_points"] = len(points)
         row["energy_distance"], size = metrics.quality(points, truth, empirical=points is train)
         row |= _numbers("equivalent_sample_size", size)
@@ -99,6 +107,12 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
         for added in METRICS.added:
             row |= metrics.registered(added, points, truth[:num])
         row |= metrics.copied(points, train, other)
+        if (excess := tail.excess(given)) is not None:
+            row |= _numbers("tail_excess", excess)
+    count = min(num, MOST_DENSITIES)
+    figures, rows[0]["remarks"] = density_figures(run.diffusion, source, run.points, count, config.seed, sampler)
+    for key, figure in figures.items():
+        rows[0] |= _numbers(key, figure)
     _compare(rows[:1], rows[1])
     if not source.unlimited:
         rows[0]["num_truth"] = len(truth)
@@ -133,6 +147,22 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
     return [*rows, own]
 
 
+def _budget(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
+    """The parts of the figures: what the sampler, the data and the network add."""
+    from point_diffusion.report.budget import advice, draw_line
+
+    source = run.source_at(config.data.path)
+    whole, *parts = split(run, source, sampler, name, config.num_samples, config.seed)
+    verdicts = whole.pop("verdicts")
+    rows = [_flat(each) for each in (whole, *parts)]
+    rows[0] = _described(config, run, name, sampler) | rows[0]
+    rows[0]["remarks"].append(draw_line(rows[0]))
+    steps_left = rows[0]["num_inference_steps"] < run.schedule.num_step
+    rows[0] |= {"limits": {figure: list(verdict.limits) for figure, verdict in verdicts.items()}}
+    rows[0]["advice"] = advice(verdicts, config.num_samples, steps_left, of_file=not source.unlimited)
+    return rows
+
+
 def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
     """Set samples beside the training set, where that one's worth is known."""
     if not own["equivalent_sample_size_at_least"]:
@@ -144,10 +174,7 @@ def _compare(rows: list[dict[str, Any]], own: Mapping[str, Any]) -> None:
 def _sample(config: DictConfig, run: Run, source: "Source", name: str, sampler: Any) -> "PointSet":
     """Samples with their conditions, which are drawn as they are among the training points."""
     given = run.points.conditions(config.num_samples, seed=config.seed, train=source.train)
-    points = run.diffusion.sample(config.num_samples, config.seed, sampler, run.encoded(given))
-    if not points.isfinite().all():
-        raise UsageError(f"run={run.path}: its samples by {name} are non-finite; has it diverged?")
-    return given._replace(points=points.numpy())
+    return drawn(run, given, config.seed, sampler, name)
 
 
 def _described(config: DictConfig, run: Run, name: str, sampler: Any) -> dict[str, Any]:
@@ -165,6 +192,16 @@ def _described(config: DictConfig, run: Run, name: str, sampler: Any) -> dict[st
     }
 
 
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose figures are estimates, for JSON."""
+    from point_diffusion.metrics import Estimate
+
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        flat |= _numbers(key, value) if isinstance(value, Estimate) else {key: value}
+    return flat
+
+
 def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
     """A figure and its interval for JSON, which knows no infinity."""
     flat: dict[str, Any] = {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
@@ -174,8 +211,11 @@ def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
 
 
 def _write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
-    """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve."""
-    from point_diffusion.report.style import save_pixels
+    """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve or
+    a budget.
+    """
+    from point_diffusion.report.budget import budget_chart
+    from point_diffusion.report.style import pixels, save_pixels
 
     folder = run.path.parents[1] if run.path.parent.name == "checkpoints" else run.path.parent
     files = [folder / "evaluations.json"]
@@ -183,7 +223,7 @@ def _write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Pat
     question = {
         "checkpoint": run.path.name,
         "epochs": run.epochs,
-        **{name: asked[name] for name in ("num_samples", "seed", "curve", "sampler")},  # type: ignore[index,call-overload]
+        **{name: asked[name] for name in ("num_samples", "seed", "curve", "budget", "sampler")},  # type: ignore[index,call-overload]
         **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
     }
     # several may be at work on one run; a soft lock leaves no file behind
@@ -191,11 +231,15 @@ def _write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Pat
     try:
         with lock:
             kept = json.loads(files[0].read_text(encoding="utf-8")) if files[0].exists() else []
-            others = [each for each in kept if {name: each.get(name) for name in question} != question]
+            others = [
+                each
+                for each in kept
+                if {name: ({"budget": False} | each).get(name) for name in question} != question
+            ]
             write_text(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
-        if config.curve:
-            files.append(folder / "figures" / "quality_curve.png")
-            save_pixels(_plot(run, rows), files[1])
+        if config.curve or config.budget:
+            files.append(folder / "figures" / ("quality_curve.png" if config.curve else "budget.png"))
+            save_pixels(_plot(run, rows) if config.curve else pixels(budget_chart(rows)), files[1])
     except Timeout:
         raise UsageError(
             f"{lock.lock_file}: another evaluation is writing; if none is, remove this file"
@@ -227,6 +271,8 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
     from point_diffusion.registry import SAMPLERS
 
     given = plain(config.sampler)
+    if config.curve and config.budget:
+        raise UsageError("budget=true: not for a curve; use one of both")
     if not config.curve:
         yield given.get("name", run.config.sampler.name), run.checked_sampler(given)
         return

@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.files import output_path
 from point_diffusion.config.validate import check_script
-from point_diffusion.runs.run import Run, open_run
+from point_diffusion.runs.newest import open_run
+from point_diffusion.runs.run import Run
 
 if TYPE_CHECKING:
     from point_diffusion.samplers import Sampler

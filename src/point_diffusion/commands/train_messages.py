@@ -87,7 +87,7 @@ def summary(plan: Plan, metrics: Mapping[str, float], num_points: int) -> str:
         metrics: as in metrics.json.
         num_points: that it was trained on.
     """
-    from point_diffusion.report.tables import efficiency, resolved, tutorial, worth
+    from point_diffusion.report.tables import densities, efficiency, resolved, tutorial, worth
 
     losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
     lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}"]
@@ -95,6 +95,8 @@ def summary(plan: Plan, metrics: Mapping[str, float], num_points: int) -> str:
     if "equivalent_sample_size" in metrics:
         own = worth(metrics, "train_equivalent_sample_size")
         lines.append(f"  samples   worth {worth(metrics)} real points; data efficiency {efficiency(metrics)}")
+        if line := densities(metrics):
+            lines.append(f"            {line}")
         lines.append(f"  beside    the {num_points:,} trained on are worth {own}")
         if "resolution" in metrics:
             lines.append(f"            {resolved(int(metrics['num_truth']), metrics['resolution'])}")

@@ -6,6 +6,7 @@ The values stand in ``conf/``; :mod:`point_diffusion.config.validate` checks con
 from dataclasses import dataclass
 from typing import Any
 
+from point_diffusion.config.callback_schema import EMA, Checkpoint, Quality, Reconstruction, Regret
 from point_diffusion.config.keys import Names, key
 from point_diffusion.registry import (
     BETAS,
@@ -20,7 +21,7 @@ from point_diffusion.registry import (
 )
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-OPTIMIZERS = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
+OPTIMIZERS = ("Adam", "AdamW", "Adamax", "Muon", "NAdam", "RAdam", "RMSprop", "SGD")
 
 
 # the figures of a run's metrics.json; a comparison shows any one of them
@@ -31,6 +32,8 @@ FIGURES = (
     "memorisation",
     "train_loss",
     "val_loss",
+    "val_loss_floor",
+    "regret",
     "train_grad_norm",
     "seconds",
     "epochs",
@@ -160,6 +163,13 @@ class Module:
         "train on the mean over all points of a batch that may lie behind a noised one; train/loss is then far"
         " below val/loss, which stays as it is"
     )
+    noise_widening: float = key(
+        "with stable_target: the share of the points that have three times the noise of their step, where the mean"
+        " behind them is known; fewer stray samples",
+        at_least=0,
+        at_most=1,
+        required=False,
+    )
     condition_dropout: float = key(
         "the share of the points whose condition the network is not told, which sampler.guidance needs",
         at_least=0,
@@ -185,7 +195,9 @@ class Sampler:
         at_most=1000,
         required=False,
     )
-    eta: float = key("ddim: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1, required=False)
+    eta: float = key(
+        "ddim, dpm_solver: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1, required=False
+    )
     variance_type: str = key(
         "ddpm: posterior variance or beta", choices=("fixed_small", "fixed_large"), required=False
     )
@@ -195,7 +207,7 @@ class Sampler:
 class Optimizer:
     """Any optimiser of torch.optim, by name; its other arguments as +optimizer.NAME=value."""
 
-    name: str = key("a class of torch.optim", choices=OPTIMIZERS)
+    name: str = key("a class of torch.optim; Muon: of hidden matrices, with Adam for the rest", choices=OPTIMIZERS)
     lr: float = key("learning rate", above=0, at_most=100)
 
 
@@ -207,47 +219,12 @@ class LRScheduler:
 
 
 @dataclass
-class EMA:
-    """The averaged weights, from which validation, pictures and samples come."""
-
-    decay: float = key("average = decay x average + (1 - decay) x weights, each step", at_least=0, below=1)
-
-
-@dataclass
 class Figures:
     """Pictures of points."""
 
     columns: list[int | str] | None = key(
         "shown as a corner plot, by name or number from 0; null: all of up to three, or those that differ most"
     )
-
-
-@dataclass
-class Reconstruction:
-    """The grid of the reverse process, drawn at each validation."""
-
-    num_points: int = key("points in each grid", at_least=1, at_most=10_000_000)
-    style: str | None = key("a matplotlib style, by name or file, that changes the look of the pictures")
-
-
-@dataclass
-class Quality:
-    """How good the samples are, at each validation and at the end, by the run's own sampler."""
-
-    num_samples: int | None = key(
-        "points drawn at each validation; null: the grid's", at_least=2, at_most=10_000_000
-    )
-    final_num_samples: int = key("points drawn after the last epoch", at_least=2, at_most=10_000_000)
-    metrics: list[str] | None = key(
-        "more figures of these, by name, in metrics.json", choices=METRICS, required=False
-    )
-
-
-@dataclass
-class Checkpoint:
-    """last.ckpt; best.ckpt has the lowest val/energy_distance (without callbacks.quality, val/loss)."""
-
-    every_n_epochs: int = key("epochs between two writings of last.ckpt", at_least=1, at_most=10**9)
 
 
 @dataclass
@@ -280,6 +257,7 @@ SECTIONS: dict[str, type] = {
     "figures": Figures,
     "callbacks.ema": EMA,
     "callbacks.reconstruction": Reconstruction,
+    "callbacks.regret": Regret,
     "callbacks.quality": Quality,
     "callbacks.checkpoint": Checkpoint,
     "trainer": Trainer,
@@ -296,4 +274,4 @@ COMPUTED = {"schedule": ("num_step",), "model": ("dim", "num_step", "num_classes
 # sections that hold more than their schema, checked by what they are handed to
 OPEN = {"optimizer", "trainer"}
 # sections that may be switched off by null
-OPTIONAL = {"callbacks.ema", "callbacks.reconstruction", "callbacks.quality", "callbacks.checkpoint"}
+OPTIONAL = {section for section in SECTIONS if section.startswith("callbacks.")}

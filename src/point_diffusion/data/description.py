@@ -88,6 +88,27 @@ class Description:
         return {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(self).items()}
 
     @property
+    def dim(self) -> int:
+        """Dimension of the points."""
+        return len(self.columns)
+
+    def agrees(self, points: np.ndarray, mean: torch.Tensor, covariance: torch.Tensor) -> bool:
+        """Whether points have this mean and covariance, but for rounding, as the network sees them.
+
+        Args:
+            points: shape (N, dim), in the data's own units.
+            mean: shape (dim,).
+            covariance: shape (dim, dim).
+        """
+        scaled = build_scaling(self.scaling).to_network(torch.from_numpy(points).double())
+        spread = covariance.double().diagonal().max().sqrt()
+        pairs = (
+            (scaled.mean(0), mean, spread),
+            (scaled.T.cov(correction=0).view_as(covariance), covariance, spread**2),
+        )
+        return all(((have - want.double()).abs() <= 1e-3 * scale).all() for have, want, scale in pairs)
+
+    @property
     def conditional(self) -> bool:
         """Whether there are classes or numbers to be conditioned on."""
         return bool(self.classes or self.condition)
@@ -186,6 +207,16 @@ class Description:
         elif self.classes and labels is None:
             labels = random.choice(len(self.classes), num_points, p=np.array(self.counts) / sum(self.counts))
         return PointSet(np.empty((num_points, 0)), labels, numbers)
+
+    def told(
+        self,
+        num_points: int,
+        label: str | Sequence[str] | None = None,
+        condition: Sequence[float] | np.ndarray | None = None,
+    ) -> PointSet:
+        """As :meth:`conditions`, but what is not given is not told."""
+        given = self._labels(num_points, label), self._numbers(num_points, condition)
+        return PointSet(np.empty((num_points, 0)), *given)
 
     def _labels(self, num_points: int, label: str | Sequence[str] | None) -> np.ndarray | None:
         if label is None:

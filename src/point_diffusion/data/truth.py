@@ -1,7 +1,6 @@
 """The exact truth of a shape, in the data's own units; and the denoisers that know it, or the training set."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +13,6 @@ from point_diffusion.laws import Law, Parts, Product
 from point_diffusion.oracle import Axes, Empirical, Oracle
 from point_diffusion.scaling import build_scaling
 from point_diffusion.schedule import NoiseSchedule
-
-if TYPE_CHECKING:
-    from point_diffusion.data.shapes import Shape
 
 
 class UnknownError(ValueError):
@@ -38,10 +34,11 @@ class Truth:
         self.source = source
         self.description = description
         self._columns, self._condition = source.axes
-        if self._shape.log_density(np.zeros((1, self._dim))) is None:
-            raise UnknownError(f"the density of this {type(self._shape).__name__} is not known")
+        self._name = type(source.shape).__name__
+        if source.shape.log_density(np.zeros((1, self._dim))) is None:
+            raise UnknownError(f"the density of this {self._name} is not known")
         if not self._whole and self._marginal_law is None:
-            raise UnknownError(f"the density of some columns of {type(self._shape).__name__} is not known")
+            raise UnknownError(f"the density of some columns of {self._name} is not known")
 
     def sample(self, num_samples: int, seed: int = 0) -> Tensor:
         """Fresh points, shape (num_samples, dim); others than those trained on, whatever the seed."""
@@ -51,6 +48,7 @@ class Truth:
         """Fresh points with what they are conditioned on."""
         return self.source.fresh(num_samples, f"truth {derive_seed(seed, 'truth')}")
 
+    @torch.no_grad()
     def log_density(
         self,
         points: Tensor | np.ndarray,
@@ -60,31 +58,43 @@ class Truth:
         """The logarithm of the density, of each point under what it is conditioned on.
 
         Args:
-            points: shape (n, dim).
-            labels: shape (n,), indices of classes; None for all together.
-            numbers: shape (n, columns), what the points are conditioned on; None only where there are none.
+            points: shape (n, dim), in the data's own units.
+            labels: shape (n,), indices of classes; None: not told, of all together.
+            numbers: shape (n, columns), what the points are conditioned on; None: not told.
 
         Returns:
-            Shape (n,), in nats, float64; -inf where the density is 0.
+            Shape (n,), in nats, float64; -inf where the density is 0, NaN where a point is not finite.
         """
-        points = np.asarray(points, np.float64)
-        law = None if self._whole else self._marginal_law
-        if law is not None:
-            label = None if labels is None else torch.from_numpy(np.asarray(labels, np.int64))
-            seen = torch.full((len(points), law.dim), torch.nan, dtype=torch.float64)
-            seen[:, self._columns] = torch.from_numpy(points)
-            given = torch.full_like(seen, torch.nan)
-            if numbers is not None:
-                given[:, self._condition] = seen[:, self._condition] = torch.from_numpy(np.asarray(numbers))
-            silent = seen.new_zeros(law.dim)
-            with torch.inference_mode():
-                log_density = law.posterior(seen, silent, label).log_density
-                return log_density - law.posterior(given, silent, label).log_density
-        log_density = np.full(len(points), np.nan)
-        for label in [None] if labels is None else np.unique(labels).tolist():
-            rows = slice(None) if label is None or labels is None else labels == label
-            log_density[rows] = self._shape.log_density(points[rows], label)
-        return torch.from_numpy(log_density)
+        points = np.asarray(points.cpu() if isinstance(points, Tensor) else points, np.float64)
+        finite = np.asarray(np.isfinite(points).all(axis=1))
+        of_points = np.where(finite[:, None], points, 0.0)
+        if self._whole:
+            log_density = self._of_whole(of_points, labels)
+        else:
+            log_density = self._of_columns(of_points, labels, numbers)
+        return torch.from_numpy(np.where(finite, log_density, np.nan))
+
+    def _of_whole(self, points: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        ordered = points[:, np.argsort(self._columns)]
+        if labels is None:
+            return np.asarray(self.source.shape.log_density(ordered))
+        log_density = np.empty(len(points))
+        for label in np.unique(labels).tolist():
+            log_density[labels == label] = self.source.shape.log_density(ordered[labels == label], label)
+        return log_density
+
+    def _of_columns(self, points: np.ndarray, labels: np.ndarray | None, numbers: np.ndarray | None) -> np.ndarray:
+        law = self._marginal_law
+        assert law is not None
+        label = None if labels is None else torch.from_numpy(np.asarray(labels, np.int64))
+        noise = torch.zeros(law.dim, dtype=torch.float64)
+        seen = torch.full((len(points), law.dim), torch.nan, dtype=torch.float64)
+        log_of_numbers: Tensor | float = 0.0
+        if numbers is not None:
+            seen[:, self._condition] = torch.from_numpy(np.asarray(numbers, np.float64))
+            log_of_numbers = law.log_evidence(seen, noise, label)
+        seen[:, self._columns] = torch.from_numpy(points)
+        return (law.log_evidence(seen, noise, label) - log_of_numbers).numpy()
 
     def denoiser(self, schedule: NoiseSchedule) -> Oracle:
         """The exact denoiser, in the units that the network sees.
@@ -92,13 +102,14 @@ class Truth:
         Raises:
             UnknownError: there is none in closed form.
         """
-        name = type(self._shape).__name__
-        if self._law is None or not (self._whole or self._marginal_law):
-            raise UnknownError(f"the exact denoiser of {name} has no closed form")
+        if self._law is None:
+            raise UnknownError(f"the exact denoiser of {self._name} has no closed form")
         axes = build_scaling(self.description.scaling).axes(len(self._columns))
         if axes is None:
             scaling = self.description.scaling["name"]
-            raise UnknownError(f"the exact denoiser has no closed form where data.scaling={scaling} mixes columns")
+            raise UnknownError(
+                f"data.scaling={scaling} mixes or bends columns: the exact denoiser has no closed form"
+            )
         condition = None
         if self.description.condition_scaling is not None:
             of_numbers = build_scaling(self.description.condition_scaling).axes(len(self._condition))
@@ -108,26 +119,22 @@ class Truth:
         return Oracle(schedule, self._within, columns, bool(self.description.classes), condition)
 
     def _within(self, noise: float) -> Law:
-        law = self._shape.law_within(noise)
+        law = self.source.shape.law_within(noise)
         assert law is not None
         return law
 
     @property
-    def _shape(self) -> "Shape":
-        return self.source.shape
-
-    @property
     def _dim(self) -> int:
-        return len(self._shape.columns)
+        return len(self.source.shape.columns)
 
     @property
     def _whole(self) -> bool:
-        """Whether all of the shape's columns are learned."""
-        return self._columns == list(range(self._dim))
+        """Whether all of the shape's columns are learned, in any order."""
+        return len(self._columns) == self._dim
 
     @cached_property
     def _law(self) -> Law | None:
-        return self._shape.law()
+        return self.source.shape.law()
 
     @property
     def _marginal_law(self) -> Law | None:
@@ -137,6 +144,10 @@ class Truth:
 
 def truth_of(source: Source, description: Description) -> Truth:
     """The exact truth of a run's points.
+
+    Args:
+        source: of the points.
+        description: of the model.
 
     Raises:
         UnknownError: it is not known.

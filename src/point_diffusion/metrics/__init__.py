@@ -8,9 +8,9 @@ from point_diffusion.metrics.density import (
     tail_excess,
     tail_excess_by_neighbors,
 )
+from point_diffusion.metrics.distances import Reference
 from point_diffusion.metrics.energy import (
     Estimate,
-    Truth,
     energy_distance,
     equivalent_sample_size,
     quality,
@@ -21,6 +21,7 @@ from point_diffusion.metrics.samples import (
     class_summary,
     classifier_accuracy,
     copied,
+    flat,
     memorisation,
     precision_recall,
     registered,
@@ -32,12 +33,13 @@ from point_diffusion.metrics.samples import (
 __all__ = [
     "NEIGHBOR",
     "Estimate",
-    "Truth",
+    "Reference",
     "class_summary",
     "classifier_accuracy",
     "copied",
     "energy_distance",
     "equivalent_sample_size",
+    "flat",
     "forward_kl",
     "mean_of_skewed",
     "memorisation",

@@ -8,7 +8,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from point_diffusion.metrics.energy import Estimate, Z, pair_of_sets
+from point_diffusion.metrics.distances import pair_of_sets
+from point_diffusion.metrics.energy import Estimate, Z
 
 TAIL = 1e-3  # of the truth
 NEIGHBOR_OF_TAIL = 3

@@ -4,26 +4,19 @@ The squared energy distance between the laws of Y and X (Szekely & Rizzo 2013, e
 
 .. math:: 2 E|Y - X| - E|Y - Y'| - E|X - X'|,
 
-zero if and only if the laws are the same. In one dimension sums over pairs follow from sorting. In more, a
-vector's length is a constant times its mean absolute projection over all directions, so the distance is the mean
-of one-dimensional ones: over evenly spaced angles in the plane, over random orthonormal frames beyond.
+zero if and only if the laws are the same. Its mean distances are those
+of :mod:`point_diffusion.metrics.distances`.
 """
 
 import math
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
-from scipy.spatial.distance import cdist
+from numpy.typing import ArrayLike
 
-NUM_ANGLES = 180  # in 2-D the error of so many is about 1e-6 of E|X - X'|
-NUM_DIRECTIONS = 150  # beyond, about so many, in orthonormal frames,
-NUM_FRAMES = 5  # of which there are at least so many
-SMALL = 1_000  # so few points are summed over all pairs: that is as quick as projecting them
-LARGEST = 1e100  # the square of more is not finite
-PAIRS = 2**22  # at a time, where all are summed
+from point_diffusion.metrics.distances import Reference, distance_sums, pair_of_sets
+
 Z = 1.959964  # two-sided 95%
 
 
@@ -64,42 +57,6 @@ class Estimate:
 
     def __hash__(self) -> int:
         return hash(self.value)
-
-
-class Truth:
-    """Points that others are compared with again and again: along each direction they are sorted once, and
-    compared with each other once.
-
-    In the plane that takes half of the time off each further comparison, and 2 kB a point.
-
-    Args:
-        points: shape (m, dim).
-
-    Attributes:
-        within: by a frame of directions, each point's sum of distances to the others, shape (m,).
-    """
-
-    def __init__(self, points: ArrayLike) -> None:
-        self.points = np.asarray(points, dtype=np.float64)
-        self.within: dict[bytes, np.ndarray] = {}
-        self._lines: dict[bytes, Line] = {}
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.points, dtype)
-
-    def along(self, direction: np.ndarray, centered: np.ndarray) -> "Line":
-        """The points, given about their center, along a direction."""
-        name = direction.tobytes()
-        if name not in self._lines:
-            self._lines[name] = _line(centered @ direction)
-        return self._lines[name]
-
-
-class Line(NamedTuple):
-    """Numbers in their order: ``numbers`` are those given at ``order``."""
-
-    order: np.ndarray
-    numbers: np.ndarray
 
 
 def energy_distance(x: ArrayLike, y: ArrayLike, empirical: bool = False, exact: bool = False) -> float:
@@ -147,9 +104,9 @@ def equivalent_sample_size(x: ArrayLike, reference: ArrayLike, empirical: bool =
     return quality(x, reference, empirical)[1]
 
 
-def quality(x: ArrayLike, reference: ArrayLike | Truth, empirical: bool = False) -> tuple[float, Estimate]:
+def quality(x: ArrayLike, reference: ArrayLike | Reference, empirical: bool = False) -> tuple[float, Estimate]:
     """:func:`energy_distance` and :func:`equivalent_sample_size` in one pass."""
-    truth = reference if isinstance(reference, Truth) else None
+    truth = reference if isinstance(reference, Reference) else None
     x, y = pair_of_sets(x, np.asarray(reference))
     n, m = len(x), len(y)
     (x_to_y, y_to_x, x_to_x, y_to_y), frames = _mean_distances(x, y, empirical, exact=False, truth=truth)
@@ -207,110 +164,20 @@ def _null(y: np.ndarray, y_to_y: np.ndarray, weight: float) -> float:
     return math.sqrt(np.mean(centered**2)) * weight
 
 
-def pair_of_sets(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of points as arrays of shape (n, dim) and (m, dim), float64.
-
-    Raises:
-        ValueError: they are not such sets.
-    """
-    sets = []
-    for points in (x, y):
-        array = np.asarray(points, dtype=np.float64)
-        array = array[:, None] if array.ndim == 1 else array
-        if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
-            raise ValueError(f"points must be of shape (n, dim) with n at least 2, not {np.shape(points)}")
-        if not (np.abs(array) < LARGEST).all():
-            raise ValueError(f"points must be finite numbers, below {LARGEST:g}")
-        sets.append(array)
-    if sets[0].shape[1] != sets[1].shape[1]:
-        raise ValueError(f"points of different dimension: {sets[0].shape[1]} and {sets[1].shape[1]}")
-    return sets[0], sets[1]
-
-
 def _mean_distances(
-    x: np.ndarray, y: np.ndarray, empirical: bool, exact: bool, truth: Truth | None = None
+    x: np.ndarray, y: np.ndarray, empirical: bool, exact: bool, truth: Reference | None = None
 ) -> tuple[list[np.ndarray], list[float]]:
     """For each x its mean distance to y, for each y to x, for each x to the other x, for each y to the other y;
-    and the squared energy distances seen from each frame of random directions, if there are such.
+    and the squared energy distances seen from each frame of directions.
     """
-    n, m, dim = len(x), len(y), x.shape[1]
-    center = y.mean(axis=0)  # sums of small numbers lose less
-    x, y = x - center, y - center
-    # x to y, y to x, x to x, y to y
-    sums = (np.zeros(n), np.zeros(m), np.zeros(n), np.zeros(m))
-    counts = (m, n, n if empirical else n - 1, m - 1)
-    seen: list[float] = []
-    if exact or (dim > 1 and n + m <= SMALL):
-        for left, right, total in ((x, y, sums[0]), (y, x, sums[1]), (x, x, sums[2]), (y, y, sums[3])):
-            rows = max(1, PAIRS // len(right))
-            for begin in range(0, len(left), rows):
-                total[begin : begin + rows] = cdist(left[begin : begin + rows], right).sum(axis=1)
-    else:
-        frames = _frames(dim)
-        # |v| over the mean of |<v, u>|
-        scale = math.sqrt(math.pi) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
-        for frame in frames:
-            here = [np.zeros_like(total) for total in sums]
-            name = frame.tobytes()
-            known = truth is not None and name in truth.within
-            for direction in frame:
-                line = _line(x @ direction)
-                there = _line(y @ direction) if truth is None else truth.along(direction, y)
-                parts = [*_between(line, there), _within(line), *([] if known else [_within(there)])]
-                for total, part in zip(here, parts, strict=not known):
-                    total += scale / len(frame) * part
-            if truth is not None:
-                here[3] = truth.within.setdefault(name, here[3])
-            means = [part / count for part, count in zip(here, counts, strict=True)]
-            seen.append(float(2 * means[0].mean() - means[2].mean() - means[3].mean()))
-            for total, part in zip(sums, here, strict=True):
-                total += part / len(frames)
-    return [total / count for total, count in zip(sums, counts, strict=True)], seen
-
-
-def _frames(dim: int) -> list[np.ndarray]:
-    """Sets of unit vectors, each of shape (., dim): one that sees all, or, beyond the plane, random ones."""
-    if dim <= 2:
-        return [directions_of(dim, NUM_ANGLES)]
-    width = min(dim, NUM_DIRECTIONS // NUM_FRAMES)  # of many dimensions a frame sees some
-    count = max(NUM_FRAMES, -(-NUM_DIRECTIONS // width))
-    frames = np.split(directions_of(dim, count * dim), count)
-    return [frame[:width] for frame in frames]
-
-
-def directions_of(dim: int, count: int) -> np.ndarray:
-    """At least ``count`` unit vectors, shape (., dim): even angles, or random orthonormal frames; 1 on a line."""
-    if dim == 1:
-        return np.ones((1, 1))
-    if dim == 2:
-        # this offset cancels the leading error for vectors that lie between two angles, as an axis does
-        angles = np.pi * (np.arange(count) + 0.5 - 1 / math.sqrt(12)) / count
-        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    random = np.random.default_rng(0)
-    # frames: their mean is exact for a shift in any direction
-    return np.concatenate([np.linalg.qr(random.normal(size=(dim, dim)))[0] for _ in range(-(-count // dim))])
-
-
-def _line(numbers: np.ndarray) -> Line:
-    order = np.argsort(numbers)
-    return Line(order.astype(np.int32), numbers[order])
-
-
-def _between(left: Line, right: Line) -> tuple[np.ndarray, np.ndarray]:
-    """On a line: for each x the sum of its distances to all y, for each y to all x."""
-    y_below = np.searchsorted(right.numbers, left.numbers)  # how many y lie below each x
-    x_below = np.cumsum(np.bincount(y_below, minlength=len(right.numbers) + 1))[: len(right.numbers)]
-    return _sums(left, right, y_below), _sums(right, left, x_below)
-
-
-def _within(line: Line) -> np.ndarray:
-    """On a line: for each number the sum of its distances to all others."""
-    return _sums(line, line, np.arange(len(line.numbers)))
-
-
-def _sums(line: Line, others: Line, below: np.ndarray) -> np.ndarray:
-    """For each number the sum of its distances to the others, of which so many lie below it."""
-    up_to = np.concatenate([[0.0], np.cumsum(others.numbers)])
-    result = np.empty(len(line.numbers))
-    result[line.order] = line.numbers * (2 * below - len(others.numbers)) + up_to[-1] - 2 * up_to[below]
-    return result
+    n, m = len(x), len(y)
+    frames = distance_sums((x, y), exact, truth)
+    counts = {(0, 1): m, (1, 0): n, (0, 0): n if empirical else n - 1, (1, 1): m - 1}
+    means = [
+        np.sum([sums[pair] / len(frames) for sums in frames], axis=0) / count for pair, count in counts.items()
+    ]
+    seen = []
+    for sums in frames:
+        x_to_y, _, x_to_x, y_to_y = ((sums[pair] / count).mean() for pair, count in counts.items())
+        seen.append(float(2 * x_to_y - x_to_x - y_to_y))
+    return means, seen

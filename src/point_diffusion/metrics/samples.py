@@ -14,14 +14,8 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.metrics.energy import (
-    Estimate,
-    Z,
-    directions_of,
-    equivalent_sample_size,
-    pair_of_sets,
-    quality,
-)
+from point_diffusion.metrics.distances import directions_of, pair_of_sets
+from point_diffusion.metrics.energy import Estimate, Z, equivalent_sample_size, quality
 from point_diffusion.registry import METRICS
 
 NEIGHBOR = 3
@@ -152,7 +146,7 @@ def copied(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> dict[str, float]
     if len(np.asarray(truth)) < FEW:
         return {}
     share = memorisation(x, train, truth)
-    return _flat("memorisation", share) if share.high - share.low < 1 else {}
+    return flat("memorisation", share) if share.high - share.low < 1 else {}
 
 
 def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float]:
@@ -174,7 +168,7 @@ def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float
     own = equivalent_sample_size(train, truth, empirical=True)
     numbers: dict[str, float] = {"final_num_samples": len(np.asarray(x)), "energy_distance": distance}
     for name, number in (("equivalent_sample_size", size), ("train_equivalent_sample_size", own)):
-        numbers |= _flat(name, number) | {f"{name}_at_least": number.at_least}
+        numbers |= flat(name, number) | {f"{name}_at_least": number.at_least}
     if not own.at_least:
         numbers |= {"data_efficiency": size.value / own.value, "data_efficiency_at_least": size.at_least}
     numbers |= copied(x, train, truth)
@@ -205,7 +199,7 @@ def class_summary(
         if min(map(len, (x, y, own))) < 2 or not np.ptp(y, axis=0).any():
             continue
         size, of_train = equivalent_sample_size(x, y), equivalent_sample_size(own, y, empirical=True)
-        each = _flat("equivalent_sample_size", size) | {"equivalent_sample_size_at_least": size.at_least}
+        each = flat("equivalent_sample_size", size) | {"equivalent_sample_size_at_least": size.at_least}
         if not of_train.at_least:
             each |= {"data_efficiency": size.value / of_train.value, "data_efficiency_at_least": size.at_least}
         numbers |= {f"class.{name}.{key}": number for key, number in each.items() if math.isfinite(number)}
@@ -220,7 +214,7 @@ def registered(name: str, samples: np.ndarray, truth: np.ndarray) -> dict[str, f
     """
     figure = METRICS[name](samples, truth)
     if isinstance(figure, Estimate):
-        return {key: number for key, number in _flat(name, figure).items() if math.isfinite(number)}
+        return {key: number for key, number in flat(name, figure).items() if math.isfinite(number)}
     try:
         number = float(figure)
     except (TypeError, ValueError):
@@ -233,7 +227,8 @@ def truth_size(num_samples: int, num_train: int) -> int:
     return max(2 * num_samples, min(8 * num_train, 400_000))
 
 
-def _flat(name: str, number: Estimate) -> dict[str, float]:
+def flat(name: str, number: Estimate) -> dict[str, float]:
+    """A figure as flat names and numbers: itself, and the ends of its interval with ``_low`` and ``_high``."""
     return {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
 
 

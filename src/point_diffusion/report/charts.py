@@ -10,7 +10,10 @@ from matplotlib.figure import Figure
 
 from point_diffusion.common.text import show, sort_key
 from point_diffusion.report.style import new_figure, styled
+from point_diffusion.runs.logged_curves import LOSSES
 from point_diffusion.runs.sweeps import Row
+
+LOGARITHMIC = ("equivalent_sample_size", "regret")
 
 
 @styled
@@ -43,18 +46,18 @@ def training_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figu
 
     Args:
         curves: by their names (``train/loss``, ``val/loss``, ``val/energy_distance``,
-            ``val/equivalent_sample_size``): steps and values. Losses share one panel.
+            ``val/equivalent_sample_size``): steps and values. Losses and their floor share one panel.
     """
     panels: dict[str, list[str]] = {}
     for name in curves:
-        panels.setdefault("loss" if name.endswith("/loss") else name.partition("/")[2], []).append(name)
+        panels.setdefault("loss" if name in LOSSES else name.partition("/")[2], []).append(name)
     figure = new_figure(4.2 * max(len(panels), 1), 3.2)
     for index, (title, names) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), index + 1)
         for color, name in enumerate(names):
             marker = "o" if len(curves[name][0]) < 50 else ""
             axes.plot(*curves[name], label=name, color=f"C{color}", marker=marker, markersize=4)
-        axes.set(xlabel="optimiser steps", yscale="log" if title == "equivalent_sample_size" else "linear")
+        axes.set(xlabel="optimiser steps", yscale="log" if title in LOGARITHMIC else "linear")
         axes.set_title(title.replace("_", " "), fontsize="xx-large")
         axes.grid(True)
         if len(names) > 1:

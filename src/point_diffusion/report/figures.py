@@ -171,7 +171,7 @@ def vector_field(
     figure, panels = panels_of(len(fields), len(fields), view)
     for axes, t, arrows, path in zip(panels, steps, fields, paths, strict=True):
         view.behind(axes)
-        axes.quiver(*grid.T, *arrows.T, color=rcParams["text.color"], alpha=0.7, width=0.004, pivot="mid")
+        view.arrows(axes, grid, arrows)
         axes.plot(path[..., 0], path[..., 1], color="C0", linewidth=1.2)
         axes.plot(*path[-1].T, "o", color="C0", markersize=5, markeredgewidth=0.6)
         axes.set_title(rf"$t = {t}$", y=1)

@@ -24,6 +24,14 @@ TUTORIAL_DATA = {
 }
 TUTORIAL_WORTH = 2_600
 
+DENSITIES = {
+    "tail_excess": "tail excess",
+    "reverse_kl": "KL(model ‖ truth), nats",
+    "forward_kl": "KL(truth ‖ model), nats",
+    "nll": "held-out -log p, nats",
+    "nll_bits_per_dim": "  bits a dimension",
+}
+
 
 def number(value: float) -> str:
     """A count as one reads it: 12,345, or 0.35 where whole numbers say too little."""
@@ -82,9 +90,30 @@ def evaluation_table(rows: Rows) -> Table:
         if all(key in row for row in rows):
             values = [(row[key], (row[f"{key}_high"] - row[f"{key}_low"]) / 2) for row in rows]
             table.add_row(title, *(f"{value:.3f} ± {reach:.3f}" for value, reach in values))
+    for key, title in DENSITIES.items():
+        if key in rows[0]:
+            shown = [(interval(row, key) if key in row else ("", "")) for row in rows]
+            table.add_row(title, *(value for value, _ in shown))
+            table.add_row("  95% interval", *(ends for _, ends in shown))
     for name in METRICS.added:
         table.add_row(escape(name), *(f"{row[name]:.4g}" if name in row else "?" for row in rows))
     return table
+
+
+def interval(row: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """A figure and the ends of its interval, as ``metrics.json`` holds them."""
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    digits = 2 if name == "tail_excess" else 4
+    return f"{value:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def densities(row: Mapping[str, Any]) -> str:
+    """What densities say, in one line, as far as it is known."""
+    parts = []
+    for name, title in (("tail_excess", "tail excess {} ({})"), ("reverse_kl", "KL from the truth {} ({}) nats")):
+        if name in row:
+            parts.append(title.format(*interval(row, name)))
+    return "; ".join(parts)
 
 
 def class_table(row: Mapping[str, Any], described: "Description") -> Table:

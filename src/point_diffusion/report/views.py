@@ -135,6 +135,22 @@ class Plane(View):
     ) -> Drawn:
         return Points(axes, points, size, classes, self._scale)
 
+    def arrows(
+        self, axes: Axes, places: np.ndarray, vectors: np.ndarray, scale: float | None = None, **look: Any
+    ) -> None:
+        """Draw arrows that have their middles at places.
+
+        Args:
+            axes: prepared.
+            places: shape (G, 2).
+            vectors: shape (G, 2).
+            scale: which length of a vector is as long as one unit of the plane; None: what suits them.
+            look: as of matplotlib's quiver; by itself in the colour of text, and not quite opaque.
+        """
+        units: dict[str, Any] = {} if scale is None else {"angles": "xy", "scale_units": "xy", "scale": scale}
+        usual: dict[str, Any] = {"color": rcParams["text.color"], "alpha": 0.7, "width": 0.004, "pivot": "mid"}
+        axes.quiver(*places.T, *vectors.T, **{**usual, **look}, **units)
+
 
 class Space(View):
     """Three columns, projected along a line of sight, in a faint box around the truth.

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+LOSSES = ("train/loss", "val/loss", "val/loss_floor")
+TAGS = (*LOSSES, "val/regret", "val/energy_distance", "val/equivalent_sample_size")
+
 
 def logged_curves(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The losses and the quality that a run has logged for TensorBoard: steps and values by tag; empty without."""
@@ -22,7 +25,7 @@ def logged_curves(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         logger.setLevel(level)
     curves = {}
     tags: dict[str, Any] = log.Tags()
-    for tag in ("train/loss", "val/loss", "val/energy_distance", "val/equivalent_sample_size"):
+    for tag in TAGS:
         if tag in tags["scalars"]:
             events = log.Scalars(tag)
             curves[tag] = np.array([e.step for e in events]), np.array([e.value for e in events])

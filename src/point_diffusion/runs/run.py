@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
-from point_diffusion.common.paths import typed_path
-from point_diffusion.plugins import load_plugins
 from point_diffusion.runs.checkpoint import find_checkpoint, model_of, read_checkpoint
-from point_diffusion.runs.folders import runs_below
 from point_diffusion.runs.settings import SETTINGS, stored_settings
-from point_diffusion.runs.status import METRICS, finished_metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
 
     from point_diffusion.data.description import Description
     from point_diffusion.data.source import PointSet, Source
+    from point_diffusion.data.truth import Truth
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.samplers import Sampler
     from point_diffusion.schedule import NoiseSchedule
@@ -80,7 +77,65 @@ class Run:
             raise UsageError(f"{error}{MOVED if 'path' in config else ''}") from None
         if source.fingerprint != self.points.fingerprint:
             raise UsageError(f"data.path={config['path']}: holds other points than the run was trained on")
+        if source.unlimited and not self.points.agrees(source.train.points, *self.diffusion.moments()):
+            raise UsageError(
+                f"data.shape={config['shape']}: draws other points than the run was trained on;"
+                " has its code changed?"
+            )
         return source
+
+    @cached_property
+    def truth(self) -> "Truth | None":
+        """The exact distribution of its points, ``.sample(num_samples, seed)`` and ``.log_density(points)`` in
+        nats; None where it is not known, as for a file.
+        """
+        from point_diffusion.data.truth import UnknownError, truth_of
+
+        try:
+            return truth_of(self.source, self.points)
+        except UnknownError:
+            return None
+
+    def log_density(
+        self,
+        points: "Tensor | np.ndarray",
+        label: str | Sequence[str] | None = None,
+        condition: "Sequence[float] | np.ndarray | None" = None,
+        sampler: "str | Sampler | None" = None,
+        **sampler_options: Any,
+    ) -> "Tensor":
+        """The logarithm of the density of the points that :meth:`sample` draws, before any rounding and clipping.
+
+        It is that of a deterministic sampler at its steps: the chosen one, or, where that draws noise, DDIM in all
+        steps.
+
+        Args:
+            points: shape (n, dim), in the data's own units.
+            label: the class of all points, or one for each; None: not told.
+            condition: what the points are conditioned on, for all or a row for each; None: not told.
+            sampler: see :meth:`sampler`, as for the rest.
+            **sampler_options: of that sampler.
+
+        Returns:
+            Shape (n,), in nats, float64; NaN where no noise is found that leads to the point.
+
+        Raises:
+            ValueError: points are of another shape or not finite, or the sampler can't sample this model.
+            UsageError: there is no such class, or not so many numbers.
+        """
+        import torch
+
+        from point_diffusion.density import log_density
+
+        given = torch.as_tensor(points)
+        if given.ndim != 2 or given.shape[1] != len(self.columns) or not given.isfinite().all():
+            raise ValueError(
+                f"points: must be finite numbers of shape (n, {len(self.columns)}), not {tuple(given.shape)}"
+            )
+        told = self.points.told(len(given), label, condition)
+        return log_density(
+            self.diffusion, given, self.sampler(sampler, **sampler_options), self.encoded(told)
+        ).log_density
 
     def _stored_path(self, name: str) -> str:
         """Where the run's file was: a checkpoint knows its name alone, the settings beside it the whole."""
@@ -238,42 +293,3 @@ def load_run(path: str | Path) -> Run:
     stored = checkpoint["hyper_parameters"]
     points = Description.from_plain(stored["points"])
     return Run(file, OmegaConf.create(stored["config"]), diffusion.eval(), checkpoint["epoch"] + 1, points)
-
-
-def open_run(config: DictConfig) -> Run:
-    """The run that a script is asked for by its ``run``; left out, the newest finished one in ``output_dir``.
-    Torch computes with ``num_threads`` from here on.
-
-    Raises:
-        UsageError: there is none, or its checkpoint can't be used.
-    """
-    import torch
-
-    load_plugins(config.plugins or ())
-    torch.set_num_threads(config.num_threads)
-    outputs = typed_path(config.output_dir)
-    if config.run is None:
-        return load_run(newest_run(outputs))
-    place = typed_path(config.run)
-    if not place.exists() and (newest := finished_runs(outputs)[:5]):
-        raise UsageError(
-            f"run={config.run}: no such file or run folder; the newest are {', '.join(map(str, newest))}"
-        )
-    return load_run(config.run)
-
-
-def newest_run(outputs: Path) -> Path:
-    """The folder of the run that finished last.
-
-    Raises:
-        UsageError: none has.
-    """
-    if runs := finished_runs(outputs):
-        return runs[0]
-    raise UsageError(f"run: must be given, no run has finished in {outputs}")
-
-
-def finished_runs(outputs: Path) -> list[Path]:
-    """The folders of all finished runs below ``outputs``, the newest first."""
-    runs = [run for run in runs_below(outputs, METRICS) if finished_metrics(run)]
-    return sorted(runs, key=lambda run: (run / METRICS).stat().st_mtime, reverse=True)

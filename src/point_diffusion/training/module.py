@@ -12,6 +12,7 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import derive_seed, generator
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.training.muon import hidden_matrices
 from point_diffusion.training.optimizers import build_optimizer, clip_grad_norm, cosine_decay, use_new_settings
 from point_diffusion.training.steps import SingleSteps, StepLog, Steps
 
@@ -70,9 +71,8 @@ class DiffusionModule(L.LightningModule):
         if batch.condition is not None:
             chances = torch.rand(len(batch.points), generator=generator, device=batch.points.device)
             dropped = chances < options["condition_dropout"]
-        return self.diffusion.loss(
-            batch.points, t, noise, batch.condition, options["stable_target"], dropped=dropped
-        )
+        stable, widening = options["stable_target"], options.get("noise_widening", 0.0)
+        return self.diffusion.loss(batch.points, t, noise, batch.condition, stable, widening, dropped)
 
     def on_train_start(self) -> None:
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
@@ -81,6 +81,7 @@ class DiffusionModule(L.LightningModule):
 
     def on_train_end(self) -> None:
         self.steps.end()
+        self.eval()  # for the final figures: nothing is dropped out
 
     def on_train_epoch_start(self) -> None:
         self.generator = generator(self.config["seed"], "noise", self.current_epoch, device=self.device)
@@ -148,7 +149,11 @@ class DiffusionModule(L.LightningModule):
         self.log_dict(values, on_step=False, on_epoch=True, **options)
 
     def on_validation_epoch_start(self) -> None:
-        self._val_generator = generator(self.config["seed"], "validation", device=self.device)
+        self._val_generator = self.validation_noise()
+
+    def validation_noise(self) -> torch.Generator:
+        """What draws the steps and the noise of a validation, batch by batch; the same each time."""
+        return generator(self.config["seed"], "validation", device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._log({"val/loss": self._validation_loss(batch)}, batch_size=len(batch.points))
@@ -176,7 +181,8 @@ class DiffusionModule(L.LightningModule):
             count["total"] = {"ready": steps, "completed": steps}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = build_optimizer(self.config["optimizer"], self.parameters())
+        matrices = hidden_matrices(self.diffusion.network, self.diffusion.dim)
+        optimizer = build_optimizer(self.config["optimizer"], self.parameters(), matrices)
         if self.config["lr_scheduler"]["name"] == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)

@@ -9,11 +9,28 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from point_diffusion.training.muon import Muon
 
-def build_optimizer(config: Mapping[str, Any], parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser that a config's ``optimizer`` section describes, for these parameters."""
+
+def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
+    """The optimiser of this name: torch's, but for Muon."""
+    return Muon if name == "Muon" else getattr(torch.optim, name)
+
+
+def build_optimizer(
+    config: Mapping[str, Any], parameters: Iterable[nn.Parameter], matrices: Iterable[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """The optimiser that a config's ``optimizer`` section describes.
+
+    Args:
+        config: ``name`` picks the class, the rest are its arguments.
+        parameters: of the network.
+        matrices: those among them that are hidden matrices, for Muon.
+    """
     options = dict(config)
-    kind = getattr(torch.optim, options.pop("name"))
+    kind = optimizer_class(options.pop("name"))
+    if kind is Muon:
+        options["matrices"] = matrices
     # one pass over all weights: a sixth of a step less
     if "fused" in inspect.signature(kind).parameters and not {"foreach", "differentiable"} & options.keys():
         options.setdefault("fused", True)

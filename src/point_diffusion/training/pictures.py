@@ -18,6 +18,7 @@ from point_diffusion.training.validation import ValidationCallback, ValidationSa
 if TYPE_CHECKING:
     from point_diffusion.report.figures import Options, ReverseProcess
     from point_diffusion.training.module import DiffusionModule
+    from point_diffusion.training.regret import Regret
 
 # of a picture in TensorBoard, in pixels: with 20 panels of 10,000 points it is below 500 kB
 TENSORBOARD_WIDTH = 1400
@@ -30,7 +31,8 @@ class ReconstructionGrid(ValidationCallback):
 
     They go to ``figures/`` in the run folder, and to TensorBoard, arranged for its cards, as ``schedule``,
     ``forward``, ``reconstruction`` and ``vector_field``, which is of points in the plane alone; of more than three
-    dimensions there is a large ``corner`` plot at the end instead.
+    dimensions there is a large ``corner`` plot at the end instead. Where the exact denoiser is known, ``regret``
+    shows at the end how far the network is from it by noise level, and ``field_error`` where in the plane.
 
     Args:
         num_points: points drawn for each grid.
@@ -38,6 +40,8 @@ class ReconstructionGrid(ValidationCallback):
         columns: to be shown, by name or number, as a corner plot; None: all of up to three, or those that differ
             most.
         samples: where the points come from; shared with other callbacks.
+        regret: what knows the exact denoiser and its distance from the network, if the run asks for it; it stands
+            before this callback.
     """
 
     def __init__(
@@ -46,11 +50,13 @@ class ReconstructionGrid(ValidationCallback):
         style: str | None = None,
         columns: Sequence[str | int] | None = None,
         samples: ValidationSamples | None = None,
+        regret: "Regret | None" = None,
     ) -> None:
         self.num_points = num_points
         self.style = style
         self.columns = columns
         self.samples = samples or ValidationSamples()
+        self.regret = regret
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -111,6 +117,8 @@ class ReconstructionGrid(ValidationCallback):
             self._show_field(trainer, pl_module)
         elif pl_module.diffusion.dim > 3:
             self._show_corner(trainer, pl_module)
+        if self.regret is not None:
+            self._show_regret(trainer, pl_module, self.regret)
 
     def _show_corner(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
         from point_diffusion.report.corner import corner
@@ -135,6 +143,30 @@ class ReconstructionGrid(ValidationCallback):
             arrows, paths = ([array_of(each) for each in part] for part in (field.fields, field.paths))
             figure = figures.vector_field(array_of(field.grid), field.steps, arrows, paths, self._truth)
             self._show(trainer, pixels(figure), "vector_field", panels=len(field.steps))
+
+    def _show_regret(self, trainer: L.Trainer, pl_module: "DiffusionModule", regret: "Regret") -> None:
+        from point_diffusion.report.regret import field_error as draw_fields
+        from point_diffusion.report.regret import regret as draw_errors
+        from point_diffusion.report.style import pixels, use_style
+        from point_diffusion.vector_field import field_error
+
+        diffusion, errors = pl_module.diffusion, regret.errors
+        if regret.exact is None or errors is None or not errors.regret.isfinite().all():
+            return
+        with use_style(self.style):
+            steps, counts, *numbers = (array_of(each) for each in errors)
+            figure = draw_errors(steps + 1, counts, *numbers, target=diffusion.prediction_type)
+            self._show(trainer, pixels(figure), "regret")
+        # what a network says that is not told its condition means something if it was trained so
+        if diffusion.dim != 2 or (diffusion.condition_dim and not pl_module.config["module"]["condition_dropout"]):
+            return
+        seed = derive_seed(pl_module.config["seed"], "field error")
+        found = field_error(diffusion, regret.exact, torch.from_numpy(self._truth), seed)
+        if all(each.isfinite().all() for each in found.learned):
+            fields = ([array_of(each) for each in part] for part in (found.learned, found.exact, found.inside))
+            with use_style(self.style):
+                image = pixels(draw_fields(array_of(found.grid), found.steps, *fields, truth=self._truth))
+            self._show(trainer, image, "field_error", card=image)
 
     def _show(
         self,

@@ -81,8 +81,7 @@ def _refused(check: Callable[[], Any]) -> Iterator[str]:
 
 def _theory_problems(config: DictConfig) -> Iterator[str]:
     """What only shows when the betas are computed."""
-    from point_diffusion.diffusion import check_sampler
-    from point_diffusion.samplers import build_sampler
+    from point_diffusion.samplers import build_sampler, check_sampler
     from point_diffusion.schedule import build_schedule
 
     built: dict[str, Any] = {}
@@ -178,10 +177,10 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
 def _optimizer_problems(config: DictConfig) -> Iterator[str]:
     import torch
 
-    from point_diffusion.training.optimizers import build_optimizer
+    from point_diffusion.training.optimizers import build_optimizer, optimizer_class
 
     options = plain(config.optimizer)
-    wrong = list(_unknown_arguments("optimizer", options, getattr(torch.optim, options.pop("name"))))
+    wrong = list(_unknown_arguments("optimizer", options, optimizer_class(options.pop("name"))))
     if options.get("differentiable"):
         wrong.append("optimizer.differentiable=true: must be false; nothing looks through its steps")
     yield from wrong

@@ -1,5 +1,7 @@
 """How good the samples are: at each validation, and after the last epoch."""
 
+import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -7,7 +9,9 @@ import lightning as L
 
 from point_diffusion.common.errors import memory_error_names
 from point_diffusion.common.seeds import derive_seed
-from point_diffusion.data.source import Source
+from point_diffusion.data.datamodule import PointSetDataModule
+from point_diffusion.data.source import PointSet, Source
+from point_diffusion.runs.densities import Tail, density_figures
 from point_diffusion.training.validation import (
     ValidationCallback,
     ValidationSamples,
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 
 # points of the truth that are remembered in the order of each direction, at most
 MAX_SORTED = 100_000
+TAIL_TRUTH = 100_000  # points of the truth that say where its tail begins
+
+log = logging.getLogger(__name__)
 
 
 class SampleQuality(ValidationCallback):
@@ -33,6 +40,8 @@ class SampleQuality(ValidationCallback):
     Args:
         num_samples: points drawn at a validation.
         final_num_samples: points drawn at the end. A run that is interrupted does not get there.
+        num_densities: points in the plane whose density is computed at the end, and in more dimensions so many
+            fewer that it takes as long; 0 for none.
         metrics: more figures of these, by their names in :data:`point_diffusion.registry.METRICS`.
         samples: where the points of a validation come from.
 
@@ -45,37 +54,53 @@ class SampleQuality(ValidationCallback):
         self,
         num_samples: int = 10_000,
         final_num_samples: int = 50_000,
+        num_densities: int = 2_000,
         metrics: Sequence[str] | None = None,
         samples: ValidationSamples | None = None,
     ) -> None:
         self.num_samples = num_samples
         self.metrics = metrics or ()
         self.final_num_samples = final_num_samples
+        self.num_densities = num_densities
         self.samples = samples or ValidationSamples()
         self.latest: Estimate | None = None
         self.final: dict[str, float] = {}
+        self._tail: Tail | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        from point_diffusion.metrics import Truth
+        from point_diffusion.metrics import Reference
 
         with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
             source: Source = trainer.datamodule.source  # type: ignore[attr-defined]
             points = source.comparable(source.fresh(2 * self.num_samples).points)
-            self._truth = Truth(points) if len(points) <= MAX_SORTED else points
+            self._truth = Reference(points) if len(points) <= MAX_SORTED else points
             self._comparable = source.comparable
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
         from point_diffusion.metrics import quality
 
-        distance, self.latest = float("nan"), None  # of a model that has diverged
+        distance, excess, self.latest = math.nan, None, None  # of a model that has diverged
         with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
             points = self.samples.points(trainer, pl_module, self.num_samples)
             if points.isfinite().all():
                 distance, self.latest = quality(self._comparable(array_of(points)), self._truth)
+                samples = self.samples.given(trainer, pl_module, self.num_samples)._replace(
+                    points=array_of(points)
+                )
+                excess = self._tail_of(trainer).excess(samples)
         # the best guess, as far as so many points resolve it; a bound would jump when the model gets good
-        size = float("nan") if self.latest is None else min(self.latest.point, self.num_samples)
-        for name, value in (("energy_distance", distance), ("equivalent_sample_size", size)):
+        size = math.nan if self.latest is None else min(self.latest.point, self.num_samples)
+        figures = {"energy_distance": distance, "equivalent_sample_size": size}
+        if excess is not None:
+            figures["tail_excess"] = excess.value
+        for name, value in figures.items():
             pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
+
+    def _tail_of(self, trainer: L.Trainer) -> Tail:
+        if self._tail is None:
+            data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
+            self._tail = Tail(data.source, data.description, TAIL_TRUTH)
+        return self._tail
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         if cut_short(trainer):
@@ -96,8 +121,27 @@ class SampleQuality(ValidationCallback):
             sets = [(source.comparable(each.points), each.labels) for each in (samples, truth, source.train)]
             (drawn, _), (true, _), (train, _) = sets
             self.final = summary(drawn, true, train)
+            self._add_densities(trainer, pl_module, samples, seed)
             if not source.unlimited:
                 self.final |= {"num_truth": len(true), "resolution": resolution(true, count)}
             self.final |= class_summary(source.classes, *sets)
             for name in self.metrics:
                 self.final |= registered(name, drawn, true[:count])
+
+    def _add_densities(
+        self, trainer: L.Trainer, pl_module: "DiffusionModule", samples: PointSet, seed: int
+    ) -> None:
+        from point_diffusion.metrics import flat
+
+        data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        figures = {"tail_excess": self._tail_of(trainer).excess(samples)}
+        if self.num_densities:
+            found, remarks = density_figures(
+                pl_module.diffusion, data.source, data.description, self.num_densities, seed
+            )
+            figures |= found
+            for line in remarks:
+                log.info("%s", line)
+        for name, figure in figures.items():
+            numbers = {} if figure is None else flat(name, figure)
+            self.final |= {key: number for key, number in numbers.items() if math.isfinite(number)}

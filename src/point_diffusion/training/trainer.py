@@ -42,6 +42,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
     from point_diffusion.training.pictures import ReconstructionGrid
     from point_diffusion.training.progress import EpochProgress
     from point_diffusion.training.quality import SampleQuality
+    from point_diffusion.training.regret import Regret
     from point_diffusion.training.validation import ValidationSamples
 
     options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
@@ -51,10 +52,12 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
     callbacks: list[L.Callback] = [clock]
     if (ema := wanted.pop("ema", None)) is not None:
         callbacks.append(EMA(**ema))
-    samples, quality = ValidationSamples(), None
+    samples, quality, regret = ValidationSamples(), None, None
+    if (asked := wanted.pop("regret", None)) is not None:
+        callbacks.append(regret := Regret(**asked))
     if (grid := wanted.pop("reconstruction", None)) is not None:
         columns = plan.config.figures.columns
-        callbacks.append(ReconstructionGrid(**grid, columns=columns, samples=samples))
+        callbacks.append(ReconstructionGrid(**grid, columns=columns, samples=samples, regret=regret))
     if (asked := wanted.pop("quality", None)) is not None:
         asked = {**asked, "num_samples": asked["num_samples"] or (grid or {}).get("num_points", 10_000)}
         callbacks.append(quality := SampleQuality(**asked, samples=samples))
@@ -126,7 +129,7 @@ class Outcome:
 
     Attributes:
         losses: the last ones, by their names in ``metrics.json``, where finite.
-        final: the final figures of the samples; empty where it did not get there.
+        final: the final figures of the network and its samples; empty where it did not get there.
         epochs: how many are trained, as far as they are kept.
         stopped_by: who has ended it before its last epoch; "" where nobody has.
         validated: whether the weights that are kept are those of the last validation.
@@ -146,14 +149,15 @@ def outcome(trainer: "L.Trainer", failed: bool) -> Outcome:
     from point_diffusion.training.callbacks import Clock, Ending
     from point_diffusion.training.checkpoints import LastCheckpoint
     from point_diffusion.training.quality import SampleQuality
+    from point_diffusion.training.regret import Regret
 
     values, final, epochs, stopped_by, seconds = dict[str, float](), dict[str, float](), 0, "", 0.0
     changed = signalled = own = False
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, LastCheckpoint):
             values, epochs, changed = dict(each.metrics), each.epochs, each.changed
-        elif isinstance(each, SampleQuality):
-            final = each.final
+        elif isinstance(each, (Regret, SampleQuality)):
+            final |= each.final
         elif isinstance(each, Ending):
             stopped_by, signalled = each.reason, each.signals.signal is not None
             own = bool(each.others)  # which may change weights after a validation

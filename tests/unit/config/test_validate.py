@@ -26,7 +26,7 @@ from point_diffusion.config.validate import (
         ["experiment=recommended"],
         ["experiment=quick"],
         ["schedule=cosine", "module.prediction_type=v_prediction"],
-        [f"callbacks.{name}=null" for name in ("ema", "quality", "reconstruction", "checkpoint")],
+        [f"callbacks.{name}=null" for name in ("ema", "quality", "reconstruction", "regret", "checkpoint")],
         ["trainer.devices=[0]"],
         ["logger='false'"],
         ["logger=csv"],

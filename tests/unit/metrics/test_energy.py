@@ -8,8 +8,8 @@ import torch
 
 from helpers.points import s_curve
 from point_diffusion.metrics import (
-    Truth,
-    energy,
+    Reference,
+    distances,
     energy_distance,
     quality,
     resolution,
@@ -45,7 +45,7 @@ def test_it_is_its_definition(dim, tolerance, shift, empirical):
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_a_truth_that_is_remembered_is_the_same_truth(dim):
     y = draw(dim, 1500, 2)
-    truth = Truth(y)
+    truth = Reference(y)
     for seed in (1, 3):
         x = draw(dim, 800, seed)
         (distance, size), (again, same) = quality(x, y), quality(x, truth)
@@ -55,7 +55,7 @@ def test_a_truth_that_is_remembered_is_the_same_truth(dim):
 @pytest.mark.parametrize("dim", [1, 2, 3, 7])
 @pytest.mark.parametrize("empirical", [False, True])
 def test_the_exact_sum_in_blocks(dim, empirical, monkeypatch):
-    monkeypatch.setattr(energy, "PAIRS", 10_000)  # many blocks
+    monkeypatch.setattr(distances, "PAIRS", 10_000)  # many blocks
     x, y = draw(dim, 300, 1, 0.3), draw(dim, 1500, 2)
     assert energy_distance(x, y, empirical, exact=True) == pytest.approx(
         by_definition(x, y, empirical)[0], abs=1e-12
@@ -136,7 +136,7 @@ def test_the_resolution_grows_with_the_points_of_both_sets():
 
 @pytest.mark.parametrize(("dim", "count"), [(1, 7), (2, 45), (3, 45), (16, 150), (40, 20)])
 def test_directions_are_unit_vectors_that_see_all_alike(dim, count):
-    directions = energy.directions_of(dim, count)
+    directions = distances.directions_of(dim, count)
     assert directions.shape[1] == dim
     assert len(directions) >= (1 if dim == 1 else count)
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)

@@ -42,9 +42,11 @@ def test_the_schedule_shows_its_three_curves():
 
 def test_training_curves_put_the_losses_together():
     curve = np.array([10, 20]), np.array([0.5, 0.25])
-    figure = training_curves(dict.fromkeys(["train/loss", "val/loss", "val/energy_distance"], curve))
-    assert [axes.get_title() for axes in figure.axes] == ["loss", "energy distance"]
-    assert [line.get_label() for line in figure.axes[0].lines] == ["train/loss", "val/loss"]
+    losses = ["train/loss", "val/loss", "val/loss_floor"]
+    figure = training_curves(dict.fromkeys([*losses, "val/energy_distance", "val/regret"], curve))
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "energy distance", "regret"]
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear", "log"]
+    assert [line.get_label() for line in figure.axes[0].lines] == losses
     assert figure.axes[1].lines[0].get_ydata().tolist() == [0.5, 0.25]
 
 

@@ -14,6 +14,7 @@ from point_diffusion.report.figures import (
     reverse_process,
     vector_field,
 )
+from point_diffusion.report.regret import field_error, regret
 from point_diffusion.report.style import pixels, use_style
 
 
@@ -59,6 +60,8 @@ def test_nothing_is_cut_off_at_the_edge():
         forward_process(list(range(0, 100, 5)), drawn, drawn[0]),
         reverse_process([80, 60, 40, 20, 0], drawn[:5], drawn[0]),
         vector_field(np.zeros((1, 2)), [100, 5], [np.ones((1, 2))] * 2, [np.zeros((1, 3, 2))] * 2, drawn[0]),
+        field_error(np.eye(2), [9], [np.eye(2)], [np.eye(2)], [np.array([True, False])], drawn[0]),
+        regret(np.arange(1, 9), np.ones(8), np.full(8, 1e-3), np.ones(8), target="v_prediction"),
         schedule(np.full(10, 0.1), np.full(10, 0.5)),
     ]
     for figure in figures:

@@ -16,6 +16,7 @@ from point_diffusion.training.pictures import ReconstructionGrid
 from point_diffusion.training.plan import Plan
 from point_diffusion.training.progress import EpochProgress
 from point_diffusion.training.quality import SampleQuality
+from point_diffusion.training.regret import Regret
 from point_diffusion.training.steps import EpochSteps, SingleSteps, choose_steps
 from point_diffusion.training.trainer import build_trainer, outcome
 
@@ -35,7 +36,9 @@ def kinds(trainer):
 
 def test_all_parts_that_are_asked_for_are_there(build, tmp_path):
     trainer = build()
-    assert {EMA, Clock, ReconstructionGrid, SampleQuality, LastCheckpoint, BestCheckpoint} <= kinds(trainer)
+    assert {EMA, Clock, ReconstructionGrid, Regret, SampleQuality, LastCheckpoint, BestCheckpoint} <= kinds(
+        trainer
+    )
     (logger,) = trainer.loggers
     assert isinstance(logger, TensorBoardLogger)
     assert (trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.num_sanity_val_steps) == (4, 2, 0)
@@ -48,6 +51,7 @@ def test_all_parts_that_are_asked_for_are_there(build, tmp_path):
     [
         ("callbacks.ema=null", EMA),
         ("callbacks.reconstruction=null", ReconstructionGrid),
+        ("callbacks.regret=null", Regret),
         ("callbacks.quality=null", SampleQuality),
         ("callbacks.checkpoint=null", LastCheckpoint),
         ("callbacks.checkpoint=null", BestCheckpoint),

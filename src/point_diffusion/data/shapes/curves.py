@@ -13,12 +13,12 @@ from point_diffusion.data.shapes.base import Drawn, Shape, check_count, check_no
 if TYPE_CHECKING:
     from point_diffusion.laws import GaussianMixture
 
-# quadrature points to a length of one standard deviation, where a curve is run fastest: the midpoint rule's error
-# is far below single precision within a curve, and (spacing / noise)^2 / 24 at an end
-CENTERS_OPEN, CENTERS_CLOSED = 16, 4
-MIN_CENTERS, MAX_CENTERS = 1024, 2**16  # of all curves together
-MIN_CENTERS_WITHIN = 128  # where there is noise besides
-COARSEST = 1.0  # spacing of the centers, in standard deviations, that still stands for a density
+# quadrature points to a length of one standard deviation, where a curve is run fastest: the error is far below
+# single precision, but for points many standard deviations beyond an end
+CENTERS_OPEN, CENTERS_CLOSED = 3, 2
+MIN_CENTERS, MAX_CENTERS = 128, 2**16  # of all curves together
+ORDER = 8  # of the Gauss-Legendre rule on each piece of an open curve
+COARSEST = 0.5  # spacing of the centers, in standard deviations, that still stands for a density
 
 
 class Curves(Shape):
@@ -58,44 +58,52 @@ class Curves(Shape):
         return Drawn(points.astype(np.float32), curve if self.classes else None)
 
     def law(self) -> "GaussianMixture":
-        """The law as a mixture: a Gaussian for each center of the midpoint rule over the parameter."""
-        return self.mixture(self._num_centers(self.noise, MIN_CENTERS))
+        """The law as a mixture: a Gaussian for each center of a quadrature over the parameter."""
+        return self.law_within(0.0)
 
     def law_within(self, noise: float) -> "GaussianMixture":
         """See :meth:`Shape.law_within`: what is blurred needs fewer centers."""
-        return self.mixture(self._num_centers(math.hypot(self.noise, noise), MIN_CENTERS_WITHIN))
+        return self.mixture(self._num_centers(math.hypot(self.noise, noise)))
 
     def mixture(self, num_centers: int) -> "GaussianMixture":
-        """The midpoint rule with so many centers on each curve."""
+        """A quadrature with at least so many centers on each curve: the midpoint rule on a closed one, where it
+        converges fastest, and Gauss-Legendre rules on the pieces of an open one.
+        """
         import torch
 
         from point_diffusion.laws import GaussianMixture
 
-        ends = np.linspace(0, 1, num_centers + 1)
-        curves = np.arange(len(self.shares))
-        curve, s = np.repeat(curves, num_centers), np.tile((ends[:-1] + ends[1:]) / 2, len(curves))
-        weights = np.outer(self.shares, np.diff(ends**self.power)).ravel()
-        centers, labels = self.position(curve, s), torch.from_numpy(curve) if self.classes else None
-        return GaussianMixture(torch.from_numpy(centers), self.noise, torch.from_numpy(weights), labels)
+        nodes, weights = (np.zeros(1), np.ones(1)) if self.closed else np.polynomial.legendre.leggauss(ORDER)
+        pieces = 2 * math.ceil(num_centers / (2 * len(nodes)))  # the S-curve is smooth but for its middle
+        s = ((np.arange(pieces)[:, None] + (1 + nodes) / 2) / pieces).ravel()
+        weights = np.tile(weights / weights.sum() / pieces, pieces) * self.power * s ** (self.power - 1)
+        curve = np.repeat(np.arange(len(self.shares)), len(s))
+        centers = self.position(curve, np.tile(s, len(self.shares)))
+        labels = torch.from_numpy(curve) if self.classes else None
+        return GaussianMixture(
+            torch.from_numpy(centers), self.noise, torch.from_numpy(np.outer(self.shares, weights).ravel()), labels
+        )
 
-    def _num_centers(self, blur: float, least: int) -> int:
+    def _num_centers(self, blur: float) -> int:
         """On each curve, where points are blurred with this standard deviation."""
         count = len(self.shares)
         density = CENTERS_CLOSED if self.closed else CENTERS_OPEN
-        wanted = density * self._speed / blur if blur > 0 else math.inf
-        return -(-round(min(max(wanted * count, least), MAX_CENTERS)) // count)
+        speed, extent = self._path
+        # turns must be resolved, however blurred
+        wanted = density * speed / min(blur, extent) if blur > 0 else math.inf
+        return -(-round(min(max(wanted * count, MIN_CENTERS), MAX_CENTERS)) // count)
 
     @cached_property
-    def _speed(self) -> float:
-        """The largest |d position / ds|."""
+    def _path(self) -> tuple[float, float]:
+        """The largest |d position / ds|, and the largest distance from 0 along a coordinate."""
         s, count = np.linspace(0, 1, 257), len(self.shares)
         path = self.position(np.repeat(np.arange(count), len(s)), np.tile(s, count)).reshape(count, len(s), 2)
-        return float(np.linalg.norm(np.diff(path, axis=1), axis=2).max() * 256)
+        return float(np.linalg.norm(np.diff(path, axis=1), axis=2).max() * 256), float(np.abs(path).max())
 
     @property
     def _has_density(self) -> bool:
         """So little noise that the centers would show counts as none."""
-        return self._speed / self._num_centers(self.noise, MIN_CENTERS) <= COARSEST * self.noise
+        return self._path[0] / self._num_centers(self.noise) <= COARSEST * self.noise
 
 
 @dataclass(frozen=True)

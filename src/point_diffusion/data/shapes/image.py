@@ -61,6 +61,11 @@ class Image(Shape):
 
     def law(self) -> "PixelGrid":
         """See :meth:`Shape.law`."""
+        return self._law
+
+    @cached_property
+    def _law(self) -> "PixelGrid":
+        """Made once: what it finds out about its pixels takes time and memory."""
         import torch
 
         from point_diffusion.data.shapes.pixels import PixelGrid

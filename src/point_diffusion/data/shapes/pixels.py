@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from point_diffusion.laws import Boxes, Law, Posterior, box_mean, log_mass
+from point_diffusion.intervals import Blurred, blurred
+from point_diffusion.laws import Boxes, Law, Posterior
+from point_diffusion.precision import float64
 
 BLOCK = 2**20  # numbers at a time
 TRUNCATION = 20.0  # nats: pixels that are left out have less than exp(-20) of a point's density
-TILES = 32  # points are grouped by so many tiles a side
+TILES = 32  # points are grouped by so many tiles a side, at most:
+TILE = 16  # of no fewer pixels a side, and about as many points
 SMALLEST = 1e-250  # a sum below this may have lost terms to underflow
+LOWEST = -1e300  # of a logarithm that others are compared with
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +52,22 @@ class PixelGrid(Law):
         return Boxes(low, high, self.sigma, self.weights[i, j])
 
     def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
-        """See :meth:`Law.posterior`; a picture has no labels, and both coordinates are seen."""
+        """See :meth:`point_diffusion.laws.Law.posterior`; a picture has no labels, and where a coordinate is not
+        seen, or not finite, nothing is known: NaN. It is computed on the CPU.
+        """
         if label is not None:
             raise ValueError("label: there are no classes")
-        wide = y.double().cpu()
+        y = float64(y)
+        wide = y.cpu()
         blurs = [math.hypot(self.sigma, each) for each in noise.tolist()]
         values = wide.new_full((len(y), 3), torch.nan)
         finite = wide.isfinite().all(dim=1).nonzero()[:, 0]
         if max(blurs) == 0:
-            values[finite, 2] = self._sharp(wide[finite])
-            return Posterior(wide.to(y.device), values[:, 2].to(y.device))
-        for part in finite.split(BLOCK):
-            groups, found = self._blurred(wide[part], noise.tolist(), max(blurs))
-            values = values.index_copy(0, part[groups], found)
+            values[finite] = torch.cat([wide[finite], self._sharp(wide[finite])[:, None]], dim=1)
+        else:
+            for part in finite.split(BLOCK):
+                groups, found = self._blurred(wide[part], noise.tolist(), max(blurs))
+                values = values.index_copy(0, part[groups], found)
         values = values.to(y.device)
         return Posterior(values[:, :2], values[:, 2])
 
@@ -76,10 +83,11 @@ class PixelGrid(Law):
     def _blurred(self, y: Tensor, noise: list[float], blur: float) -> tuple[Tensor, Tensor]:
         """The points' indices in the order of tiles, and for each mean and log-density, shape (n, 3)."""
         reach = self._reach(y.detach(), blur)
+        tiles = max(1, min(TILES, math.isqrt(len(y) // TILE), max(self.weights.shape) // TILE))
         # points outside go with the tiles at the edge
         cells = []
         for coordinate, edges in zip(y.detach().T, self._edges, strict=True):
-            side = max(float(edges[-1] - edges[0]) / TILES, blur)
+            side = max(float(edges[-1] - edges[0]) / tiles, blur)
             last = float(edges[-1] - edges[0]) // side + 8
             cells.append(((coordinate - edges[0]) / side).floor().clamp(-8, last).long())
         key = cells[0] * (4 * TILES) + cells[1]
@@ -117,7 +125,8 @@ class PixelGrid(Law):
                 for coordinate, edges, window, each in zip(some.T, self._edges, windows, noise, strict=True)
             )
             # the largest factor of each is 1
-            top_x, top_y = (each.detach().amax(dim=1, keepdim=True) for each in (log_x, log_y))
+            tops = (each.detach().amax(dim=1, keepdim=True) for each in (log_x, log_y))
+            top_x, top_y = (top.clamp(min=LOWEST) for top in tops)
             of_x, of_y = torch.exp(log_x - top_x), torch.exp(log_y - top_y)
             across = of_x @ weights
             total = (across * of_y).sum(dim=1)
@@ -132,22 +141,19 @@ class PixelGrid(Law):
             found.append(parts)
         return torch.cat(found) - y.new_tensor([0.0, 0.0, math.log(math.prod(self._pixel))])
 
-    def _columns(self, coordinate: Tensor, edges: Tensor, window: slice, noise: float) -> tuple[Tensor, Tensor]:
-        """By column of pixels the log probability to blur to a coordinate, and the mean then; (n, columns)."""
+    def _columns(self, coordinate: Tensor, edges: Tensor, window: slice, noise: float) -> Blurred:
+        """By column of pixels; (n, columns)."""
         faces = torch.stack([edges[window.start : window.stop], edges[window.start + 1 : window.stop + 1]])
-        return (
-            log_mass(faces, coordinate[:, None], math.hypot(self.sigma, noise)),
-            box_mean(faces, coordinate[:, None], self.sigma, noise),
-        )
+        return blurred(faces, coordinate[:, None], self.sigma, noise)
 
     def _far(self, point: Tensor, reach: float, noise: list[float]) -> Tensor:
         """For a point so far away that each factor alone underflows: the sum of logarithms over its few pixels."""
         i, j = self._filled[self._tree.query_ball_point(point.detach().numpy(), reach)].T
         terms, means = self.weights[i, j].log(), []
         for coordinate, edges, at, each in zip(point, self._edges, (i, j), noise, strict=True):
-            faces = torch.stack([edges[at], edges[at + 1]])
-            terms = terms + log_mass(faces, coordinate[None, None], math.hypot(self.sigma, each))[0]
-            means.append(box_mean(faces, coordinate[None, None], self.sigma, each)[0])
+            found = blurred(torch.stack([edges[at], edges[at + 1]]), coordinate[None, None], self.sigma, each)
+            terms = terms + found.log_mass[0]
+            means.append(found.mean[0])
         share = torch.softmax(terms, dim=0)
         return torch.stack([*((share * mean).sum() for mean in means), torch.logsumexp(terms, dim=0)])
 

@@ -1,0 +1,145 @@
+"""What densities say of a model: strays, divergences and likelihood, by the names that metrics.json has."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from point_diffusion.common.seeds import derive_seed
+from point_diffusion.data.source import PointSet
+from point_diffusion.data.truth import UnknownError, truth_of
+from point_diffusion.density import flow_sampler, log_density, sample_with_density
+from point_diffusion.metrics import (
+    Estimate,
+    forward_kl,
+    negative_log_likelihood,
+    reverse_kl,
+    tail_excess,
+    tail_excess_by_neighbors,
+)
+
+if TYPE_CHECKING:
+    from point_diffusion.data.description import Description
+    from point_diffusion.data.source import Source
+    from point_diffusion.diffusion import Diffusion
+    from point_diffusion.samplers import Sampler
+
+LEAST_TAIL = 1_000  # points of the truth that have a tail of 1/1000
+
+
+class Tail:
+    """Where the tail of the truth begins, and how much of other points lies in it.
+
+    Args:
+        source: of the points.
+        description: of the model.
+        num_truth: points of the truth that say it; of a file all that are held out.
+    """
+
+    def __init__(self, source: "Source", description: "Description", num_truth: int) -> None:
+        self._source = source
+        self._points = source.fresh(num_truth)
+        try:
+            self._truth = truth_of(source, description)
+            self._log_truth = self._density_of(self._points)
+        except UnknownError:
+            self._truth = None
+
+    def excess(self, samples: PointSet) -> Estimate | None:
+        """See :func:`point_diffusion.metrics.tail_excess`; None where too few points of the truth are known."""
+        if len(self._points.points) < LEAST_TAIL:
+            return None
+        if self._truth is not None:
+            return tail_excess(self._density_of(samples), self._log_truth)
+        return tail_excess_by_neighbors(
+            *(self._source.comparable(each.points) for each in (samples, self._points))
+        )
+
+    def _density_of(self, given: PointSet) -> np.ndarray:
+        assert self._truth is not None
+        return self._truth.log_density(*given).numpy()
+
+
+def density_figures(
+    diffusion: "Diffusion",
+    source: "Source",
+    description: "Description",
+    num_samples: int,
+    seed: int,
+    sampler: "Sampler | None" = None,
+) -> tuple[dict[str, Estimate], list[str]]:
+    """Divergences from the truth, and the likelihood of held-out points; in nats.
+
+    Args:
+        diffusion: the model.
+        source: of its points.
+        description: of them.
+        num_samples: points drawn, and points of the truth asked about, if they are in the plane; in more
+            dimensions so many fewer that it takes as long.
+        seed: draws both.
+        sampler: another one than the model's own; where it draws noise, the model's probability flow is judged.
+
+    Returns:
+        ``reverse_kl`` and ``forward_kl`` where the truth is known, ``nll`` and ``nll_bits_per_dim``; and a line
+        for each of them that can't be given, with the reason.
+    """
+    figures: dict[str, Estimate] = {}
+    remarks: list[str] = []
+    num_samples = max(2, round(num_samples * min(1, 2 / description.dim)))
+    try:
+        sampler = flow_sampler(diffusion, sampler)
+    except ValueError as error:
+        return {}, [f"no densities: {error}"]
+    truth = None
+    try:
+        truth = truth_of(source, description)
+    except UnknownError as error:
+        remarks.append(f"no divergences from the truth: {error}")
+
+    if truth is not None:
+        given = description.conditions(num_samples, seed=seed, train=source.train)
+        drawn = sample_with_density(diffusion, num_samples, seed, sampler, _encoded(description, given))
+        log_truth = truth.log_density(drawn.points, given.labels, given.numbers)
+        if (line := folded_at(drawn.folded, "the samples")) or (line := outside_at(log_truth, "the samples")):
+            remarks.append(f"no reverse_kl: {line}")
+        else:
+            figures["reverse_kl"] = reverse_kl(drawn.log_density, log_truth)
+
+    held_out = source.fresh(num_samples, f"held out {derive_seed(seed, 'density')}")
+    points = torch.from_numpy(held_out.points)
+    found = log_density(diffusion, points, sampler, _encoded(description, held_out), dtype=None)
+    if lost := int(found.log_density.isnan().sum()):
+        largest = found.residual[found.log_density.isnan()].max().item()
+        left_out = f"{lost} of {len(points):,} held-out points are left out: no noise was found that leads there"
+        remarks.append(f"{left_out} (they are missed by up to {largest:.2g})")
+    if line := folded_at(found.folded, "the held-out points"):
+        remarks.append(f"no nll: {line}")
+    elif lost < len(points) - 1:
+        figures["nll"] = negative_log_likelihood(found.log_density)
+        figures["nll_bits_per_dim"] = _scaled(figures["nll"], 1 / (description.dim * math.log(2)))
+        if truth is not None:
+            figures["forward_kl"] = forward_kl(truth.log_density(*held_out), found.log_density)
+    return figures, remarks
+
+
+def folded_at(folded: torch.Tensor, what: str) -> str:
+    """Why there is no density, if there is none."""
+    share = folded.double().mean().item()
+    steps = "the flow is not invertible at these steps: its determinant changes sign"
+    return f"{steps} at {share:.2%} of {what}" if share > 0 else ""
+
+
+def outside_at(log_truth: torch.Tensor, what: str) -> str:
+    """Why KL(model || truth) is no number, if it is none."""
+    share = torch.isneginf(log_truth).double().mean().item()
+    return f"it is infinite, the truth has no density at {share:.2%} of {what}" if share > 0 else ""
+
+
+def _encoded(description: "Description", given: PointSet) -> torch.Tensor | None:
+    condition = description.encode(given.labels, given.numbers)
+    return None if condition is None else torch.from_numpy(condition)
+
+
+def _scaled(number: Estimate, factor: float) -> Estimate:
+    return Estimate(factor * number.value, factor * number.low, factor * number.high)
