@@ -84,8 +84,9 @@ def log_density(
     """
     sampler = flow_sampler(diffusion, sampler)
     denoiser, condition = diffusion.guided(sampler, len(points), condition, dtype)
-    x = diffusion.scaling.to_network(points.double()).to(dtype)
-    found = density_at(denoiser, sampler, x, diffusion.moments(dtype), condition)
+    moments = diffusion.moments(dtype)
+    x = diffusion.scaling.to_network(points.double()).to(moments[0])
+    found = density_at(denoiser, sampler, x, moments, condition)
     return found._replace(points=points, log_density=_to_data(diffusion, points, found.log_density))
 
 

@@ -23,7 +23,8 @@ from torch import Tensor
 from point_diffusion.intervals import blurred
 from point_diffusion.precision import float64
 
-BLOCK = 2**18  # numbers at a time, (points, parts): what a processor keeps close
+BLOCK = 2**17  # numbers at a time, (points, parts): what a processor keeps close
+LOWEST = -1e300  # of a logarithm that others are compared with
 
 
 class Posterior(NamedTuple):
@@ -79,7 +80,7 @@ class Law(ABC):
         Raises:
             ValueError: there is no density, or no part of this label.
         """
-        points = torch.as_tensor(points, dtype=torch.float64)
+        points = float64(torch.as_tensor(points))
         labels = None if label is None else torch.full((len(points),), label, device=points.device)
         return self.log_evidence(points, points.new_zeros(self.dim), labels)
 
@@ -106,9 +107,12 @@ class Parts(Law):
     def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
         means, totals = [], []
         for some, seen, joint in self._joint(y, noise, label):
-            totals.append(torch.logsumexp(joint, dim=1))
-            share = torch.exp(joint - totals[-1][:, None])
-            means.append(self._mean(share, some, seen, noise.to(some)))
+            # the largest of each point is 1
+            top = joint.detach().amax(dim=1, keepdim=True).clamp(min=LOWEST)
+            share = torch.exp(joint - top)
+            total = share.sum(dim=1, keepdim=True)
+            means.append(self._mean(share / total, some, seen, noise.to(some)))
+            totals.append((total.log() + top)[:, 0])
         return Posterior(torch.cat(means), torch.cat(totals))
 
     def log_evidence(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:

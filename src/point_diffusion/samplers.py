@@ -54,33 +54,23 @@ class DDPM(Sampler):
 
 
 @dataclass(frozen=True)
-class _WithEta(Sampler):
-    """From deterministic to as random as the reverse process, by one number.
-
-    Raises:
-        ValueError: ``eta`` is not from 0 to 1.
-    """
-
-    eta: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta={self.eta}: must be from 0 to 1")
-
-    @property
-    def stochastic(self) -> bool:
-        return self.eta > 0
-
-
-@dataclass(frozen=True)
-class DDIM(_WithEta):
+class DDIM(Sampler):
     """Implicit models (Song et al. 2021, eq. 12): from nothing random to DDPM, by one number.
 
     Args:
         num_inference_steps, start, guidance: see :class:`Sampler`.
         eta: 0 is deterministic, 1 adds as much noise as DDPM with ``fixed_small``.
     """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_eta(self.eta)
+
+    @property
+    def stochastic(self) -> bool:
+        return self.eta > 0
 
     def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
         variance = self.eta**2 * _posterior_variance(now.level, to)
@@ -89,7 +79,7 @@ class DDIM(_WithEta):
 
 
 @dataclass(frozen=True)
-class DPMSolver(_WithEta):
+class DPMSolver(Sampler):
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), and with noise their SDE-DPM-Solver++(2M).
 
     It extrapolates x_0 over the log-SNR from this step and the one before. The first step, which has none before
@@ -100,6 +90,16 @@ class DPMSolver(_WithEta):
         eta: 0 is deterministic and of second order, 1 solves the reverse SDE, whose noise takes back part of what
             a network got wrong before; between, the SDE of the same marginals with eta^2 of the noise's variance.
     """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_eta(self.eta)
+
+    @property
+    def stochastic(self) -> bool:
+        return self.eta > 0
 
     def timesteps(self, schedule: NoiseSchedule) -> list[int]:
         """The steps taken, downwards: as even in log-SNR as distinct steps can be, first and last included."""
@@ -128,6 +128,12 @@ class DPMSolver(_WithEta):
         rate = self.eta**2
         x = to.sigma / now.level.sigma * math.exp(-rate * h) * now.x - to.alpha * math.expm1(-(1 + rate) * h) * x_0
         return x + to.sigma * math.sqrt(-math.expm1(-2 * rate * h)) * draw_noise() if rate > 0 else x
+
+
+def _check_eta(eta: float) -> None:
+    """Raise ValueError unless it is between nothing random and the reverse process."""
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta={eta}: must be from 0 to 1")
 
 
 def _posterior_variance(level: NoiseLevel, to: NoiseLevel) -> float:

@@ -63,13 +63,11 @@ class Scaling(ABC):
             points: shape (..., dim), p, in the data's own units.
 
         Returns:
-            log |det d to_network(p) / dp|, shape (...), float64, on the device of ``points`` where that has it.
+            log |det d to_network(p) / dp|, shape (...), float64.
         """
 
     def axes(self, dim: int) -> tuple[Tensor, Tensor] | None:
-        """Shift and unit of each column, p = shift + unit x, each of shape (dim,), float64, on the CPU; None where
-        columns are mixed or bent.
-        """
+        """Shift and unit of each column, p = shift + unit x, shape (dim,), float64; None if mixed or bent."""
         return None
 
     def finish(self, points: Tensor) -> Tensor:

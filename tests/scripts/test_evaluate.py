@@ -15,7 +15,8 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
     before = set(tmp_path.rglob("*"))
     own = script("evaluate", "num_samples=200")
     assert re.search(r"ddpm, 10 calls +┃ +training set +┃ +fresh truth", own.stdout)
-    for figure in ("worth points", "95% interval", "data efficiency", "sliced", "C2ST accuracy", "recall"):
+    known = ("worth points", "95% interval", "data efficiency", "sliced", "C2ST accuracy", "recall")
+    for figure in (*known, "tail excess", "KL(model ‖ truth)", "KL(truth ‖ model)", "held-out -log p"):
         assert figure in own.stdout
     (first,) = json.loads((run / "evaluations.json").read_text())
     rows = first["rows"]
@@ -24,6 +25,8 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
     assert rows[0]["epochs"] == 4
     assert rows[0]["equivalent_sample_size"] < 20  # hardly trained
     assert rows[0]["memorisation"] < 0.5 < rows[1]["memorisation"]  # the training set is its own copy
+    assert rows[2]["tail_excess"] < 10 < rows[0]["tail_excess"]
+    assert 0.1 < rows[0]["reverse_kl_low"] < rows[0]["reverse_kl"] < rows[0]["reverse_kl_high"]
     chosen = ["num_samples=200", "sampler=dpm_solver", "sampler.num_inference_steps=4"]
     other = script("evaluate", f"run={run.relative_to(tmp_path)}", *chosen)
     assert "dpm_solver, 4 calls" in other.stdout

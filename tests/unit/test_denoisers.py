@@ -44,6 +44,17 @@ def test_the_velocity_is_the_derivative_along_the_angle():
     torch.testing.assert_close((moved - points()) / 1e-3, denoiser.velocity(points(), 11), atol=3e-3, rtol=3e-3)
 
 
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+def test_the_score_is_the_noise_over_its_size(kind):
+    denoiser = NetworkDenoiser(SCHEDULE, MLPDiffusion(20, num_units=8), PREDICTION_TYPES[kind]())
+    for t in (0, 7, 19):
+        alpha, sigma = SCHEDULE.level(t)
+        torch.testing.assert_close(denoiser.score(points(), t), -denoiser(points(), t).epsilon / sigma)
+        # of a Gaussian about x_0 (Vincent 2011)
+        about = (alpha * denoiser(points(), t).x_0 - points()) / sigma**2
+        torch.testing.assert_close(denoiser.score(points(), t), about, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("sampler", [DDPM(), DDIM(), DPMSolver()])
 def test_each_point_is_drawn_with_its_own_condition(sampler):
     model = Diffusion(SCHEDULE, Conditional(), "sample")

@@ -71,6 +71,7 @@ CASES = {
     "mixture, a label": (some_mixture(), [0.5, 0.4, 0.9], [[0.3, -0.4, 0.5]], 1),
     "mixture, some unseen": (some_mixture(), [0.5, 0.2, 0.9], [[0.3, NAN, 0.5], [NAN, NAN, 1.0]], None),
     "mixture, some known": (some_mixture(), [0.5, 0.0, 0.9], [[0.3, -0.4, 0.5], [NAN, 0.2, NAN]], 0),
+    "mixture, known or unseen": (some_mixture(), [0.0, 0.0, 0.0], [[0.3, NAN, 0.5], [NAN, NAN, 1.0]], None),
     "points": (some_mixture(sigma=0.0), [0.5, 0.6, 0.9], [[0.3, -0.4, 0.5], [0.3, NAN, 0.5]], None),
     "sharp boxes": (some_boxes(0.0), [0.3, 0.2], [[0.3, 0.6], [-0.9, NAN]], None),
     "blurred boxes": (some_boxes(0.2), [0.3, 0.2], [[0.3, 0.6], [NAN, -0.4]], None),

@@ -178,6 +178,7 @@ def test_dpm_solver_is_of_second_order():
         (DDIM(), [10, 50, 400], 0.004),
         pytest.param(DDIM(eta=1.0), [10, 50, 400], 0.015, marks=pytest.mark.slow),
         (DPMSolver(), [10, 20, 50], 0.004),
+        (DPMSolver(eta=1.0), [10, 30, 150], 0.015),
     ],
 )
 def test_samples_converge_to_a_mixture_as_steps_grow(sampler, counts, floor):
@@ -211,11 +212,12 @@ def test_steps_by_log_snr_are_even_where_the_schedule_is_fine():
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_ddim_is_deterministic_at_eta_zero_alone(eta):
+@pytest.mark.parametrize("kind", [DDIM, DPMSolver])
+def test_samplers_with_eta_are_deterministic_at_zero_alone(kind, eta):
     x = quantiles(50)
     ends = []
     for seed in (1, 2):
-        *_, (_, end) = DDIM(5, eta=eta).trajectory(
+        *_, (_, end) = kind(5, eta=eta).trajectory(
             Known(FINE, exact(FINE)), x, torch.Generator().manual_seed(seed)
         )
         ends.append(end)
@@ -263,6 +265,9 @@ def test_ddpm_in_one_step_ends_at_the_predicted_points_however_little_signal():
     [
         (lambda: DDIM(eta=1.1), "eta=1.1"),
         (lambda: DDIM(eta=-0.1), "eta=-0.1"),
+        (lambda: DPMSolver(eta=1.1), "eta=1.1: must be from 0 to 1"),
+        (lambda: DPMSolver(eta=-0.1), "eta=-0.1: must be from 0 to 1"),
+        (lambda: DPMSolver(eta=float("nan")), "eta=nan: must be from 0 to 1"),
         (lambda: DDPM(variance_type="learned"), "variance_type=learned"),
         (lambda: DPMSolver(start="middle"), "start=middle"),
     ],

@@ -118,6 +118,17 @@ def test_dpm_solver(start, name, kind, n):
     assert_same(ours(diffusion, sampler, start), theirs(diffusion, peer, start))
 
 
+@pytest.mark.parametrize("n", [1, 2, 5, 20, T])
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_sde_dpm_solver(start, name, kind, n):
+    options = {"prediction_type": kind, "algorithm_type": "sde-dpmsolver++", "solver_order": 2}
+    schedule, peer = schedule_and_peer(name, "DPMSolverMultistepScheduler", **options)
+    sampler = DPMSolver(num_inference_steps=n, eta=1.0)
+    peer.set_timesteps(timesteps=sampler.timesteps(schedule))
+    diffusion = model(schedule, kind)
+    assert_same(ours(diffusion, sampler, start), theirs(diffusion, peer, start))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_ddpm_with_large_variance_is_the_tutorials_chain_without_its_last_noise(start, name):
     schedule, _ = schedule_and_peer(name, "DDPMScheduler")

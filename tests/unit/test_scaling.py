@@ -189,6 +189,32 @@ def test_a_velocity_is_the_derivative_of_the_way_back(name):
     torch.testing.assert_close(scaling.velocity_to_data(x, 3 * velocity), 3 * found)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+@pytest.mark.parametrize("name", SCALINGS)
+def test_the_log_determinant_is_that_of_the_derivative(name, scale):
+    scaling, points = fitted(name, correlated(), scale), correlated(20, seed=1)
+    derivatives = [torch.autograd.functional.jacobian(scaling.to_network, point) for point in points]
+    expected = torch.linalg.slogdet(torch.stack(derivatives)).logabsdet
+    found = scaling.log_det(points)
+    torch.testing.assert_close(found, expected)
+    assert scaling.log_det(points.float()).dtype == torch.float64
+    assert torch.equal(scaling.log_det(points.view(4, 5, 3)), found.view(4, 5))
+
+
+@pytest.mark.parametrize("name", ["divide", "standardize", "minmax", "none"])
+def test_axes_are_shift_and_unit_of_each_column(name):
+    scaling, points = fitted(name, awkward(), 3.0), awkward(seed=1)
+    shift, unit = scaling.axes(5)
+    torch.testing.assert_close(shift + unit * scaling.to_network(points), points)
+    assert shift.shape == unit.shape == (5,)
+    assert shift.dtype == unit.dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", ["whiten", "quantile"])
+def test_columns_that_are_mixed_or_bent_have_no_axes(name):
+    assert fitted(name, correlated()).axes(3) is None
+
+
 def test_what_leaves_is_rounded_and_kept_within_bounds():
     scaling = fitted("none", awkward(), low=[-1, -2, 0, 0, 0], high=[1, 2, 9, 4, 5], integers=[3])
     points = torch.tensor([[-3.0, 0.3, 0.4, 2.6, 9.9], [0.5, 5.0, -1.0, 7.2, 1.0]], dtype=torch.float64)

@@ -1,6 +1,7 @@
 """What limits a run's samples: each figure split into what the sampler, the data and the network add to it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -8,12 +9,13 @@ import torch
 
 from point_diffusion.common.console import progress
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.seeds import derive_seed
+from point_diffusion.common.seeds import derive_seed, generator
 from point_diffusion.data.source import PointSet
 from point_diffusion.data.truth import Truth, UnknownError, truth_of
 from point_diffusion.density import flow_sampler, log_density, sample_with_density
 from point_diffusion.metrics import Estimate, budget, quality, reverse_kl, tail_excess, truth_size
 from point_diffusion.metrics.energy_split import energy_split, worth
+from point_diffusion.overfit import excess
 from point_diffusion.runs.densities import folded_at, outside_at
 from point_diffusion.runs.run import Run
 
@@ -26,6 +28,8 @@ DENSITIES = 10_000  # points whose density is computed
 INVERTED = 1_500  # of these, at which that of the exact denoiser is: it takes ten times as long
 TAIL_PART = 0.05  # of the points: where the truth is least dense, all are among these
 LEAST_TRUTH, MOST_TRUTH = 20_000, 200_000  # points of the truth, from which the training set is told
+MOST_STEPS = 100  # of a sampler that stands for one without an error of its own
+ERRORS = 4_000  # of the network, at each step, on training points and on fresh ones
 ENERGY, KL, TAIL = "energy_distance", "reverse_kl", "tail_surplus"
 
 
@@ -94,7 +98,6 @@ class _Work:
         self._remarks: list[str] = []
         self._whole: dict[str, Any] = {"what": "whole"}
         self._splits: dict[str, budget.Split] = {}
-        self._tail_share = 1.0
         self._truth: Truth | None = None
         self._exact: Diffusion | None = None
         try:
@@ -123,20 +126,21 @@ class _Work:
         if KL in judged and self._sampler.stochastic:
             judged[KL] = judged[KL].without(budget.SAMPLER)  # it is another sampler's
         self._whole |= {"draw": self._energy_split.draw, "followed": self._energy_split.followed}
-        self._whole["verdicts"] = budget.verdicts(judged, ENERGY, self._tail_share)
+        self._whole["verdicts"] = budget.verdicts(judged, TAIL, KL)
         total = rows.pop("sum")
         return [{**self._whole, "remarks": self._remarks}, *rows.values(), total]
 
     def _samples(self) -> None:
         """Those of the model, and of the exact denoiser by the same noise."""
-        given = self._conditions(self._num, "budget")
-        self._model = drawn(self._run, given, self._seed, self._sampler, self._name)
-        self._oracle: PointSet | None = None
-        if self._exact is not None:
-            points = self._exact.sample(self._num, self._seed, self._sampler, self._run.encoded(given))
-            self._oracle = given._replace(points=points.numpy())
+        self._given = self._conditions(self._num, "budget")
+        self._model = drawn(self._run, self._given, self._seed, self._sampler, self._name)
+        self._oracle = None if self._exact is None else self._of_exact(self._exact, self._sampler)
         count = max(4 * self._num, min(20 * self._source.num_points, MOST_TRUTH), LEAST_TRUTH)
         self._fresh = self._source.fresh(count, f"budget {self._seed}")
+
+    def _of_exact(self, exact: "Diffusion", sampler: "Sampler") -> PointSet:
+        points = exact.sample(self._num, self._seed, sampler, self._run.encoded(self._given))
+        return self._given._replace(points=points.numpy())
 
     def _energy(self) -> None:
         sets = (self._model, self._fresh, self._source.train, *([self._oracle] if self._oracle else []))
@@ -155,11 +159,18 @@ class _Work:
         self._whole["equivalent_sample_size"] = size
 
     def _tails(self) -> None:
-        self._log_of_fresh = self._log_truth(self._fresh)
-        self._whole[TAIL] = budget.surplus(tail_excess(self._log_truth(self._other), self._log_of_fresh))
-        if self._oracle is not None:
-            of_model, of_oracle = (self._log_truth(each) for each in (self._model, self._oracle))
-            self._splits[TAIL] = budget.tail_split(of_model, of_oracle, self._log_of_fresh)
+        log_of_fresh = self._log_truth(self._fresh)
+        self._whole[TAIL] = budget.surplus(tail_excess(self._log_truth(self._other), log_of_fresh))
+        if self._oracle is None or self._exact is None:
+            return
+        fine = None
+        most = min(MOST_STEPS, self._run.schedule.num_step)
+        if len(self._sampler.timesteps(self._run.schedule)) < most:
+            finer = replace(self._sampler, num_inference_steps=most)
+            model = drawn(self._run, self._given, self._seed, finer, self._name)
+            fine = self._log_truth(model), self._log_truth(self._of_exact(self._exact, finer))
+        logs = self._log_truth(self._model), self._log_truth(self._oracle)
+        self._splits[TAIL] = budget.tail_split(logs, log_of_fresh, fine)
 
     def _divergence(self) -> None:
         """KL(model || truth) of the sampler, or where that draws noise of the model's probability flow."""
@@ -183,27 +194,37 @@ class _Work:
 
     def _split_divergence(self, exact: "Diffusion", given: PointSet, sampler: "Sampler") -> None:
         model, oracle = (self._flow(each, given, "divergence", sampler) for each in (self._run.diffusion, exact))
+        if problem := model.problem or oracle.problem:
+            self._remarks.append(f"the KL is not split: {problem}")
+            return
         count = len(given.points)
         stratum, chosen = budget.strata(model.log_truth, min(count, INVERTED), round(TAIL_PART * count))
         condition = self._run.encoded(given)
         found = log_density(exact, model.points[chosen], sampler, None if condition is None else condition[chosen])
+        known = (~found.folded & found.log_density.isfinite()).numpy()
         crossed = np.full(count, np.nan)
-        crossed[chosen] = found.log_density.numpy() - model.log_truth[chosen]
-        problem = (
-            model.problem or oracle.problem or folded_at(found.folded, "the exact denoiser's way to the samples")
-        )
-        if not problem:
-            try:
-                self._splits[KL] = budget.kl_split(model.ratio, oracle.ratio, crossed, stratum)
-            except ValueError as error:
-                problem = str(error)
-        if problem:
-            self._remarks.append(f"the KL is not split: {problem}")
+        crossed[chosen[known]] = (found.log_density.numpy() - model.log_truth[chosen])[known]
+        try:
+            divided = budget.kl_split(model.ratio, oracle.ratio, crossed, stratum)
+        except ValueError as error:
+            self._remarks.append(f"the KL is not split: {error}")
             return
-        self._tail_share = budget.share_of_tail(model.ratio, model.log_truth, self._log_of_fresh)
-        if lost := int(found.log_density.isnan().sum()):
-            why = "no noise is found from which the exact denoiser leads there; they count as others like them"
-            self._remarks.append(f"at {lost} of the {len(chosen):,} samples by which the KL is split {why}")
+        self._splits[KL] = budget.with_draw(divided, self._share_of_draw(exact))
+        if lost := np.count_nonzero(~known):
+            where = f"at {lost} of the {len(chosen):,} samples by which the KL is split"
+            self._remarks.append(
+                f"{where} the exact denoiser's density is not found; they count as others like them"
+            )
+
+    def _share_of_draw(self, exact: "Diffusion") -> Estimate:
+        """How much of the network's error is due to its training points."""
+        errors = []
+        for purpose, given in (("fresh", self._fresh), ("train", self._source.train)):
+            x_0 = self._run.diffusion.scaling.to_network(torch.from_numpy(given.points)).float()
+            random = generator("budget", self._seed, purpose)
+            denoisers = self._run.diffusion.denoiser, exact.denoiser
+            errors.append(excess(*denoisers, x_0, min(ERRORS, self._num), random, self._run.encoded(given)))
+        return budget.share_of_draw(errors[0].known, errors[1].seen)
 
     def _flow(self, diffusion: "Diffusion", given: PointSet, purpose: str, sampler: "Sampler") -> _Flow:
         seed, condition = derive_seed(self._seed, purpose), self._run.encoded(given)

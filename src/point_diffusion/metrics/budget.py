@@ -1,18 +1,19 @@
 r"""What samples are wrong in, split by its causes: the sampler, the draw of the training points, the network.
 
 The energy distance is split in :mod:`point_diffusion.metrics.energy_split`. Here stand KL(model || truth) and the
-surplus of strays, which have no part of the draw's, as points have no density: it is within the network's. And
-what follows from all of them: which part limits.
+surplus of strays, and what follows from all of them: which part limits. Points have no density, so that nothing
+can be put in the place of the draw: its part of the divergence is a share of the network's, by how much better
+that is on its training points; its part of the surplus stays in the network's.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from point_diffusion.metrics.density import TAIL, mean_of_skewed, tail_excess
+from point_diffusion.metrics.density import mean_of_skewed, tail_excess
 from point_diffusion.metrics.energy import Estimate, Z
 
 SAMPLER, DATA, NETWORK = "sampler", "data", "network"
@@ -54,7 +55,7 @@ class Verdict:
 
 def strata(log_truth: ArrayLike, count: int, tail: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of many points to look at closely: those where the truth is least dense, all of them, as they decide
-    over a divergence, and a random choice of the others.
+    over a divergence, and some of the others, evenly spaced in the order of that density.
 
     Args:
         log_truth: shape (n,), the truth's log density at the points.
@@ -67,7 +68,8 @@ def strata(log_truth: ArrayLike, count: int, tail: int) -> tuple[np.ndarray, np.
     order, tail = np.argsort(np.asarray(log_truth)), tail if tail >= 2 else 0
     stratum = np.ones(len(order), np.int64)
     stratum[order[:tail]] = 0
-    others = np.random.default_rng(0).permutation(order[tail:])[: max(count - tail, 0)]
+    left = max(count - tail, 0)
+    others = order[tail:][((np.arange(left) + 0.5) * (len(order) - tail) / max(left, 1)).astype(np.int64)]
     return stratum, np.sort(np.concatenate([order[:tail], others]))
 
 
@@ -115,21 +117,35 @@ def _widened(mean: Estimate, variance: float) -> Estimate:
     return Estimate(mean.value, mean.value - low, mean.value + high)
 
 
-def tail_split(model: ArrayLike, oracle: ArrayLike, truth: ArrayLike) -> Split:
-    """The parts of the surplus of strays, :func:`point_diffusion.metrics.tail_excess` less the truth's 1.
+def tail_split(
+    samples: tuple[ArrayLike, ArrayLike], truth: ArrayLike, fine: tuple[ArrayLike, ArrayLike] | None = None
+) -> Split:
+    """The parts of the surplus of strays, :func:`point_diffusion.metrics.tail_excess` less the truth's 1: the
+    sampler's with the exact denoiser, the network's where the sampler takes as many steps as it can, and what of a
+    network's strays fewer steps let pass.
 
     Args:
-        model: shape (n,), the truth's log density at the model's samples.
-        oracle: shape (n,), at those of the exact denoiser.
+        samples: the truth's log density at samples of the model, and at those of the exact denoiser; (n,) each.
         truth: shape (m,), at points of the truth.
+        fine: as ``samples``, in as many steps as there are; None where these are.
     """
-    of_model, of_oracle = tail_excess(model, truth), tail_excess(oracle, truth)
-    # the interval of a difference from those of both (Newcombe 1998)
-    value = of_model.value - of_oracle.value
-    low = math.hypot(of_model.value - of_model.low, of_oracle.high - of_oracle.value)
-    high = math.hypot(of_model.high - of_model.value, of_oracle.value - of_oracle.low)
-    network = Estimate(value, value - low, value + high)
-    return Split({SAMPLER: surplus(of_oracle), NETWORK: network}, {}, surplus(of_model))
+    model, oracle = (tail_excess(each, truth) for each in samples)
+    model_fine, oracle_fine = (model, oracle) if fine is None else (tail_excess(each, truth) for each in fine)
+    parts = {SAMPLER: surplus(oracle), NETWORK: _combined([(1, model_fine), (-1, oracle_fine)])}
+    together = [(1, model), (-1, oracle), (-1, model_fine), (1, oracle_fine)]
+    cross = {} if fine is None else {f"{SAMPLER} x {NETWORK}": _combined(together)}
+    return Split(parts, cross, surplus(model))
+
+
+def _combined(terms: Sequence[tuple[int, Estimate]]) -> Estimate:
+    """A sum of estimates with signs, its interval from theirs (Newcombe 1998, method 10)."""
+    value = sum(sign * each.value for sign, each in terms)
+    down, up = 0.0, 0.0
+    for sign, each in terms:
+        ends = each.value - each.low, each.high - each.value
+        below, above = ends if sign > 0 else ends[::-1]
+        down, up = math.hypot(down, below), math.hypot(up, above)
+    return Estimate(value, value - down, value + up)
 
 
 def surplus(excess: Estimate) -> Estimate:
@@ -137,17 +153,44 @@ def surplus(excess: Estimate) -> Estimate:
     return Estimate(excess.value - 1, excess.low - 1, excess.high - 1)
 
 
-def share_of_tail(log_ratio: ArrayLike, log_truth_there: ArrayLike, log_truth: ArrayLike) -> float:
-    """The share of KL(model || truth) that is due to strays: where the truth has less density than at all but
-    1/1000 of its own points.
+def share_of_draw(known: ArrayLike, seen: ArrayLike) -> Estimate:
+    """The share of a network's error that is due to the draw of its training points: half of what it does better
+    on these than on fresh ones; see :mod:`point_diffusion.overfit`.
 
     Args:
-        log_ratio: shape (n,), log p_M - log p_T at points that the model drew.
-        log_truth_there: shape (n,), log p_T at these.
-        log_truth: shape (m,), log p_T at points of the truth.
+        known: shape (T, K), errors at K draws of fresh points, at each of T steps.
+        seen: shape (T, K), at draws of its training points.
+
+    Returns:
+        From 0 to 1.
     """
-    ratio, strays = np.asarray(log_ratio), np.asarray(log_truth_there) < np.quantile(np.asarray(log_truth), TAIL)
-    return float(ratio[strays].sum() / ratio.sum()) if ratio.sum() > 0 else 0.0
+    means, variances = zip(*(_sum_of_means(each) for each in (known, seen)), strict=True)
+    fresh, of_train = means
+    if fresh <= 0:
+        return Estimate(0.0, 0.0, 1.0)
+    value = (1 - of_train / fresh) / 2
+    reach = Z * math.sqrt(variances[1] + (of_train / fresh) ** 2 * variances[0]) / (2 * fresh)
+    low, high = max(value - reach, 0.0), min(value + reach, 1.0)
+    return Estimate(min(max(value, 0.0), 1.0), min(low, 1.0), max(high, 0.0))
+
+
+def _sum_of_means(errors: ArrayLike) -> tuple[float, float]:
+    """Over the steps, and its variance."""
+    errors = np.asarray(errors, np.float64)
+    return float(errors.mean(axis=1).sum()), float((errors.var(axis=1) / errors.shape[1]).sum())
+
+
+def with_draw(split: Split, share: Estimate) -> Split:
+    """A split whose network's part is divided: a share of it is the draw's."""
+    network = split.parts[NETWORK]
+    own = Estimate(1 - share.value, 1 - share.high, 1 - share.low)
+    others = {name: part for name, part in split.parts.items() if name != NETWORK}
+    return replace(split, parts={**others, DATA: _times(network, share), NETWORK: _times(network, own)})
+
+
+def _times(part: Estimate, share: Estimate) -> Estimate:
+    low = part.low * (share.low if part.low > 0 else share.high)
+    return Estimate(part.value * share.value, low, part.high * share.high)
 
 
 def limiting(parts: Mapping[str, Estimate]) -> Verdict:
@@ -158,18 +201,20 @@ def limiting(parts: Mapping[str, Estimate]) -> Verdict:
     return Verdict(tuple(name for name in certain if certain[name] >= ALIKE * largest), tuple(unsettled))
 
 
-def verdicts(splits: Mapping[str, Split], energy: str, tail_share: float) -> dict[str, Verdict]:
+def verdicts(splits: Mapping[str, Split], tail: str, divergence: str) -> dict[str, Verdict]:
     """What limits by each figure: see :func:`limiting`.
 
-    The others than the energy distance have no part of the draw's, it is in the network's. Where by the energy
-    distance the draw alone limits, and strays do not make most of the divergence, that part counts as the draw's.
+    The surplus of strays has no part of the draw's. Where by the divergence, of which strays make much, the draw
+    limits and the network does not, what is the network's by the surplus counts as the draw's.
 
     Args:
         splits: by the name of a figure.
-        energy: the name of the squared energy distance.
-        tail_share: see :func:`share_of_tail`.
+        tail: the name of the surplus of strays.
+        divergence: that of KL(model || truth).
     """
     found = {name: limiting(split.parts) for name, split in splits.items()}
-    if energy in found and found[energy].limits == (DATA,) and tail_share <= ALIKE:
-        found |= {name: replace(each, limits=(DATA,)) for name, each in found.items() if each.limits == (NETWORK,)}
+    by_divergence = found[divergence].limits if divergence in found else ()
+    if tail in found and DATA in by_divergence and NETWORK not in by_divergence:
+        causes = tuple(DATA if name == NETWORK else name for name in found[tail].limits)
+        found[tail] = replace(found[tail], limits=causes)
     return found

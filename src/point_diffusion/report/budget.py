@@ -53,8 +53,7 @@ def draw_line(row: Mapping[str, Any]) -> str:
     followed, low, high = (f"{row[f'followed{end}']:.0%}" for end in ("", "_low", "_high"))
     line = f"the training draw by itself is at {_interval(row, 'draw', 'energy_distance')}, and the samples have"
     line += f" {followed} ({low} to {high}) of its error"
-    others = [f"the {YARDSTICKS[name]}" for name in _shown([row])[1:]]
-    return line + (f"; by {_listed(others)} that is in the network's part" if others else "")
+    return line + ("; by the tail excess that is in the network's part" if "tail_surplus" in row else "")
 
 
 def advice(
@@ -148,7 +147,8 @@ def _interval(row: Mapping[str, Any], name: str, unit: str = "") -> str:
     if name not in row:
         return ""
     _, factor, digits = FIGURES[unit or name]
-    value, low, high = (f"{factor * row[f'{name}{end}']:.{digits}f}" for end in ("", "_low", "_high"))
+    numbers = (round(factor * row[f"{name}{end}"], digits) + 0.0 for end in ("", "_low", "_high"))  # no -0.00
+    value, low, high = (f"{number:.{digits}f}" for number in numbers)
     return f"{value} ({low} to {high})"
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from point_diffusion.intervals import Blurred, blurred
-from point_diffusion.laws import Boxes, Law, Posterior
+from point_diffusion.laws import LOWEST, Boxes, Law, Posterior
 from point_diffusion.precision import float64
 
 BLOCK = 2**20  # numbers at a time
@@ -18,7 +18,6 @@ TRUNCATION = 20.0  # nats: pixels that are left out have less than exp(-20) of a
 TILES = 32  # points are grouped by so many tiles a side, at most:
 TILE = 16  # of no fewer pixels a side, and about as many points
 SMALLEST = 1e-250  # a sum below this may have lost terms to underflow
-LOWEST = -1e300  # of a logarithm that others are compared with
 
 
 @dataclass(frozen=True, eq=False)
