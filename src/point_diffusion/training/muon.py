@@ -4,9 +4,9 @@ r"""Muon: momentum, orthogonalised.
     M \leftarrow \mu M + (1 - \mu) G, \qquad
     W \leftarrow W - 0.2 \sqrt{\max(m, n)} \, \eta \, UV^T, \quad U S V^T = \mathrm{svd}((1 - \mu) G + \mu M)
 
-for each hidden (m, n) matrix (Jordan et al. 2024), in steps of such a size that Adam's learning rates suit it
-(Liu et al. 2025, eq. 4); all else is Adam's, as they advise. torch.optim.Muon takes matrices alone, one by one, and
-its learning rate can't stand on the device, as a CUDA graph needs it.
+for each hidden (m, n) matrix (Jordan et al. 2024), in steps of such a size that Adam's learning rates suit it (Liu
+et al. 2025, eq. 4); all else is Adam's, as they advise. torch.optim.Muon takes matrices alone, one by one, and its
+learning rate can't stand on the device, as a CUDA graph needs it.
 """
 
 from collections.abc import Callable, Iterable
