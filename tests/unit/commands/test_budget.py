@@ -17,7 +17,7 @@ from point_diffusion.commands.evaluate import evaluate
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.data.description import Description
-from point_diffusion.data.shapes import Pinwheel
+from point_diffusion.data.shapes import Gaussians, Pinwheel
 from point_diffusion.data.source import ShapeSource
 from point_diffusion.data.truth import empirical_denoiser, truth_of
 from point_diffusion.runs.run import load_run
@@ -96,6 +96,20 @@ def changed(exact, change):
         return x_0, (x - alpha * x_0) / sigma
 
     return Known(exact.schedule, denoised)
+
+
+def test_classes_are_told_to_both_denoisers(run):
+    source = ShapeSource(Gaussians(), 300, 1, label="component")
+    description = Description.of(source)
+    known = truth_of(source, description).denoiser(run.schedule)
+    diffusion = run.diffusion.with_denoiser(known)
+    diffusion.condition_dim = 1
+    changed_run = replace(run, diffusion=diffusion, points=description)
+    whole, *others = split(changed_run, source, DDIM(num_inference_steps=25), "it", 300, 0)
+    rows = {row["what"]: row for row in others}
+    assert rows["network"]["energy_distance"].value == pytest.approx(0, abs=1e-12)
+    # a class is one Gaussian, of which so many steps make about the right one; all eight would be ln 8 away
+    assert whole["reverse_kl"].high < 0.2
 
 
 @pytest.mark.slow
