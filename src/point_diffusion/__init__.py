@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from point_diffusion.commands.train import train as train
     from point_diffusion.data.datamodule import PointSetDataModule as PointSetDataModule
     from point_diffusion.diffusion import Diffusion as Diffusion
+    from point_diffusion.metrics.density import forward_kl as forward_kl
+    from point_diffusion.metrics.density import reverse_kl as reverse_kl
+    from point_diffusion.metrics.density import tail_excess as tail_excess
     from point_diffusion.metrics.energy import energy_distance as energy_distance
     from point_diffusion.metrics.energy import equivalent_sample_size as equivalent_sample_size
     from point_diffusion.metrics.samples import classifier_accuracy as classifier_accuracy
@@ -37,6 +40,7 @@ _MODULES = {
     "commands.train": ("train",),
     "data.datamodule": ("PointSetDataModule",),
     "diffusion": ("Diffusion",),
+    "metrics.density": ("forward_kl", "reverse_kl", "tail_excess"),
     "metrics.energy": ("energy_distance", "equivalent_sample_size"),
     "metrics.samples": ("classifier_accuracy", "memorisation", "precision_recall", "sliced_wasserstein"),
     "network": ("MLPDiffusion",),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from point_diffusion.metrics import Estimate
 
 MOST_DENSITIES = 10_000  # points whose density is computed, which takes several trajectories of each
+SHARED_OPTIONS = ("start", "guidance")  # of all samplers, beside the number of calls
 LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
 
 
@@ -134,12 +135,16 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
     source = run.source_at(config.data.path)
     train = source.comparable(source.train.points)
     truth = source.comparable(source.fresh(truth_size(config.num_samples, len(train))).points)
+    tail = Tail(source, run.points, len(truth))
     rows = []
     for name, sampler in progress(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
-        points = source.comparable(_sample(config, run, source, name, sampler).points)
-        row["energy_distance"], size = quality(points, truth)
-        rows.append(row | _numbers("equivalent_sample_size", size))
+        drawn = _sample(config, run, source, name, sampler)
+        row["energy_distance"], size = quality(source.comparable(drawn.points), truth)
+        row |= _numbers("equivalent_sample_size", size)
+        if (excess := tail.excess(drawn)) is not None:
+            row |= _numbers("tail_excess", excess)
+        rows.append(row)
     own: dict[str, Any] = {"what": "training set", "num_points": len(train)}
     own["energy_distance"], size = quality(train, truth, empirical=True)
     own |= _numbers("equivalent_sample_size", size)
@@ -283,8 +288,9 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
         raise UsageError(f"curve_steps={config.curve_steps}: none is at most num_step, {run.schedule.num_step}")
     for name, kind in SAMPLERS.items():
         if name == given.get("name", name):
-            # an option goes to the samplers that have it: the run's own, or what is given
-            options = {**run.config.sampler, **given}
+            # what all samplers have goes to all; what one has by itself, as its noise, is the run's or as given
+            own = {key: run.config.sampler[key] for key in run.config.sampler if key in SHARED_OPTIONS}
+            options = {**(run.config.sampler if name == run.config.sampler.name else own), **given}
             options = {key: options[key] for key in options if key in {field.name for field in fields(kind)}}
             for steps in counts:
                 try:

@@ -138,12 +138,14 @@ def curve_table(rows: Rows) -> Table:
     """A row for each sampler and number of network calls, and one for the training set."""
     table = Table()
     table.add_column("sampler")
-    for title in ("calls", "energy distance² ⋅ 10⁴", "worth points", "data efficiency"):
+    tails = ["tail excess"] if any("tail_excess" in row for row in rows) else []
+    for title in ("calls", "energy distance² ⋅ 10⁴", "worth points", "data efficiency", *tails):
         table.add_column(title, justify="right")
     for row in rows:
         name, calls = row.get("sampler", row["what"]), row.get("num_inference_steps", "")
         efficient = efficiency(row) if "sampler" in row else ""
-        table.add_row(name, str(calls), f"{1e4 * row['energy_distance']:.2f}", worth(row), efficient)
+        cells = [name, str(calls), f"{1e4 * row['energy_distance']:.2f}", worth(row), efficient]
+        table.add_row(*cells, *(interval(row, "tail_excess")[0] for _ in tails if "tail_excess" in row))
     return table
 
 
