@@ -22,6 +22,7 @@ def test_a_command_is_timed_with_its_memory():
     assert 90 < many - few < 120
 
 
+@pytest.mark.long
 def test_the_race_measures_real_runs_and_the_tutorials(tmp_path, monkeypatch):
     small = ("num_step=10", "model.num_units=16", "data.num_points=600", "sampler.num_inference_steps=5")
     for name, value in {
@@ -47,6 +48,7 @@ def test_the_race_measures_real_runs_and_the_tutorials(tmp_path, monkeypatch):
         assert picture.width > 500
 
 
+@pytest.mark.long
 def test_growth_is_measured_in_time_and_memory(monkeypatch):
     config = default_config()
     config["model"]["num_units"] = 16

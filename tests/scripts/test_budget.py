@@ -15,14 +15,15 @@ ODE = ["sampler=dpm_solver", "sampler.eta=0", "sampler.num_inference_steps=30"]
 @pytest.mark.parametrize(
     ("trained_with", "sampled_with", "num_samples", "culprit", "advice"),
     [
-        ([], ["sampler=ddim", "sampler.num_inference_steps=10"], 4000, "sampler", "more steps"),
-        (["trainer.max_epochs=5"], ODE, 1000, "network", "more epochs"),
-        (
-            ["data.num_points=300", "data.batch_size=300", "trainer.max_epochs=1000"],
-            ODE,
-            3000,
-            "data",
-            "more points",
+        pytest.param(
+            *([], ["sampler=ddim", "sampler.num_inference_steps=10"], 4000, "sampler", "more steps"),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(["trainer.max_epochs=5"], ODE, 1000, "network", "more epochs", marks=pytest.mark.long),
+        pytest.param(
+            *(["data.num_points=300", "data.batch_size=300", "trainer.max_epochs=1000"], ODE),
+            *(3000, "data", "more points"),
+            marks=pytest.mark.long,
         ),
         (["model.num_units=8"], ODE, 1000, "network", "units (model.num_units)"),
     ],

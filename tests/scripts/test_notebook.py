@@ -36,6 +36,7 @@ display(Image(str(sorted(Path("outputs").glob("runs/*/*/figures/reconstruction*.
 """
 
 
+@pytest.mark.long
 def test_commands_and_programs_run_in_a_notebook(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")

@@ -10,7 +10,6 @@ learning rate can't stand on the device, as a CUDA graph needs it.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,13 @@ class Muon(torch.optim.Adam):
         parameters: all of them.
         matrices: which of them are hidden matrices, two-dimensional.
         lr: learning rate of both.
-        momentum: of Muon.
-        **options: of Adam.
+        momentum: of Muon, in [0, 1).
+        betas: of Adam.
+        eps: of Adam.
+        fused: of Adam: one pass over all its parameters.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     def __init__(
@@ -38,9 +42,13 @@ class Muon(torch.optim.Adam):
         matrices: Iterable[nn.Parameter] = (),
         lr: float = 1e-2,
         momentum: float = 0.95,
-        **options: Any,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(parameters, lr=lr, **options)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum={momentum}: must be at least 0 and below 1")
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps, fused=fused)
         self.defaults["momentum"] = momentum
         for group in self.param_groups:
             group["momentum"] = momentum

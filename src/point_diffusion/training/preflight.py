@@ -180,7 +180,11 @@ def _optimizer_problems(config: DictConfig) -> Iterator[str]:
     from point_diffusion.training.optimizers import build_optimizer, optimizer_class
 
     options = plain(config.optimizer)
-    wrong = list(_unknown_arguments("optimizer", options, optimizer_class(options.pop("name"))))
+    kind = optimizer_class(options.pop("name"))
+    wrong = list(_unknown_arguments("optimizer", options, kind))
+    for name, each in inspect.signature(kind).parameters.items():
+        if isinstance(each.default, bool) and not isinstance(options.get(name, True), bool):
+            wrong.append(f"optimizer.{name}={options[name]}: must be true or false")
     if options.get("differentiable"):
         wrong.append("optimizer.differentiable=true: must be false; nothing looks through its steps")
     yield from wrong
