@@ -155,7 +155,8 @@ class _Work:
         points, reference = (self._source.comparable(each.points) for each in (self._other, truth))
         distance, size = quality(points, reference)
         spread = self._energy_split.spread
-        self._whole[ENERGY] = Estimate(distance, spread / size.high, spread / size.low)
+        # without bias the distance may come out below 0, where the interval of what samples are worth ends
+        self._whole[ENERGY] = Estimate(distance, min(distance, spread / size.high), spread / size.low)
         self._whole["equivalent_sample_size"] = size
 
     def _tails(self) -> None:

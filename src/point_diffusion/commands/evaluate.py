@@ -68,7 +68,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     if not (config.curve or config.budget) and run.points.classes:
         out.print(class_table(rows[0], run.points))
     for line in [*rows[0].get("remarks", ()), *([rows[0]["advice"]] if config.budget else [])]:
-        out.print(line, highlight=False, markup=False)
+        out.print(line, soft_wrap=True, highlight=False, markup=False)
     if "resolution" in rows[0]:
         out.print(resolved(rows[0]["num_truth"], rows[0]["resolution"]), highlight=False)
     if (size := tutorial(run.config.data)) is not None and not config.budget:
@@ -112,6 +112,8 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
             row |= _numbers("tail_excess", excess)
     count = min(num, MOST_DENSITIES)
     figures, rows[0]["remarks"] = density_figures(run.diffusion, source, run.points, count, config.seed, sampler)
+    if tail.why_unknown:
+        rows[0]["remarks"].append(tail.why_unknown)
     for key, figure in figures.items():
         rows[0] |= _numbers(key, figure)
     _compare(rows[:1], rows[1])
@@ -161,7 +163,7 @@ def _budget(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[
     verdicts = whole.pop("verdicts")
     rows = [_flat(each) for each in (whole, *parts)]
     rows[0] = _described(config, run, name, sampler) | rows[0]
-    rows[0]["remarks"].append(draw_line(rows[0]))
+    rows[0]["remarks"].append(draw_line(rows[0], any(row["what"] == "network" for row in rows)))
     steps_left = rows[0]["num_inference_steps"] < run.schedule.num_step
     rows[0] |= {"limits": {figure: list(verdict.limits) for figure, verdict in verdicts.items()}}
     rows[0]["advice"] = advice(verdicts, config.num_samples, steps_left, of_file=not source.unlimited)

@@ -46,14 +46,19 @@ def budget_table(rows: Rows) -> Table:
     return table
 
 
-def draw_line(row: Mapping[str, Any]) -> str:
-    """What the training set is worth by itself, and how much of its error is in the samples."""
+def draw_line(row: Mapping[str, Any], is_split: bool) -> str:
+    """What the training set is worth by itself, and how much of its error is in the samples.
+
+    Args:
+        row: of the whole.
+        is_split: whether the network has a part of its own.
+    """
     if row["draw_low"] <= 0:
         return "the training draw's own error is not told from 0 by so many points of the truth"
     followed, low, high = (f"{row[f'followed{end}']:.0%}" for end in ("", "_low", "_high"))
     line = f"the training draw by itself is at {_interval(row, 'draw', 'energy_distance')}, and the samples have"
     line += f" {followed} ({low} to {high}) of its error"
-    return line + ("; by the tail excess that is in the network's part" if "tail_surplus" in row else "")
+    return line + ("; by the tail excess that is in the network's part" if is_split else "")
 
 
 def advice(

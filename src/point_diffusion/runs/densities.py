@@ -46,9 +46,16 @@ class Tail:
         except UnknownError:
             self._truth = None
 
+    @property
+    def why_unknown(self) -> str:
+        """Why there is no figure; "" where there is one."""
+        count = len(self._points.points)
+        few = f"no tail_excess: there are {count:,} held-out points, must be at least {LEAST_TAIL:,}"
+        return few if count < LEAST_TAIL else ""
+
     def excess(self, samples: PointSet) -> Estimate | None:
         """See :func:`point_diffusion.metrics.tail_excess`; None where too few points of the truth are known."""
-        if len(self._points.points) < LEAST_TAIL:
+        if self.why_unknown:
             return None
         if self._truth is not None:
             return tail_excess(self._density_of(samples), self._log_truth)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
+from point_diffusion.registry import FILE
 from point_diffusion.runs.checkpoint import find_checkpoint, model_of, read_checkpoint
 from point_diffusion.runs.settings import SETTINGS, stored_settings
 
@@ -91,6 +92,8 @@ class Run:
         """
         from point_diffusion.data.truth import UnknownError, truth_of
 
+        if self.config.data.shape == FILE:  # which may have been moved
+            return None
         try:
             return truth_of(self.source, self.points)
         except UnknownError:
@@ -117,7 +120,8 @@ class Run:
             **sampler_options: of that sampler.
 
         Returns:
-            Shape (n,), in nats, float64; NaN where no noise is found that leads to the point.
+            Shape (n,), in nats, float64; NaN where no noise is found that leads to the point, and where the flow
+            folds on the way there, so that it is not invertible at these steps.
 
         Raises:
             ValueError: points are of another shape or not finite, or the sampler can't sample this model.
@@ -133,9 +137,8 @@ class Run:
                 f"points: must be finite numbers of shape (n, {len(self.columns)}), not {tuple(given.shape)}"
             )
         told = self.points.told(len(given), label, condition)
-        return log_density(
-            self.diffusion, given, self.sampler(sampler, **sampler_options), self.encoded(told)
-        ).log_density
+        found = log_density(self.diffusion, given, self.sampler(sampler, **sampler_options), self.encoded(told))
+        return found.log_density.masked_fill(found.folded, torch.nan)
 
     def _stored_path(self, name: str) -> str:
         """Where the run's file was: a checkpoint knows its name alone, the settings beside it the whole."""

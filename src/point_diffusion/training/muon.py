@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from point_diffusion.network import ConditionEmbedding
+
 # of the quintic iteration towards singular values of 1, which ends within 0.7 to 1.2 (Jordan et al. 2024)
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
 NUM_ITERATIONS = 5
@@ -107,11 +109,16 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 def hidden_matrices(network: nn.Module, dim: int) -> list[nn.Parameter]:
-    """The weights of linear layers between hidden layers: neither of whose sides is the points' dimension.
+    """The weights of linear layers between hidden layers: all but the first one that takes points, the last one
+    that gives them, and those that take conditions.
 
     Args:
         network: of linear layers, among others.
         dim: of the points.
     """
-    layers = [each for each in network.modules() if isinstance(each, nn.Linear)]
-    return [each.weight for each in layers if dim not in each.weight.shape and min(each.weight.shape) > 1]  # type: ignore[misc]
+    embeddings = [each for each in network.modules() if isinstance(each, ConditionEmbedding)]
+    outside = [layer for embedding in embeddings for layer in embedding.modules()]
+    layers = [each for each in network.modules() if isinstance(each, nn.Linear) and each not in outside]
+    outside += [each for each in layers if each.in_features == dim][:1]
+    outside += [each for each in layers if each.out_features == dim][-1:]
+    return [each.weight for each in layers if each not in outside and min(each.weight.shape) > 1]  # type: ignore[misc]

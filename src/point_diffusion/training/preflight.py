@@ -23,6 +23,7 @@ from point_diffusion.runs.resume import checkpoint_of, misfits
 if TYPE_CHECKING:
     from point_diffusion.data.source import Source
 
+GIVEN = ("params", "parameters", "matrices")  # arguments that are not a config's to give
 STYLE = "callbacks.reconstruction.style"
 
 
@@ -60,6 +61,8 @@ def problems(config: DictConfig) -> Iterator[str]:
     yield from points or fitting
     yield from _hardware_problems(config)
     yield from _optimizer_problems(config)
+    if (widening := config.module.get("noise_widening")) and not config.module.stable_target:
+        yield f"module.noise_widening={widening}: must be 0 without module.stable_target"
     trainer = [] if source is None else list(_trainer_problems(config, source))
     yield from trainer or _part_problems(config)
     if source is not None and not fitting and not theory:
@@ -255,7 +258,7 @@ def _part_problems(config: DictConfig) -> Iterator[str]:
 
 
 def _unknown_arguments(section: str, given: Mapping[str, Any], target: type) -> Iterator[str]:
-    arguments = inspect.signature(target).parameters
+    arguments = [name for name in inspect.signature(target).parameters if name not in GIVEN]
     for name, value in given.items():
         if name not in arguments:
             hint = suggest(name, arguments, section)

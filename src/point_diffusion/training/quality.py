@@ -140,7 +140,7 @@ class SampleQuality(ValidationCallback):
                 pl_module.diffusion, data.source, data.description, self.num_densities, seed
             )
             figures |= found
-            for line in remarks:
+            for line in [*remarks, *filter(None, [self._tail_of(trainer).why_unknown])]:
                 log.info("%s", line)
         for name, figure in figures.items():
             numbers = {} if figure is None else flat(name, figure)

@@ -62,11 +62,12 @@ def test_a_figure_that_is_not_known_has_no_column():
 
 def test_the_line_on_the_draw():
     whole = rows()[0]
-    assert draw_line(whole) == (
+    assert draw_line(whole, is_split=True) == (
         "the training draw by itself is at 2.00 (1.00 to 3.00), and the samples have 80% (70% to 90%) of its"
         " error; by the tail excess that is in the network's part"
     )
-    assert "not told from 0" in draw_line(whole | figure("draw", 1e-4, 2e-4))
+    assert draw_line(whole, is_split=False).endswith("of its error")
+    assert "not told from 0" in draw_line(whole | figure("draw", 1e-4, 2e-4), is_split=True)
 
 
 ENERGY, KL, TAIL = "energy_distance", "reverse_kl", "tail_surplus"

@@ -12,10 +12,11 @@ from helpers.small_runs import NO_PICTURES, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.data.shapes import Gaussians, SCurve
-from point_diffusion.density import sample_with_density
+from point_diffusion.density import log_density, sample_with_density
 from point_diffusion.runs.densities import Tail, density_figures
 from point_diffusion.runs.newest import newest_run
 from point_diffusion.runs.run import load_run
+from point_diffusion.samplers import DDIM
 
 CHOSEN = ["data.scale=2", "module.prediction_type=v_prediction", "schedule.alphas_cumprod_end=1e-3", NO_PICTURES]
 
@@ -67,6 +68,13 @@ def test_the_density_of_a_sampler_with_noise_is_that_of_the_probability_flow(run
     assert torch.equal(run.log_density(points), run.log_density(points, sampler="ddim"))
     few = run.log_density(points, sampler="ddim", num_inference_steps=4)
     assert not torch.allclose(few, run.log_density(points))
+
+
+def test_where_the_flow_folds_there_is_no_density(run):
+    points = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    found = log_density(run.diffusion, points, DDIM(num_inference_steps=2))
+    told = run.log_density(points, sampler="ddim", num_inference_steps=2)
+    assert torch.equal(told.isnan(), found.folded | found.log_density.isnan())
 
 
 def test_the_density_in_the_datas_units_sums_to_1(run):
@@ -121,7 +129,9 @@ def test_of_a_file_all_is_given_that_needs_no_truth(trained, file_of_points):
     tail = Tail(run.source, run.points, 1_200)
     held_out = run.source.held_out()
     assert tail.excess(held_out._replace(points=held_out.points * 3)).value > 50
-    assert Tail(run.source, run.points, 500).excess(held_out) is None  # too few
+    few = Tail(run.source, run.points, 500)
+    assert few.excess(held_out) is None
+    assert few.why_unknown == "no tail_excess: there are 500 held-out points, must be at least 1,000"
 
 
 def test_a_sharp_truth_has_no_reverse_divergence(trained):

@@ -18,6 +18,7 @@ def test_nothing_is_wrong_with_what_is_shipped(config, overrides):
         ("+optimizer.weight_decay=-1", "optimizer.lr=0.001 optimizer.weight_decay=-1: Invalid weight_decay"),
         ("+optimizer.beta=1", "optimizer.beta=1: no such argument of Adam; did you mean optimizer.betas?"),
         ("+optimizer.differentiable=true", "optimizer.differentiable=true: must be false; "),
+        ("module.noise_widening=0.5", "module.noise_widening=0.5: must be 0 without module.stable_target"),
         ("+optimizer.amsgrad=[1,2]", "optimizer.amsgrad=[1, 2]: must be true or false"),
         ("+optimizer.betas=[0.9,0.99]", None),
     ],

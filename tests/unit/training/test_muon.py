@@ -67,6 +67,17 @@ def test_the_hidden_matrices_are_those_between_hidden_layers():
     assert [id(each) for each in found] == [id(linear.weight) for linear in network.linears[1:]]
 
 
+def test_widths_of_points_and_conditions_do_not_mislead():
+    network = MLPDiffusion(num_step=10, num_units=16, dim=16, num_conditions=16)
+    found = hidden_matrices(network, 16)
+    assert [id(each) for each in found] == [id(linear.weight) for linear in network.linears[1:]]
+
+
+def test_a_momentum_out_of_range_is_named():
+    with pytest.raises(ValueError, match="momentum=2: must be at least 0 and below 1"):
+        Muon(weights((8, 8)), momentum=2)
+
+
 def test_a_state_that_was_stored_is_taken_up():
     first, second = weights((8, 8), (8,)), weights((8, 8), (8,))
     one, other = Muon(first, first[:1]), Muon(second, second[:1])
