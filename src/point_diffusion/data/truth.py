@@ -64,8 +64,13 @@ class Truth:
 
         Returns:
             Shape (n,), in nats, float64; -inf where the density is 0, NaN where a point is not finite.
+
+        Raises:
+            ValueError: the points are of another shape.
         """
         points = np.asarray(points.cpu() if isinstance(points, Tensor) else points, np.float64)
+        if points.ndim != 2 or points.shape[1] != len(self._columns):
+            raise ValueError(f"points: must be of shape (n, {len(self._columns)}), not {points.shape}")
         finite = np.asarray(np.isfinite(points).all(axis=1))
         of_points = np.where(finite[:, None], points, 0.0)
         if self._whole:

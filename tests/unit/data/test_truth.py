@@ -181,3 +181,10 @@ def test_the_training_sets_own_denoiser_knows_points_and_conditions():
     expected = (np.stack(means) - points.mean(axis=0)) / points.std(axis=0) / 2
     found = denoiser(torch.zeros(7, 2), SCHEDULE.num_step - 1, told).x_0.numpy()
     assert np.abs(found - expected).max() < 0.2
+
+
+@pytest.mark.parametrize("points", [np.zeros((3, 3)), np.zeros(2)])
+def test_points_of_another_shape_are_refused(points):
+    truth = truth_about(SCurve())
+    with pytest.raises(ValueError, match=r"^points: must be of shape \(n, 2\), not"):
+        truth.log_density(points)
