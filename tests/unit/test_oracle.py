@@ -29,13 +29,9 @@ from point_diffusion.laws import GaussianMixture
 from point_diffusion.oracle import Axes, Empirical, Oracle
 from point_diffusion.samplers import DDIM, DDPM
 
+CURVES = [SCurve(), SwissRoll(), Moons(), Circles(), Spirals(), Rings()]
 PLANE = [
-    SCurve(),
-    SwissRoll(),
-    Moons(),
-    Circles(),
-    Spirals(),
-    Rings(),
+    *CURVES,
     Gaussians(),
     GaussianGrid(),
     Blobs(),
@@ -162,12 +158,7 @@ def test_a_known_number_is_as_sharp_as_the_shape_whatever_the_noise():
 @pytest.mark.parametrize(
     "shape",
     [
-        SCurve(),
-        SwissRoll(),
-        Moons(),
-        Circles(),
-        Spirals(),
-        Rings(),
+        *CURVES,
         SCurve(noise=0.01),
         Spirals(noise=1.0),
         Spirals(turns=10.0),

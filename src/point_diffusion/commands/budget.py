@@ -16,7 +16,7 @@ from point_diffusion.density import flow_sampler, log_density, sample_with_densi
 from point_diffusion.metrics import Estimate, budget, quality, reverse_kl, tail_excess, truth_size
 from point_diffusion.metrics.energy_split import energy_split, worth
 from point_diffusion.overfit import excess
-from point_diffusion.runs.densities import folded_at, outside_at
+from point_diffusion.runs.densities import MOST_DENSITIES, affordable, folded_at, outside_at
 from point_diffusion.runs.run import Run
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.samplers import Sampler
 
-DENSITIES = 10_000  # points whose density is computed
 INVERTED = 1_500  # of these, at which that of the exact denoiser is: it takes ten times as long
 TAIL_PART = 0.05  # of the points: where the truth is least dense, all are among these
 LEAST_TRUTH, MOST_TRUTH = 20_000, 200_000  # points of the truth, from which the training set is told
@@ -180,7 +179,7 @@ class _Work:
         except ValueError as error:
             self._remarks.append(f"no KL: {error}")
             return
-        count = max(2, round(min(self._num, DENSITIES) * min(1, 2 / self._source.dim)))
+        count = affordable(min(self._num, MOST_DENSITIES), self._source.dim)
         of_model = self._run.diffusion
         apart = self._flow(of_model, self._conditions(count, "divergence apart"), "divergence apart", sampler)
         if apart.problem:

@@ -20,7 +20,7 @@ from point_diffusion.config.convert import plain
 from point_diffusion.config.script_schema import Evaluate
 from point_diffusion.config.validate import check_script
 from point_diffusion.registry import METRICS
-from point_diffusion.runs.densities import Tail, density_figures
+from point_diffusion.runs.densities import MOST_DENSITIES, Tail, density_figures
 from point_diffusion.runs.newest import open_run
 from point_diffusion.runs.run import Run
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from point_diffusion.data.source import PointSet, Source
     from point_diffusion.metrics import Estimate
 
-MOST_DENSITIES = 10_000  # points whose density is computed, which takes several trajectories of each
 SHARED_OPTIONS = ("start", "guidance")  # of all samplers, beside the number of calls
 LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
 
@@ -88,7 +87,7 @@ def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[
     other = source.comparable(beside.points)
     alike = min(num, len(train), len(truth))  # support is compared between equally many points
     rows: list[dict[str, Any]] = [_described(config, run, name, sampler), {"what": "training set"}]
-    tail = Tail(source, run.points, len(truth))
+    tail = Tail(source, run.points, sets["truth"])
     if source.unlimited:
         sets["fresh truth"] = source.fresh(num, "another truth")
         rows.append({"what": "fresh truth"})
@@ -136,15 +135,15 @@ def _curve(config: DictConfig, run: Run, samplers: list[tuple[str, Any]]) -> lis
 
     source = run.source_at(config.data.path)
     train = source.comparable(source.train.points)
-    truth = source.comparable(source.fresh(truth_size(config.num_samples, len(train))).points)
-    tail = Tail(source, run.points, len(truth))
+    fresh = source.fresh(truth_size(config.num_samples, len(train)))
+    truth, tail = source.comparable(fresh.points), Tail(source, run.points, fresh)
     rows = []
     for name, sampler in progress(samplers, "Sampling"):
         row = _described(config, run, name, sampler)
-        drawn = _sample(config, run, source, name, sampler)
-        row["energy_distance"], size = quality(source.comparable(drawn.points), truth)
+        samples = _sample(config, run, source, name, sampler)
+        row["energy_distance"], size = quality(source.comparable(samples.points), truth)
         row |= _numbers("equivalent_sample_size", size)
-        if (excess := tail.excess(drawn)) is not None:
+        if (excess := tail.excess(samples)) is not None:
             row |= _numbers("tail_excess", excess)
         rows.append(row)
     own: dict[str, Any] = {"what": "training set", "num_points": len(train)}

@@ -164,8 +164,8 @@ class PointSetDataModule(L.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         scaled = build_scaling(self.description.scaling).to_network(torch.from_numpy(given.points))
         points = scaled.to(device, torch.float32)
-        condition = self.description.encode(given.labels, given.numbers)
+        condition = self.description.encoded(given)
         order = EpochOrder(len(points), batch_size, seed, device)
-        told = None if condition is None else torch.from_numpy(condition).to(device)
+        told = None if condition is None else condition.to(device)
         # batch_size=None: the sampler's items are whole batches already
         return DataLoader(BatchDataset(Batch(points, told)), sampler=order, batch_size=None)

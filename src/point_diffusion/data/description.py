@@ -136,6 +136,11 @@ class Description:
             parts.append(build_scaling(self.condition_scaling).to_network(wide).numpy())
         return np.concatenate(parts, axis=1).astype(np.float32)
 
+    def encoded(self, given: PointSet) -> torch.Tensor | None:
+        """:meth:`encode` of what points are conditioned on, as a model takes it."""
+        condition = self.encode(given.labels, given.numbers)
+        return None if condition is None else torch.from_numpy(condition)
+
     def class_of(self, name: Any, key: str = "label") -> int:
         """The index of a class.
 

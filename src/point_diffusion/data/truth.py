@@ -164,7 +164,5 @@ def truth_of(source: Source, description: Description) -> Truth:
 
 def empirical_denoiser(schedule: NoiseSchedule, source: Source, description: Description) -> Empirical:
     """The training set's own ideal: see :class:`point_diffusion.oracle.Empirical`."""
-    points, labels, numbers = source.train
-    scaled = build_scaling(description.scaling).to_network(torch.from_numpy(points))
-    encoded = description.encode(labels, numbers)
-    return Empirical(schedule, scaled, None if encoded is None else torch.from_numpy(encoded))
+    scaled = build_scaling(description.scaling).to_network(torch.from_numpy(source.train.points))
+    return Empirical(schedule, scaled, description.encoded(source.train))

@@ -1,6 +1,7 @@
 """How good samples are, and with what certainty: arrays in, numbers out."""
 
 from point_diffusion.metrics.density import (
+    ONE_IN,
     forward_kl,
     mean_of_skewed,
     negative_log_likelihood,
@@ -32,6 +33,7 @@ from point_diffusion.metrics.samples import (
 
 __all__ = [
     "NEIGHBOR",
+    "ONE_IN",
     "Estimate",
     "Reference",
     "class_summary",

@@ -11,6 +11,7 @@ from point_diffusion.data.source import PointSet
 from point_diffusion.data.truth import UnknownError, truth_of
 from point_diffusion.density import flow_sampler, log_density, sample_with_density
 from point_diffusion.metrics import (
+    ONE_IN,
     Estimate,
     forward_kl,
     negative_log_likelihood,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.samplers import Sampler
 
-LEAST_TAIL = 1_000  # points of the truth that have a tail of 1/1000
+MOST_DENSITIES = 10_000  # points in the plane whose density a command computes: several trajectories of each
 
 
 class Tail:
@@ -34,12 +35,12 @@ class Tail:
     Args:
         source: of the points.
         description: of the model.
-        num_truth: points of the truth that say it; of a file all that are held out.
+        points: of the truth, that say it.
     """
 
-    def __init__(self, source: "Source", description: "Description", num_truth: int) -> None:
+    def __init__(self, source: "Source", description: "Description", points: PointSet) -> None:
         self._source = source
-        self._points = source.fresh(num_truth)
+        self._points = points
         try:
             self._truth = truth_of(source, description)
             self._log_truth = self._density_of(self._points)
@@ -50,8 +51,8 @@ class Tail:
     def why_unknown(self) -> str:
         """Why there is no figure; "" where there is one."""
         count = len(self._points.points)
-        few = f"no tail_excess: there are {count:,} held-out points, must be at least {LEAST_TAIL:,}"
-        return few if count < LEAST_TAIL else ""
+        few = f"no tail_excess: there are {count:,} held-out points, must be at least {ONE_IN:,}"
+        return few if count < ONE_IN else ""
 
     def excess(self, samples: PointSet) -> Estimate | None:
         """See :func:`point_diffusion.metrics.tail_excess`; None where too few points of the truth are known."""
@@ -93,7 +94,7 @@ def density_figures(
     """
     figures: dict[str, Estimate] = {}
     remarks: list[str] = []
-    num_samples = max(2, round(num_samples * min(1, 2 / description.dim)))
+    num_samples = affordable(num_samples, description.dim)
     try:
         sampler = flow_sampler(diffusion, sampler)
     except ValueError as error:
@@ -106,7 +107,7 @@ def density_figures(
 
     if truth is not None:
         given = description.conditions(num_samples, seed=seed, train=source.train)
-        drawn = sample_with_density(diffusion, num_samples, seed, sampler, _encoded(description, given))
+        drawn = sample_with_density(diffusion, num_samples, seed, sampler, description.encoded(given))
         log_truth = truth.log_density(drawn.points, given.labels, given.numbers)
         if (line := folded_at(drawn.folded, "the samples")) or (line := outside_at(log_truth, "the samples")):
             remarks.append(f"no reverse_kl: {line}")
@@ -115,7 +116,7 @@ def density_figures(
 
     held_out = source.fresh(num_samples, f"held out {derive_seed(seed, 'density')}")
     points = torch.from_numpy(held_out.points)
-    found = log_density(diffusion, points, sampler, _encoded(description, held_out), dtype=None)
+    found = log_density(diffusion, points, sampler, description.encoded(held_out), dtype=None)
     if lost := int(found.log_density.isnan().sum()):
         largest = found.residual[found.log_density.isnan()].max().item()
         left_out = f"{lost} of {len(points):,} held-out points are left out: no noise was found that leads there"
@@ -130,6 +131,11 @@ def density_figures(
     return figures, remarks
 
 
+def affordable(num_points: int, dim: int) -> int:
+    """How many points' densities take as long as those of so many in the plane: each dimension has its tangent."""
+    return max(2, round(num_points * min(1, 2 / dim)))
+
+
 def folded_at(folded: torch.Tensor, what: str) -> str:
     """Why there is no density, if there is none."""
     share = folded.double().mean().item()
@@ -141,11 +147,6 @@ def outside_at(log_truth: torch.Tensor, what: str) -> str:
     """Why KL(model || truth) is no number, if it is none."""
     share = torch.isneginf(log_truth).double().mean().item()
     return f"it is infinite, the truth has no density at {share:.2%} of {what}" if share > 0 else ""
-
-
-def _encoded(description: "Description", given: PointSet) -> torch.Tensor | None:
-    condition = description.encode(given.labels, given.numbers)
-    return None if condition is None else torch.from_numpy(condition)
 
 
 def _scaled(number: Estimate, factor: float) -> Estimate:

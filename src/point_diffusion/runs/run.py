@@ -259,10 +259,7 @@ class Run:
 
     def encoded(self, given: "PointSet") -> "Tensor | None":
         """Conditions as the model takes them."""
-        import torch
-
-        condition = self.points.encode(given.labels, given.numbers)
-        return None if condition is None else torch.from_numpy(condition)
+        return self.points.encoded(given)
 
     def checked_sampler(self, given: Mapping[str, Any]) -> "Sampler":
         """The sampler that a config's ``sampler`` section asks for: the run's own, changed as ``given``.

@@ -99,7 +99,7 @@ class SampleQuality(ValidationCallback):
     def _tail_of(self, trainer: L.Trainer) -> Tail:
         if self._tail is None:
             data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
-            self._tail = Tail(data.source, data.description, TAIL_TRUTH)
+            self._tail = Tail(data.source, data.description, data.source.fresh(TAIL_TRUTH))
         return self._tail
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -61,8 +60,8 @@ def drawn_conditions(trainer: L.Trainer, count: int, seed: int) -> PointSet:
 def encoded(trainer: L.Trainer, pl_module: "DiffusionModule", given: PointSet) -> Tensor | None:
     """Conditions as the model takes them."""
     data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    condition = data.description.encode(given.labels, given.numbers)
-    return None if condition is None else torch.from_numpy(condition).to(pl_module.device)
+    condition = data.description.encoded(given)
+    return None if condition is None else condition.to(pl_module.device)
 
 
 class ValidationCallback(Callback):

@@ -126,10 +126,10 @@ def test_of_a_file_all_is_given_that_needs_no_truth(trained, file_of_points):
     figures, remarks = density_figures(run.diffusion, run.source, run.points, 100, 0)
     assert figures.keys() == {"nll", "nll_bits_per_dim"}
     assert remarks == ["no divergences from the truth: a file has no exact truth"]
-    tail = Tail(run.source, run.points, 1_200)
+    tail = Tail(run.source, run.points, run.source.fresh(1_200))
     held_out = run.source.held_out()
     assert tail.excess(held_out._replace(points=held_out.points * 3)).value > 50
-    few = Tail(run.source, run.points, 500)
+    few = Tail(run.source, run.points, run.source.fresh(500))
     assert few.excess(held_out) is None
     assert few.why_unknown == "no tail_excess: there are 500 held-out points, must be at least 1,000"
 
