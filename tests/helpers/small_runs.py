@@ -14,9 +14,9 @@ SMALL += [
 ]
 # the same with another number of epochs to be given
 FEW = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
-# pictures take half of a small run's time
+# pictures take half of a small run's time: without them where nothing is said of them
 NO_PICTURES = "callbacks.reconstruction=null"
 # a run of seconds, to be stopped and killed in its midst
 LONG = [*FEW, "trainer.max_epochs=300", "trainer.check_val_every_n_epoch=100", "lr_scheduler=cosine"]
-# the same as SMALL, but for num_step, over which is swept
-SWEPT = [each for each in SMALL if not each.startswith("num_step")]
+# the same as SMALL, but for num_step, over which is swept, and for pictures
+SWEPT = [*(each for each in SMALL if not each.startswith("num_step")), NO_PICTURES]

@@ -34,7 +34,7 @@ VARIABLES = {
 def test_one_process_is_one_run(script, small_run, tmp_path, name):
     _, plain = small_run
     more = "+trainer.enable_model_summary=false"  # so that Trainer is tried out, too
-    done = script("train", *SMALL, more, f"hydra.run.dir={tmp_path}/run", env=VARIABLES[name])
+    done = script("train", *SMALL, NO_PICTURES, more, f"hydra.run.dir={tmp_path}/run", env=VARIABLES[name])
     assert done.stderr == ""
     assert_same_run(tmp_path / "run", plain)
     curves = [events(each).Scalars("train/loss") for each in (tmp_path / "run", plain)]
@@ -79,7 +79,7 @@ def test_a_rank_and_a_node_with_srun_change_nothing_of_the_curves_and_give_no_hi
 
 def test_the_signal_that_announces_the_end_stops_a_run_that_then_goes_on(start, script, tmp_path, whole):
     run, env = tmp_path / "run", {**SLURM, "SLURM_PROCID": "0"}
-    process = start(*LONG, f"hydra.run.dir={run}", fresh=True, env=env)
+    process = start(*LONG, NO_PICTURES, f"hydra.run.dir={run}", fresh=True, env=env)
     wait_for(run / "checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGUSR1)
     said, _ = process.communicate(timeout=60)

@@ -53,7 +53,12 @@ def test_help_tells_of_every_key(script, name, sections):
 
 
 def test_a_real_bug_shows_its_traceback_on_demand(script):
-    bug = ["+callbacks.broken._target_=helpers.planted_callbacks.End", "+callbacks.broken.how=raise", *SMALL]
+    bug = [
+        "+callbacks.broken._target_=helpers.planted_callbacks.End",
+        "+callbacks.broken.how=raise",
+        *SMALL,
+        NO_PICTURES,
+    ]
     short = script("train", *bug, check=False)
     assert short.returncode == 1
     assert "Traceback" not in short.stderr

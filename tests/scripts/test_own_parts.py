@@ -51,7 +51,7 @@ def callback(name, **options):
     ],
 )
 def test_what_cannot_work_is_said_with_its_cause_before_a_folder_is_made(script, tmp_path, overrides, line):
-    done = script("train", *SMALL, *overrides, check=False)
+    done = script("train", *SMALL, NO_PICTURES, *overrides, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: (callbacks\.c|logger)\b.*\n", done.stderr)
     assert re.search(line, done.stderr.rstrip("\n"))

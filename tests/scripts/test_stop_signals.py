@@ -9,14 +9,14 @@ import time
 import pytest
 
 from helpers.run_files import assert_same_run, catches, load, metrics_of, validation_loss_of, wait_for
-from helpers.small_runs import CHECKOUT, FEW, LONG, SMALL
+from helpers.small_runs import CHECKOUT, FEW, LONG, NO_PICTURES, SMALL
 from point_diffusion.runs.status import status
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_path, number, code):
     run = tmp_path / "run"
-    process = start(*LONG, f"hydra.run.dir={run}")
+    process = start(*LONG, NO_PICTURES, f"hydra.run.dir={run}")
     wait_for(run / "checkpoints/last.ckpt", process)
     process.send_signal(number)
     said, wrong = process.communicate(timeout=60)
@@ -59,7 +59,7 @@ def test_a_second_signal_stops_at_once(start, script, tmp_path):
 
 def test_a_second_signal_keeps_the_last_checkpoint(start, whole, tmp_path):
     run = tmp_path / "run"
-    process = start(*LONG, "callbacks.checkpoint.every_n_epochs=7", f"hydra.run.dir={run}")
+    process = start(*LONG, NO_PICTURES, "callbacks.checkpoint.every_n_epochs=7", f"hydra.run.dir={run}")
     wait_for(run / "checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
@@ -101,7 +101,7 @@ def test_a_signal_amid_the_final_figures(start, script, tmp_path):
 
 
 def test_a_signal_while_a_run_sets_up_leaves_no_dead_end(start, script, tmp_path):
-    command = [*FEW, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run"]
+    command = [*FEW, NO_PICTURES, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run"]
     process = start(*command, fresh=True)
     wait_for(tmp_path / "run/.hydra/config.yaml", process)
     process.send_signal(signal.SIGTERM)
@@ -127,7 +127,7 @@ def test_a_signal_before_the_training(start, number, code):
 def test_a_signal_amid_the_last_picture(start, script, tmp_path):
     run = tmp_path / "run"
     interrupted = "+callbacks.last._target_=helpers.planted_callbacks.LastPicture"
-    process = start(*FEW, interrupted, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    process = start(*FEW, NO_PICTURES, interrupted, "trainer.max_epochs=2", f"hydra.run.dir={run}")
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == 143
     assert wrong == ""
@@ -165,7 +165,7 @@ def test_a_stopped_script_leaves_nothing_behind(trained, tmp_path):
 
 def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
     sweep = tmp_path / "sweep"
-    swept = ["-m", "seed=1,2", *FEW, "trainer.max_epochs=200", f"hydra.sweep.dir={sweep}"]
+    swept = ["-m", "seed=1,2", *FEW, NO_PICTURES, "trainer.max_epochs=200", f"hydra.sweep.dir={sweep}"]
     process = start(*swept)
     wait_for(sweep / "seed=1/checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGINT)
@@ -179,7 +179,7 @@ def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
 
 def test_a_signal_ends_a_parallel_sweep_with_all_its_workers(start, script, tmp_path):
     sweep = tmp_path / "sweep"
-    swept = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2,3", *FEW]
+    swept = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2,3", *FEW, NO_PICTURES]
     swept += [f"hydra.sweep.dir={sweep}"]
     process = start(*swept, "trainer.max_epochs=100000", fresh=True)
     for seed in (1, 2):
@@ -195,7 +195,15 @@ def test_a_signal_ends_a_parallel_sweep_with_all_its_workers(start, script, tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_a_sweep_that_imports_ends_all_of_it(tmp_path, number):
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", "-m", "seed=1,2", *FEW, "trainer.max_epochs=3"]
+    command = [
+        sys.executable,
+        f"{CHECKOUT}/scripts/train.py",
+        "-m",
+        "seed=1,2",
+        *FEW,
+        NO_PICTURES,
+        "trainer.max_epochs=3",
+    ]
     for wait in (0.1, 1.0):
         sweep = tmp_path / str(wait)
         places = [f"hydra.sweep.dir={sweep}", f"output_dir={tmp_path}"]

@@ -30,7 +30,15 @@ def test_train_multirun_names_its_folders_by_what_is_swept(script, tmp_path):
 
 
 def test_a_sweep_over_several_keys_keeps_runs_apart(script, tmp_path):
-    script("train", "-m", "seed=1,2", "+trainer.limit_train_batches=1", "callbacks.ema.decay=0.9,0.5", *SMALL)
+    script(
+        "train",
+        "-m",
+        "seed=1,2",
+        "+trainer.limit_train_batches=1",
+        "callbacks.ema.decay=0.9,0.5",
+        *SMALL,
+        NO_PICTURES,
+    )
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == [
         f"callbacks.ema.decay={decay},seed={seed}" for decay in (0.5, 0.9) for seed in (1, 2)

@@ -248,4 +248,4 @@ class _Work:
 
     def _log_truth(self, given: PointSet) -> np.ndarray:
         assert self._truth is not None
-        return self._truth.log_density(*given).numpy()
+        return self._truth.log_density_of(given)

@@ -35,7 +35,11 @@ class Quality:
     num_samples: int | None = key(
         "points drawn at each validation; null: the grid's", at_least=2, at_most=10_000_000
     )
-    final_num_samples: int = key("points drawn after the last epoch", at_least=2, at_most=10_000_000)
+    final_num_samples: int = key(
+        "points drawn after the last epoch; of a file at most 20 times as many as are held out",
+        at_least=2,
+        at_most=10_000_000,
+    )
     num_densities: int = key(
         "points whose density is computed after the last epoch; 0: none", at_least=0, at_most=10_000_000
     )

@@ -1,5 +1,6 @@
 """The exact truth of a shape, in the data's own units; and the denoisers that know it, or the training set."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -41,34 +42,47 @@ class Truth:
             raise UnknownError(f"the density of some columns of {self._name} is not known")
 
     def sample(self, num_samples: int, seed: int = 0) -> Tensor:
-        """Fresh points, shape (num_samples, dim); others than those trained on, whatever the seed."""
+        """Fresh points, shape (num_samples, dim); others than those trained on, whatever the seed.
+
+        Raises:
+            ValueError: no points are asked for.
+        """
+        if num_samples < 1:
+            raise ValueError(f"num_samples={num_samples}: must be at least 1")
         return torch.from_numpy(self.draw(num_samples, seed).points)
 
     def draw(self, num_samples: int, seed: int = 0) -> PointSet:
         """Fresh points with what they are conditioned on."""
         return self.source.fresh(num_samples, f"truth {derive_seed(seed, 'truth')}")
 
-    @torch.no_grad()
     def log_density(
         self,
         points: Tensor | np.ndarray,
-        labels: np.ndarray | None = None,
-        numbers: np.ndarray | None = None,
+        label: str | Sequence[str] | None = None,
+        condition: Sequence[float] | np.ndarray | None = None,
     ) -> Tensor:
-        """The logarithm of the density, of each point under what it is conditioned on.
+        """The logarithm of the density.
 
         Args:
             points: shape (n, dim), in the data's own units.
-            labels: shape (n,), indices of classes; None: not told, of all together.
-            numbers: shape (n, columns), what the points are conditioned on; None: not told.
+            label: the class of all points, or one for each; None: not told, of all together.
+            condition: what the points are conditioned on, for all or a row for each; None: not told.
 
         Returns:
             Shape (n,), in nats, float64; -inf where the density is 0, NaN where a point is not finite.
 
         Raises:
             ValueError: the points are of another shape.
+            UsageError: there is no such class, or not so many numbers.
         """
-        points = np.asarray(points.cpu() if isinstance(points, Tensor) else points, np.float64)
+        given = np.asarray(points.cpu() if isinstance(points, Tensor) else points)
+        told = self.description.told(len(given), label, condition)
+        return torch.from_numpy(self.log_density_of(told._replace(points=given)))
+
+    @torch.no_grad()
+    def log_density_of(self, given: PointSet) -> np.ndarray:
+        """As :meth:`log_density`, of points with what they are conditioned on."""
+        points, labels, numbers = np.asarray(given.points, np.float64), given.labels, given.numbers
         if points.ndim != 2 or points.shape[1] != len(self._columns):
             raise ValueError(f"points: must be of shape (n, {len(self._columns)}), not {points.shape}")
         finite = np.asarray(np.isfinite(points).all(axis=1))
@@ -77,7 +91,7 @@ class Truth:
             log_density = self._of_whole(of_points, labels)
         else:
             log_density = self._of_columns(of_points, labels, numbers)
-        return torch.from_numpy(np.where(finite, log_density, np.nan))
+        return np.where(finite, log_density, np.nan)
 
     def _of_whole(self, points: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         ordered = points[:, np.argsort(self._columns)]

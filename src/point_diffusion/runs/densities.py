@@ -66,7 +66,7 @@ class Tail:
 
     def _density_of(self, given: PointSet) -> np.ndarray:
         assert self._truth is not None
-        return self._truth.log_density(*given).numpy()
+        return self._truth.log_density_of(given)
 
 
 def density_figures(
@@ -108,7 +108,7 @@ def density_figures(
     if truth is not None:
         given = description.conditions(num_samples, seed=seed, train=source.train)
         drawn = sample_with_density(diffusion, num_samples, seed, sampler, description.encoded(given))
-        log_truth = truth.log_density(drawn.points, given.labels, given.numbers)
+        log_truth = torch.from_numpy(truth.log_density_of(given._replace(points=drawn.points.numpy())))
         if (line := folded_at(drawn.folded, "the samples")) or (line := outside_at(log_truth, "the samples")):
             remarks.append(f"no reverse_kl: {line}")
         else:
@@ -127,7 +127,7 @@ def density_figures(
         figures["nll"] = negative_log_likelihood(found.log_density)
         figures["nll_bits_per_dim"] = _scaled(figures["nll"], 1 / (description.dim * math.log(2)))
         if truth is not None:
-            figures["forward_kl"] = forward_kl(truth.log_density(*held_out), found.log_density)
+            figures["forward_kl"] = forward_kl(truth.log_density_of(held_out), found.log_density)
     return figures, remarks
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # points of the truth that are remembered in the order of each direction, at most
 MAX_SORTED = 100_000
 TAIL_TRUTH = 100_000  # points of the truth that say where its tail begins
+MOST_TO_ONE = 20  # samples to each held-out point: with more, all noise is that of the held-out points
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class SampleQuality(ValidationCallback):
 
     Args:
         num_samples: points drawn at a validation.
-        final_num_samples: points drawn at the end. A run that is interrupted does not get there.
+        final_num_samples: points drawn at the end, of a file at most :data:`MOST_TO_ONE` to each held-out one. A
+            run that is interrupted does not get there.
         num_densities: points in the plane whose density is computed at the end, and in more dimensions so many
             fewer that it takes as long; 0 for none.
         metrics: more figures of these, by their names in :data:`point_diffusion.registry.METRICS`.
@@ -107,7 +109,10 @@ class SampleQuality(ValidationCallback):
             return
         from point_diffusion.metrics import class_summary, registered, resolution, summary, truth_size
 
+        source: Source = trainer.datamodule.source  # type: ignore[attr-defined]
         count = self.final_num_samples
+        if not source.unlimited:
+            count = min(count, MOST_TO_ONE * len(source.held_out().points))
         seed = derive_seed(pl_module.config["seed"], "final quality")
         with memory_error_names(f"callbacks.quality.final_num_samples={count}"):
             given = drawn_conditions(trainer, count, seed)
@@ -115,7 +120,6 @@ class SampleQuality(ValidationCallback):
             points = pl_module.diffusion.sample(count, seed, condition=condition)
             if not points.isfinite().all():
                 return
-            source: Source = trainer.datamodule.source  # type: ignore[attr-defined]
             truth = source.fresh(truth_size(count, len(source.train.points)))
             samples = given._replace(points=array_of(points))
             sets = [(source.comparable(each.points), each.labels) for each in (samples, truth, source.train)]

@@ -35,9 +35,9 @@ def test_the_entropy_of_the_board_is_that_of_its_squares():
     assert log_density.dtype == torch.float64
     assert -log_density.mean().item() == pytest.approx(math.log(8), abs=1e-12)
     one = truth_about(Checkerboard(), label="square")
-    points, labels, _ = one.draw(2000)
-    assert one.log_density(points, labels).abs().max() < 1e-12  # a unit square
-    assert torch.isneginf(one.log_density(points, (labels + 1) % 8)).all()
+    points = one.draw(2000)
+    assert np.abs(one.log_density_of(points)).max() < 1e-12  # a unit square
+    assert np.isneginf(one.log_density_of(points._replace(labels=(points.labels + 1) % 8))).all()
 
 
 def test_the_entropy_of_a_ring_of_gaussians_is_that_of_draws():
@@ -77,8 +77,8 @@ def test_a_marginal_is_an_integral():
 def test_a_conditional_density_is_the_joint_one_over_the_marginal(options):
     shape = Blobs(dim=2, noise=0.7)
     truth = truth_about(shape, **options)
-    points, labels, numbers = truth.draw(4, 2)
-    found = truth.log_density(points, labels, numbers)
+    points, labels, numbers = drawn = truth.draw(4, 2)
+    found = truth.log_density_of(drawn)
     for row in range(4):
         label = None if labels is None else int(labels[row])
 
@@ -86,7 +86,7 @@ def test_a_conditional_density_is_the_joint_one_over_the_marginal(options):
             return math.exp(shape.log_density(np.array([[x, y]]), label)[0])
 
         expected = joint(points[row, 0]) / quad(joint, -12, 12, epsrel=1e-10, points=[-3, 0, 3])[0]
-        assert found[row].item() == pytest.approx(math.log(expected), abs=1e-8)
+        assert found[row] == pytest.approx(math.log(expected), abs=1e-8)
     # not told: the marginal one
     alone = truth_about(shape, columns=["y"])
     torch.testing.assert_close(truth.log_density(points), alone.log_density(points))
@@ -95,10 +95,13 @@ def test_a_conditional_density_is_the_joint_one_over_the_marginal(options):
 def test_each_class_has_its_own_density():
     shape = Moons()
     truth = truth_about(shape, label="moon")
-    points, labels, _ = truth.draw(50, 2)
-    found = truth.log_density(points, labels).numpy()
+    points, labels, _ = drawn = truth.draw(50, 2)
+    found = truth.log_density_of(drawn)
     for label in (0, 1):
         np.testing.assert_allclose(found[labels == label], shape.log_density(points[labels == label], label))
+    # by names, for all points or for each
+    np.testing.assert_allclose(truth.log_density(points, [shape.classes[label] for label in labels]), found)
+    np.testing.assert_allclose(truth.log_density(points, "lower"), shape.log_density(points, 1))
     np.testing.assert_allclose(truth.log_density(points), shape.log_density(points))
 
 
@@ -188,3 +191,8 @@ def test_points_of_another_shape_are_refused(points):
     truth = truth_about(SCurve())
     with pytest.raises(ValueError, match=r"^points: must be of shape \(n, 2\), not"):
         truth.log_density(points)
+
+
+def test_no_points_are_refused():
+    with pytest.raises(ValueError, match=r"^num_samples=0: must be at least 1$"):
+        truth_about(SCurve()).sample(0)

@@ -113,8 +113,7 @@ def test_densities_of_classes_are_under_what_is_told(trained):
     told = run.log_density(points, label="2")
     assert not torch.equal(told, run.log_density(points))
     torch.testing.assert_close(told[:3], run.log_density(points[:3], label=["2"] * 3))
-    labels = np.full(10, 2)
-    np.testing.assert_allclose(run.truth.log_density(points, labels), Gaussians().log_density(points, 2))
+    np.testing.assert_allclose(run.truth.log_density(points, label="2"), Gaussians().log_density(points, 2))
     figures, remarks = density_figures(run.diffusion, run.source, run.points, 50, 0)
     assert figures.keys() == {"reverse_kl", "forward_kl", "nll", "nll_bits_per_dim"}
     assert remarks == []
