@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from point_diffusion.denoisers import Denoiser, NetworkDenoiser
 from point_diffusion.guidance import Guided
 from point_diffusion.network import build_network, call_network
-from point_diffusion.prediction import stable_target
+from point_diffusion.prediction import PredictionType
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDPM, Sampler, build_sampler, check_sampler
 from point_diffusion.scaling import Division, Scaling, build_scaling
@@ -19,10 +19,10 @@ from point_diffusion.schedule import (
     NoiseLevel,
     NoiseSchedule,
     build_schedule,
-    check_shapes,
     prior_kl,
 )
 from point_diffusion.timestep_sampling import antithetic_timesteps
+from point_diffusion.training_target import training_example
 
 
 class Diffusion(nn.Module):
@@ -66,7 +66,7 @@ class Diffusion(nn.Module):
         self.schedule = schedule
         self.network = network
         self.prediction_type = prediction_type
-        self.prediction = PREDICTION_TYPES[prediction_type]()
+        self._prediction = PREDICTION_TYPES[prediction_type]()
         self.register_buffer("data_mean", torch.zeros(dim))
         self.register_buffer("data_covariance", torch.eye(dim))
         self.dim = dim
@@ -94,6 +94,16 @@ class Diffusion(nn.Module):
             condition_dim=bool(points.get("classes")) + len(points.get("condition", ())),
             sampler=build_sampler(config["sampler"]),
         )
+
+    @property
+    def sigma_data(self) -> float:
+        """Standard deviation of a coordinate of the data as the network sees it, over all of them."""
+        return self.data_covariance.diagonal().mean().sqrt().item()
+
+    @property
+    def prediction(self) -> PredictionType:
+        """What the network's output means, for the data as it was described."""
+        return self._prediction.fitted(self.data_covariance)
 
     @property
     def device(self) -> torch.device:
@@ -173,25 +183,25 @@ class Diffusion(nn.Module):
             x_0: shape (B, dim), clean points as the network sees them.
             t: shape (B,), int64.
             noise: shape (B, dim), standard normal.
-            condition: shape (B, columns), what the points are conditioned on; None where they are not.
-            stable: see :func:`point_diffusion.prediction.stable_target`; the loss is then smaller by what the
-                targets no longer scatter.
-            widening: see there; only where ``stable``.
-            dropped: shape (B,), bool, of which points the network is not told the condition; None for of none.
+            condition: see :func:`point_diffusion.training_target.training_example`, as for the rest.
+            stable: see there.
+            widening: see there.
+            dropped: see there.
 
         Raises:
             ValueError: a tensor is of another shape.
         """
-        check_shapes(x_0, noise, t)
-        alpha, sigma = self.schedule.levels(t, x_0)
-        x = alpha * x_0 + sigma * noise
-        told = condition
-        if condition is not None and dropped is not None:
-            told = condition.masked_fill(dropped[:, None], torch.nan)
-        if stable:
-            x, x_0, noise = stable_target(x, x_0, alpha, sigma, condition, told, widening)
-        target = self.prediction.target(x_0, noise, alpha, sigma)
-        return F.mse_loss(call_network(self.network, x, t, told), target)
+        return F.mse_loss(*self._answer(x_0, t, noise, condition, stable, widening, dropped))
+
+    def squared_errors(self, x_0: Tensor, t: Tensor, noise: Tensor, **options: Any) -> Tensor:
+        """What :meth:`loss` is the mean of, for each point, shape (B,); arguments and what is raised as there."""
+        output, target = self._answer(x_0, t, noise, **options)
+        return (output - target).square().mean(dim=1)
+
+    def _answer(self, x_0: Tensor, t: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        """What the network says, and what it should."""
+        x, told, target = training_example(self.schedule, self.prediction, x_0, t, *args, **options)
+        return call_network(self.network, x, t, told), target
 
     def noised(self, points: Tensor, steps: Sequence[int], generator: torch.Generator) -> list[Tensor]:
         """Points with so many noise steps in them.

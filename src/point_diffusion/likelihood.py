@@ -233,7 +233,7 @@ def _upwards(denoiser: Denoiser, sampler: Sampler, points: Tensor, condition: Te
     """
     schedule = denoiser.schedule
     x, below = points, CLEAN
-    for t in reversed(sampler.timesteps(schedule)):
+    for t in reversed(sampler.steps(schedule)):
         level = schedule.level(t)
         start, guess = x, x * (level.alpha / below.alpha)
         for _ in range(FIXED_POINT):

@@ -1,20 +1,15 @@
 r"""What the network predicts about x_t = alpha x_0 + sigma epsilon, and how x_0 and epsilon follow from it.
 
-With the alpha and sigma of a step (alpha^2 + sigma^2 = 1) all three say the same, but weigh it differently in
+With the alpha and sigma of a step (alpha^2 + sigma^2 = 1) all of them say the same, but weigh it differently in
 the loss, and one can be had from another only where nothing divides by zero.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-# a stable target is a mean over so many points at most
-TARGET_GROUP = 1024
-# what widened noise is multiplied by, and over how many points the mean behind it must be (1 / sum of shares^2)
-WIDER = 3.0
-SUPPORT = 10
+from point_diffusion.precision import float64
 
 
 class PredictionType(ABC):
@@ -22,6 +17,10 @@ class PredictionType(ABC):
 
     # below this alpha x_0 does not follow from the output
     smallest_alpha: ClassVar[float] = 0.0
+
+    def fitted(self, covariance: Tensor) -> "PredictionType":
+        """The same for points of this covariance, shape (dim, dim), as the network sees them; most need none."""
+        return self
 
     @abstractmethod
     def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -72,76 +71,54 @@ class VPrediction(PredictionType):
         return alpha * x - sigma * output, sigma * x + alpha * output
 
 
-class StableTarget(NamedTuple):
-    """What a network is trained on.
-
-    Attributes:
-        x: shape (B, dim), noised points.
-        x_0, epsilon: shape (B, dim), the mean of what lies behind each.
+class Flow(PredictionType):
+    """The velocity u = epsilon - x_0 of the straight path x = (1 - s) x_0 + s epsilon (Liu et al. 2023, eq. 1), at
+    the point of that path that is x_t / (alpha + sigma); both follow at every level.
     """
 
-    x: Tensor
-    x_0: Tensor
-    epsilon: Tensor
+    def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return epsilon - x_0
+
+    def x_0_and_epsilon(
+        self, output: Tensor, x: Tensor, alpha: Tensor | float, sigma: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        whole = alpha + sigma
+        return (x - sigma * output) / whole, (x + alpha * output) / whole
 
 
-def stable_target(
-    x: Tensor,
-    points: Tensor,
-    alpha: Tensor,
-    sigma: Tensor,
-    condition: Tensor | None = None,
-    told: Tensor | None = None,
-    widening: float = 0.0,
-) -> StableTarget:
-    """The mean (x_0, epsilon) behind each x_t, over all points of the batch that may have led there, each weighted
-    by how likely it did (Xu et al. 2023, eq. 6). As targets they lead to the same prediction as the one pair that
-    was drawn, up to a bias that falls with the size of the batch, but scatter far less where the noise is strong.
+class EDM(PredictionType):
+    r"""What is left to say of x_0 once the best linear guess is known, in units of its deviation: F of Karras et
+    al. (2022, eq. 7 and table 1), for points of standard deviation s.
 
-    The mean is as well known beside the points' paths as on them, so a part of the points can have :data:`WIDER`
-    times the noise: the network learns the way back from where its own errors lead. A point whose mean would then
-    be over fewer than :data:`SUPPORT` others keeps its noise.
+    .. math::
+        x_0 = \frac{\alpha s^2}{w^2} x + \frac{\sigma s}{w} F, \quad
+        \epsilon = \frac{\sigma}{w^2} x - \frac{\alpha s}{w} F, \quad
+        F = \frac{\sigma x_0 - \alpha s^2 \epsilon}{s w}, \quad w^2 = \sigma^2 + \alpha^2 s^2
+
+    so that both follow at every level. For s = 1 it is -v. The network sees x_t as for all other types, which is
+    their c_in times their x where s = 1.
 
     Args:
-        x: shape (B, dim), noised points.
-        points: shape (B, dim), the points they come from.
-        alpha: shape (B, 1), at the step of each x.
-        sigma: shape (B, 1), likewise.
-        condition: shape (B, columns), of the points; None where they have none.
-        told: shape (B, columns), as the network is told of it, NaN where it is not: the mean is over the points
-            that agree with it.
-        widening: the part of the points that have wider noise, in [0, 1].
+        sigma_data: s; 1 until :meth:`fitted` to the training points.
     """
-    precision = -(alpha / sigma).square() / 2
-    noised, means = [], []
-    groups = [each.split(TARGET_GROUP) for each in (points, x / alpha, precision)]
-    has = told_of = [None] * len(groups[0])
-    if condition is not None and told is not None:
-        has, told_of = (list(each.split(TARGET_GROUP)) for each in (condition, told))
-    for x_0, seen, weight, own, said in zip(*groups, has, told_of, strict=True):
-        share = _shares(seen, x_0, weight, own, said)
-        if count := round(widening * len(x_0)):  # the first ones are as good as any
-            wider = x_0[:count] + WIDER * (seen[:count] - x_0[:count])
-            of_wider = _shares(wider, x_0, weight[:count], own, None if said is None else said[:count])
-            supported = of_wider.square().sum(dim=1, keepdim=True) <= 1 / SUPPORT
-            seen = torch.cat([torch.where(supported, wider, seen[:count]), seen[count:]])
-            share = torch.cat([torch.where(supported, of_wider, share[:count]), share[count:]])
-        noised.append(seen)
-        means.append(share @ x_0)
-    mean = torch.cat(means)
-    x = alpha * torch.cat(noised) if widening else x
-    return StableTarget(x, mean, (x - alpha * mean) / sigma)
 
+    def __init__(self, sigma_data: Tensor | float = 1.0) -> None:
+        self.sigma_data = sigma_data
 
-def _shares(seen: Tensor, points: Tensor, weight: Tensor, condition: Tensor | None, told: Tensor | None) -> Tensor:
-    """How likely each of (N, dim) points lies behind each of (B, dim) noised ones; shape (B, N), rows sum to 1."""
-    # coordinate by coordinate: a matrix product would round off small distances
-    squares = [(left[:, None] - right).square_() for left, right in zip(seen.T, points.T, strict=True)]
-    total = squares[0]
-    for square in squares[1:]:
-        total += square
-    total.mul_(weight)
-    if condition is not None and told is not None:
-        for column, asked in zip(condition.T, told.T, strict=True):
-            total.masked_fill_((asked[:, None] != column) & ~asked[:, None].isnan(), -torch.inf)
-    return torch.softmax(total, dim=1)
+    def fitted(self, covariance: Tensor) -> "EDM":
+        # of points that are all the same there is nothing to measure by
+        return EDM(float64(covariance).diagonal().mean().sqrt().clamp(min=1e-3))
+
+    def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        s = self.sigma_data
+        return (sigma * x_0 - alpha * s**2 * epsilon) / (s * self._deviation(alpha, sigma))
+
+    def x_0_and_epsilon(
+        self, output: Tensor, x: Tensor, alpha: Tensor | float, sigma: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        s, w = self.sigma_data, self._deviation(alpha, sigma)
+        return alpha * s**2 / w**2 * x + sigma * s / w * output, sigma / w**2 * x - alpha * s / w * output
+
+    def _deviation(self, alpha: Tensor | float, sigma: Tensor | float) -> Tensor | float:
+        """w, the standard deviation of x_t."""
+        return (sigma**2 + (alpha * self.sigma_data) ** 2) ** 0.5

@@ -89,6 +89,8 @@ BETAS: Registry[Callable[..., Any]] = Registry(
     linear="linear_betas",
     scaled_linear="scaled_linear_betas",
     cosine="cosine_betas",
+    rectified="rectified_betas",
+    karras="karras_betas",
     betas="explicit_betas",
 )
 
@@ -97,11 +99,29 @@ NETWORKS: Registry[Callable[..., Any]] = Registry("point_diffusion.network", mlp
 
 # subclasses of point_diffusion.prediction.PredictionType
 PREDICTION_TYPES: Registry[Any] = Registry(
-    "point_diffusion.prediction", epsilon="Epsilon", sample="Sample", v_prediction="VPrediction"
+    "point_diffusion.prediction",
+    epsilon="Epsilon",
+    sample="Sample",
+    v_prediction="VPrediction",
+    flow="Flow",
+    edm="EDM",
 )
 
+# how steps are drawn in training, see point_diffusion.timestep_sampling
+TIMESTEP_SAMPLINGS = ("antithetic", "uniform", "logit_normal", "lognormal", "importance")
+# how noise levels weigh in the loss, see point_diffusion.loss_weighting
+LOSS_WEIGHTINGS = ("simple", "snr", "min_snr", "edm")
+
 # subclasses of point_diffusion.samplers.Sampler
-SAMPLERS: Registry[Any] = Registry("point_diffusion.samplers", ddpm="DDPM", ddim="DDIM", dpm_solver="DPMSolver")
+SAMPLERS: Registry[Any] = Registry(
+    "point_diffusion.samplers",
+    ddpm="DDPM",
+    ddim="DDIM",
+    dpm_solver="DPMSolver",
+    deis="DEIS",
+    unipc="UniPC",
+    heun="Heun",
+)
 
 # (samples of shape (n, dim), truth of shape (m, dim)) to a number, or to a point_diffusion.metrics.Estimate
 METRICS: Registry[Callable[..., Any]] = Registry(

@@ -1,13 +1,13 @@
 r"""The reverse process: from noise back to points, one step at a time.
 
-A sampler is one ``step``; which steps are taken, and the loop over them, stand here once for all samplers. A
+A sampler is one ``step``; the loop over the steps stands here once for all samplers. A
 step leads from the noise level of x_t to a lower one, and is given the denoiser's (x_0, epsilon), so that no
 sampler needs to know what a network was trained to predict, or whether there is one.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,9 +18,11 @@ from point_diffusion.common.seeds import generator
 from point_diffusion.denoisers import Denoiser
 from point_diffusion.precision import float64
 from point_diffusion.schedule import NoiseLevel, NoiseSchedule
+from point_diffusion.timestep_spacing import OPTIMIZED, SPACINGS, listed
 
 # points are sampled in blocks of this size, each with a generator of its own: bounded memory, in cache
 SAMPLE_BLOCK = 2_000
+MEMORY = 3  # states that a step may look back to
 
 
 class State(NamedTuple):
@@ -39,6 +41,9 @@ class Sampler(ABC):
 
     Args:
         num_inference_steps: network calls, from 1 to the schedule's ``num_step``; None means all of them.
+        timesteps: which steps they are made at: a name in :data:`point_diffusion.timestep_spacing.SPACINGS`, or
+            falling steps from the schedule's last one; None: as the sampler has it. ``optimized``, the steps that
+            a run has found, is filled in by the run.
         start: x_T is drawn from N(0, I) (``normal``), or with the true mean and covariance of q(x_T)
             (``matched``), which cures a schedule that never reaches noise.
         guidance: how strongly a conditional model follows its condition: see :mod:`point_diffusion.guidance`.
@@ -49,13 +54,20 @@ class Sampler(ABC):
 
     # False for a sampler whose step multiplies x_0 by no more than the next level's alpha: it may be ill-defined
     needs_x_0: ClassVar[bool] = True
+    # how the steps are spaced where nothing is said
+    spacing: ClassVar[str] = "even"
 
     num_inference_steps: int | None = None
+    timesteps: str | Sequence[int] | None = None
     start: str = "normal"
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
         one_of("start", self.start, ("normal", "matched"))
+        if isinstance(self.timesteps, str):
+            one_of("timesteps", self.timesteps, (*SPACINGS, OPTIMIZED))
+        elif self.timesteps is not None:
+            self._check_list(self.timesteps)
         if not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise ValueError(f"guidance={self.guidance}: must be a number of at least 0")
 
@@ -65,28 +77,53 @@ class Sampler(ABC):
         return True
 
     @abstractmethod
-    def step(self, now: State, to: NoiseLevel, previous: State | None, draw_noise: Callable[[], Tensor]) -> Tensor:
+    def step(
+        self, now: State, to: NoiseLevel, history: Sequence[State], draw_noise: Callable[[], Tensor]
+    ) -> Tensor:
         """One step down.
 
         Args:
             now: the points x_t, with what the denoiser says of them.
             to: the level to reach, below that of ``now``; :data:`CLEAN` at the very end.
-            previous: the state before ``now``, None at the start.
+            history: the states before ``now``, the newest first; up to :data:`MEMORY`, empty at the start.
             draw_noise: gives fresh standard normal noise of the shape of the points.
 
         Returns:
             The points at level ``to``.
         """
 
-    def timesteps(self, schedule: NoiseSchedule) -> list[int]:
-        """The steps taken, downwards: evenly spaced, first and last included."""
-        last, n = schedule.num_step - 1, self.num_inference_steps
-        n = schedule.num_step if n is None else n
+    def corrected(self, now: State, history: Sequence[State]) -> Tensor:
+        """The points x_t, put right now that the denoiser has seen them; most samplers leave them as they are."""
+        return now.x
+
+    def _check_list(self, steps: Sequence[int]) -> None:
+        object.__setattr__(self, "timesteps", tuple(steps))  # as a frozen dataclass may hold
+        if not steps or not all(isinstance(t, int) and not isinstance(t, bool) for t in steps):
+            raise ValueError(f"timesteps={list(steps)}: must be whole numbers")
+        if self.num_inference_steps not in (None, self.calls_of(len(steps))):
+            raise ValueError(
+                f"num_inference_steps={self.num_inference_steps}: must be null, or {self.calls_of(len(steps))} for"
+                f" these {len(steps)} timesteps"
+            )
+
+    def calls_of(self, count: int) -> int:
+        """Network calls that so many noise levels take."""
+        return count
+
+    def steps(self, schedule: NoiseSchedule) -> list[int]:
+        """The step of each network call: downwards, the schedule's last one first.
+
+        Raises:
+            ValueError: there are not that many steps, or not these.
+        """
+        if self.timesteps == OPTIMIZED:
+            raise ValueError("timesteps=optimized: only a run has found any; see evaluate.py optimize=true")
+        if self.timesteps is not None and not isinstance(self.timesteps, str):
+            return listed(schedule, self.timesteps)
+        n = schedule.num_step if self.num_inference_steps is None else self.num_inference_steps
         if not 1 <= n <= schedule.num_step:
             raise ValueError(f"num_inference_steps={n}: must be from 1 to num_step, {schedule.num_step}")
-        if n == 1:
-            return [last]
-        return [(2 * k * last + n - 1) // (2 * (n - 1)) for k in reversed(range(n))]  # rounded in integers
+        return SPACINGS[self.timesteps or self.spacing](schedule, n)
 
     def trajectory(
         self, denoiser: Denoiser, x: Tensor, generator: torch.Generator, condition: Tensor | None = None
@@ -107,14 +144,17 @@ class Sampler(ABC):
             return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
         schedule = denoiser.schedule
-        timesteps = self.timesteps(schedule)
-        previous = None
-        yield timesteps[0] + 1, x
-        for t, t_next in zip(timesteps, [*timesteps[1:], -1], strict=True):
+        steps = self.steps(schedule)
+        history: tuple[State, ...] = ()
+        yield steps[0] + 1, x
+        ways = [*steps, -1, -2]
+        for t, t_next, t_after in zip(steps, ways[1:-1], ways[2:], strict=True):
             now = State(x, schedule.level(t), *denoiser(x, t, condition))
-            x = self.step(now, schedule.level(t_next), previous, draw_noise)
-            previous = now
-            yield t_next + 1, x
+            now = now._replace(x=self.corrected(now, history))
+            x = self.step(now, schedule.level(t_next), history, draw_noise)
+            history = (now, *history[: MEMORY - 1])
+            if t_next > t_after:  # else it is a guess, and what comes next puts it right
+                yield t_next + 1, x
 
     def blocks(
         self,
@@ -188,3 +228,14 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise ValueError unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
+
+
+def check_eta(eta: float) -> None:
+    """Raise ValueError unless it is between nothing random and the reverse process."""
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta={eta}: must be from 0 to 1")
+
+
+def posterior_variance(level: NoiseLevel, to: NoiseLevel) -> float:
+    """The variance of q(x_s | x_t, x_0) (Ho et al. 2020, eq. 7) for any two levels t > s."""
+    return (1 - (level.alpha / to.alpha) ** 2) * (to.sigma / level.sigma) ** 2

@@ -48,7 +48,7 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
         ("last.ckpt", "fixed_small"),
         ("best.ckpt", "fixed_large"),
     ]
-    assert [len(each["rows"]) for each in answers] == [3, 3, 7, 3]
+    assert [len(each["rows"]) for each in answers] == [3, 3, 13, 3]
     new = {path.name for path in set(tmp_path.rglob("*")) - before}
     assert new == {"evaluations.json", "quality_curve.png"}
     (run / "evaluations.json").write_text("mine")

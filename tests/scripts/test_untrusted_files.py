@@ -16,7 +16,7 @@ from helpers.small_runs import LONG, NO_PICTURES, SMALL
 from point_diffusion import __version__
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import FORMAT
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.training.preflight import check
 
 

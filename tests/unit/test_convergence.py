@@ -107,9 +107,9 @@ def test_there_are_as_many_strays_as_the_truth_has(sampler):
 def moments_at_the_end(sampler, schedule, mean, deviation):
     """Of a Gaussian: its steps are affine in x_T and in each noise, so they follow from one path for each."""
     gain = lambda level: level.alpha * deviation**2 / (level.alpha**2 * deviation**2 + level.sigma**2)  # noqa: E731
-    steps = [*sampler.timesteps(schedule), -1]
+    steps = [*sampler.steps(schedule), -1]
     # the first path has no noise, the others one each
-    x, previous = torch.zeros(len(steps) + 1, 1, dtype=torch.float64), None
+    x, history = torch.zeros(len(steps) + 1, 1, dtype=torch.float64), ()
     x[1] = 1
     for k, (t, t_next) in enumerate(pairwise(steps)):
         level = schedule.level(t)
@@ -117,8 +117,8 @@ def moments_at_the_end(sampler, schedule, mean, deviation):
         now = State(x, level, x_0, (x - level.alpha * x_0) / level.sigma)
         impulse = torch.zeros_like(x)
         impulse[k + 2] = 1
-        x = sampler.step(now, schedule.level(t_next), previous, lambda impulse=impulse: impulse)
-        previous = now
+        x = sampler.step(now, schedule.level(t_next), history, lambda impulse=impulse: impulse)
+        history = (now, *history)
     return x[0].item(), (x[1:] - x[0]).square().sum().item()
 
 
@@ -160,13 +160,13 @@ def test_more_noise_is_drawn_for_more_eta():
     level, to = FINE.level(2000), FINE.level(1000)
     x = torch.zeros(1, 1, dtype=torch.float64)
     drawn = [
-        DPMSolver(eta=eta).step(State(x, level, x, x), to, None, lambda: torch.ones_like(x)).item()
+        DPMSolver(eta=eta).step(State(x, level, x, x), to, (), lambda: torch.ones_like(x)).item()
         for eta in (0.0, 0.2, 0.6, 1.0)
     ]
     assert drawn[0] == 0
     assert sorted(set(drawn)) == drawn
     assert drawn[-1] < to.sigma
-    assert DPMSolver(eta=1.0).step(State(x, level, x, x), CLEAN, None, lambda: torch.ones_like(x)).item() == 0
+    assert DPMSolver(eta=1.0).step(State(x, level, x, x), CLEAN, (), lambda: torch.ones_like(x)).item() == 0
 
 
 def test_samplers_say_whether_they_draw_noise():

@@ -175,7 +175,7 @@ def test_the_start_has_the_density_that_it_is_drawn_from():
 
 @dataclass(frozen=True)
 class Mine(Sampler):
-    def step(self, now, to, previous, draw_noise):
+    def step(self, now, to, history, draw_noise):
         return to.alpha * now.x_0
 
 

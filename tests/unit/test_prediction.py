@@ -5,9 +5,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from point_diffusion.prediction import SUPPORT, TARGET_GROUP, WIDER, Epsilon, stable_target
+from point_diffusion.prediction import Epsilon
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.schedule import NoiseSchedule
+from point_diffusion.training_target import SUPPORT, TARGET_GROUP, WIDER, stable_target
 
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 BETAS = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=20)

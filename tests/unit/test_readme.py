@@ -212,7 +212,7 @@ def test_the_example_of_a_sampler_is_the_real_one():
     def squeezed(code):
         return "".join(code.split())
 
-    head, body = shown.split("def step(self, now, to, previous, draw_noise):")
+    head, body = shown.split("def step(self, now, to, history, draw_noise):")
     for part in (*head.splitlines(), body):
         assert squeezed(part) in squeezed(source)
     (options,) = re.findall(r"```yaml\n(name: ddim.*?)```", ALL, re.DOTALL)

@@ -14,7 +14,7 @@ from point_diffusion.data.source import FILE
 from point_diffusion.network import MLPDiffusion
 from point_diffusion.prediction import Epsilon
 from point_diffusion.registry import BETAS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES, Registry
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import DDIM
 from point_diffusion.training.preflight import problems
 

@@ -21,6 +21,8 @@ UNITS = {
     "sample": [1.0] * 8,
     "epsilon": [level.alpha**2 / level.sigma**2 for level in LEVELS],
     "v_prediction": [1 / level.sigma**2 for level in LEVELS],
+    "flow": [(level.alpha + level.sigma) ** 2 / level.sigma**2 for level in LEVELS],
+    "edm": [1 / level.sigma**2 for level in LEVELS],
 }
 
 

@@ -1,12 +1,13 @@
 """The samplers against exact answers: Gaussians and mixtures of them, whose best epsilon is known everywhere."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from helpers.denoisers import Known
-from point_diffusion.samplers import DDIM, DDPM, DPMSolver
+from point_diffusion.samplers import DDIM, DDPM, DEIS, DPMSolver, Heun, UniPC
 from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
 
 MEAN, STD = 0.7, 0.3
@@ -88,7 +89,7 @@ def test_the_last_step_adds_no_noise():
 def test_steps_are_distinct_fall_and_hold_both_ends(num_step):
     schedule = NoiseSchedule([0.1] * num_step)
     for n in {1, 2, 3, num_step // 2, num_step - 1, num_step} & set(range(1, num_step + 1)):
-        steps = DDPM(num_inference_steps=n).timesteps(schedule)
+        steps = DDPM(num_inference_steps=n).steps(schedule)
         assert len(set(steps)) == len(steps) == n
         assert steps == sorted(steps, reverse=True)
         assert steps[0] == num_step - 1
@@ -103,7 +104,7 @@ def test_trajectory_counts_the_noise_steps_left():
 @pytest.mark.parametrize("n", [0, -1, 101])
 def test_wrong_numbers_of_steps_are_refused(n):
     with pytest.raises(ValueError, match="num_inference_steps"):
-        DDPM(num_inference_steps=n).timesteps(noisy(100))
+        DDPM(num_inference_steps=n).steps(noisy(100))
 
 
 FINE = build_schedule({"name": "cosine", "num_step": 4000, "alphas_cumprod_end": 1e-5})
@@ -171,6 +172,36 @@ def test_dpm_solver_is_of_second_order():
 
 
 @pytest.mark.parametrize(
+    ("kind", "options", "order"),
+    [
+        (DPMSolver, {"order": 1}, 1),
+        (DPMSolver, {"order": 2}, 2),
+        (DPMSolver, {"order": 3}, 3),
+        (DEIS, {"order": 2}, 2),
+        (DEIS, {"order": 3}, 3),
+        (UniPC, {"order": 1}, 2),  # its corrector is of one order more
+        (UniPC, {"order": 2}, 3),
+        (Heun, {"timesteps": "log_snr"}, 2),
+    ],
+)
+def test_orders_are_those_that_steps_twice_as_many_show(kind, options, order):
+    # a schedule so fine that steps are where they should be
+    schedule = build_schedule(
+        {"name": "karras", "num_step": 50_001, "sigma_min": 0.05, "sigma_max": 20.0, "rho": 7.0}
+    )
+    x, denoiser = quantiles(50), Known(schedule, exact_mixture(schedule))
+
+    def end(sampler):
+        *_, (_, state), _ = sampler.trajectory(denoiser, x, torch.Generator())
+        return state
+
+    truth = end(UniPC(2501, order=3))
+    errors = [(end(kind(n, **options)) - truth).norm() for n in (161, 321, 641)]
+    rates = torch.stack(errors).log2().diff()
+    assert (-rates).tolist() == pytest.approx([order] * 2, abs=0.2)
+
+
+@pytest.mark.parametrize(
     ("sampler", "counts", "floor"),
     [
         (DDPM(variance_type="fixed_small"), [10, 50, 400], 0.015),
@@ -179,6 +210,11 @@ def test_dpm_solver_is_of_second_order():
         pytest.param(DDIM(eta=1.0), [10, 50, 400], 0.015, marks=pytest.mark.slow),
         (DPMSolver(), [10, 20, 50], 0.004),
         (DPMSolver(eta=1.0), [10, 30, 150], 0.015),
+        (DPMSolver(order=3, eta=1.0), [10, 30, 150], 0.015),
+        (DEIS(), [10, 20, 50], 0.004),
+        (UniPC(), [8, 15, 50], 0.004),
+        (Heun(timesteps="log_snr"), [11, 31, 101], 0.004),
+        (Heun(timesteps="log_snr", churn=20.0), [11, 41, 401], 0.015),
     ],
 )
 def test_samples_converge_to_a_mixture_as_steps_grow(sampler, counts, floor):
@@ -198,7 +234,7 @@ def test_samples_converge_to_a_mixture_as_steps_grow(sampler, counts, floor):
 )
 def test_steps_by_log_snr_are_distinct_however_uneven_it_is(schedule):
     for n in range(1, schedule.num_step + 1):
-        steps = DPMSolver(num_inference_steps=n).timesteps(schedule)
+        steps = DPMSolver(num_inference_steps=n).steps(schedule)
         assert len(set(steps)) == len(steps) == n
         assert steps == sorted(steps, reverse=True)
         assert steps[0] == schedule.num_step - 1
@@ -206,9 +242,87 @@ def test_steps_by_log_snr_are_distinct_however_uneven_it_is(schedule):
 
 
 def test_steps_by_log_snr_are_even_where_the_schedule_is_fine():
-    steps = DPMSolver(num_inference_steps=11).timesteps(FINE)
+    steps = DPMSolver(num_inference_steps=11).steps(FINE)
     gaps = FINE.half_log_snr[steps].diff()[2:]  # next to x_T and x_0 the training steps themselves are far apart
     assert (gaps.max() / gaps.min()).item() < 1.1
+
+
+@pytest.mark.parametrize("spacing", ["even", "log_snr", "karras"])
+@pytest.mark.parametrize("kind", [DDPM, DDIM, DPMSolver, DEIS, UniPC])
+def test_any_sampler_takes_any_spacing(kind, spacing):
+    schedule = noisy(100)
+    steps = kind(9, timesteps=spacing).steps(schedule)
+    assert steps == sorted(set(steps), reverse=True)
+    assert (len(steps), steps[0], steps[-1]) == (9, 99, 0)
+    fine = build_schedule({"name": "karras", "num_step": 2000, "sigma_min": 0.01, "sigma_max": 50.0, "rho": 7.0})
+    level = {"even": torch.arange(2000.0), "log_snr": fine.half_log_snr, "karras": (-fine.half_log_snr / 7).exp()}
+    gaps = level[spacing][kind(9, timesteps=spacing).steps(fine)].diff().abs()
+    assert (gaps.max() / gaps.min()).item() == pytest.approx(1, abs=0.05)
+
+
+def test_steps_can_be_listed():
+    sampler = DPMSolver(timesteps=[19, 12, 3])
+    assert sampler.steps(noisy(20)) == [19, 12, 3]
+    x = quantiles(10)
+    states = list(sampler.trajectory(Known(noisy(20), exact(noisy(20))), x, torch.Generator()))
+    assert [t for t, _ in states] == [20, 13, 4, 0]
+    assert Heun(timesteps=[19, 12, 3]).steps(noisy(20)) == [19, 12, 12, 3, 3]
+    assert DDIM(3, timesteps=[19, 12, 3]) == DDIM(3, timesteps=(19, 12, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DDIM(timesteps=[19, 3, 5]), "timesteps: must fall, but 5 follows 3"),
+        (lambda: DDIM(timesteps=[19, 19]), "timesteps: must fall, but 19 follows 19"),
+        (lambda: DDIM(timesteps=[20, 3]), "timesteps: each must be from 0 to 19, num_step - 1, not 20"),
+        (lambda: DDIM(timesteps=[19, -1]), "timesteps: each must be from 0 to 19, num_step - 1, not -1"),
+        (
+            lambda: DDIM(timesteps=[18, 3]),
+            "timesteps: must begin at 19, the noise that sampling starts from, not at 18",
+        ),
+        (lambda: DDIM(timesteps=[]), r"timesteps=\[\]: must be whole numbers"),
+        (lambda: DDIM(timesteps=[19, 2.5]), r"timesteps=\[19, 2.5\]: must be whole numbers"),
+        (lambda: DDIM(4, timesteps=[19, 2]), "num_inference_steps=4: must be null, or 2 for these 2 timesteps"),
+        (lambda: Heun(4, timesteps=[19, 2]), "num_inference_steps=4: must be null, or 3 for these 2 timesteps"),
+        (
+            lambda: DDIM(timesteps="trailing"),
+            "timesteps=trailing: must be one of even, log_snr, karras, optimized",
+        ),
+        (lambda: DDIM(timesteps="optimized"), "timesteps=optimized: only a run has found any"),
+        (lambda: Heun(40), "num_inference_steps=40: must be from 1 to 2 num_step - 1, 39"),
+        (lambda: Heun(0), "num_inference_steps=0: must be from 1 to 2 num_step - 1, 39"),
+    ],
+)
+def test_wrong_steps_are_refused(make, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make().steps(noisy(20))
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4, 9, 10, 39])
+def test_heun_makes_as_many_calls_as_asked(calls):
+    schedule, asked = noisy(20), []
+
+    def counted(x, t):
+        asked.append(t)
+        return exact(schedule)(x, t)
+
+    states = list(Heun(calls).trajectory(Known(schedule, counted), quantiles(5), torch.Generator()))
+    assert len(asked) == calls == len(Heun(calls).steps(schedule))
+    # a state for each level: guesses are not shown
+    assert [t for t, _ in states] == sorted({t + 1 for t in asked} | {0}, reverse=True)
+
+
+def test_churn_keeps_the_moments_of_a_gaussian():
+    schedule = build_schedule(
+        {"name": "karras", "num_step": 400, "sigma_min": 0.002, "sigma_max": 40.0, "rho": 7.0}
+    )
+    (*_, (_, x)) = run(Heun(201, churn=30.0), schedule, 100_000)
+    assert x.mean().item() == pytest.approx(MEAN, abs=5 * STD / len(x) ** 0.5 + 0.002)
+    assert x.std().item() == pytest.approx(STD, rel=0.01)
+    levels = Heun(201, churn=30.0).steps(schedule)
+    assert any(after > before for before, after in pairwise(levels))  # some steps are raised
+    assert levels[0] == 399
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
@@ -270,6 +384,11 @@ def test_ddpm_in_one_step_ends_at_the_predicted_points_however_little_signal():
         (lambda: DPMSolver(eta=float("nan")), "eta=nan: must be from 0 to 1"),
         (lambda: DDPM(variance_type="learned"), "variance_type=learned"),
         (lambda: DPMSolver(start="middle"), "start=middle"),
+        (lambda: DPMSolver(order=4), "order=4: must be 1, 2 or 3"),
+        (lambda: DEIS(order=0), "order=0: must be 1, 2 or 3"),
+        (lambda: UniPC(order=5), "order=5: must be 1, 2 or 3"),
+        (lambda: Heun(churn=-1.0), "churn=-1.0: must be at least 0"),
+        (lambda: Heun(churn=float("nan")), "churn=nan: must be at least 0"),
     ],
 )
 def test_wrong_options_are_refused(make, message):

@@ -18,7 +18,7 @@ from point_diffusion.data.source import ShapeSource
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import Reference
 from point_diffusion.metrics import quality as worth_of
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.runs.status import METRICS
 from point_diffusion.samplers import DPMSolver
 

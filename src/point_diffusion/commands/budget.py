@@ -165,7 +165,7 @@ class _Work:
             return
         fine = None
         most = min(MOST_STEPS, self._run.schedule.num_step)
-        if len(self._sampler.timesteps(self._run.schedule)) < most:
+        if len(self._sampler.steps(self._run.schedule)) < most:
             finer = replace(self._sampler, num_inference_steps=most)
             model = drawn(self._run, self._given, self._seed, finer, self._name)
             fine = self._log_truth(model), self._log_truth(self._of_exact(self._exact, finer))
@@ -187,7 +187,7 @@ class _Work:
             return
         self._whole[KL] = reverse_kl(apart.log_density, apart.log_truth)
         if self._sampler.stochastic:
-            steps = f"ddim in {len(sampler.timesteps(self._run.schedule))} steps"
+            steps = f"ddim in {len(sampler.steps(self._run.schedule))} steps"
             self._remarks.append(f"the KL is that of {steps}: {self._name} draws noise, and has no density")
         if self._exact is not None:
             self._split_divergence(self._exact, self._conditions(count, "divergence"), sampler)

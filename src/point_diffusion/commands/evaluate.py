@@ -1,21 +1,16 @@
 """How good one trained run's samples are, by any sampler and number of steps."""
 
-import json
-import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from filelock import SoftFileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from point_diffusion.commands.budget import drawn, split
+from point_diffusion.commands.evaluations_file import write
 from point_diffusion.common.console import console, progress
 from point_diffusion.common.errors import UsageError, memory_error_names
-from point_diffusion.common.files import write_text
 from point_diffusion.config.convert import plain
 from point_diffusion.config.script_schema import Evaluate
 from point_diffusion.config.validate import check_script
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     from point_diffusion.metrics import Estimate
 
 SHARED_OPTIONS = ("start", "guidance")  # of all samplers, beside the number of calls
-LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
 
 
 def evaluate(config: DictConfig) -> list[dict[str, Any]]:
@@ -55,7 +49,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
         else:
             rows = (_budget if config.budget else _all_figures)(config, run, *samplers[0])
 
-    files = _write(config, run, rows)
+    files = write(config, run, rows)
 
     from point_diffusion.report.budget import budget_table
     from point_diffusion.report.tables import class_table, curve_table, evaluation_table, resolved, tutorial
@@ -185,7 +179,7 @@ def _sample(config: DictConfig, run: Run, source: "Source", name: str, sampler: 
 
 def _described(config: DictConfig, run: Run, name: str, sampler: Any) -> dict[str, Any]:
     """What was sampled, and how."""
-    calls = len(sampler.timesteps(run.schedule))
+    calls = len(sampler.steps(run.schedule))
     options = {**asdict(sampler), "num_inference_steps": calls}
     return {
         "what": "samples",
@@ -216,63 +210,6 @@ def _numbers(name: str, number: "Estimate") -> dict[str, Any]:
     return flat | ({f"{name}_at_least": number.at_least} if name == "equivalent_sample_size" else {})
 
 
-def _write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
-    """Add the rows to those beside the run, in the place of an answer to the same question; and plot a curve or
-    a budget.
-    """
-    from point_diffusion.report.budget import budget_chart
-    from point_diffusion.report.style import pixels, save_pixels
-
-    folder = run.path.parents[1] if run.path.parent.name == "checkpoints" else run.path.parent
-    files = [folder / "evaluations.json"]
-    asked = OmegaConf.to_container(config, resolve=True)
-    question = {
-        "checkpoint": run.path.name,
-        "epochs": run.epochs,
-        **{name: asked[name] for name in ("num_samples", "seed", "curve", "budget", "sampler")},  # type: ignore[index,call-overload]
-        **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
-    }
-    # several may be at work on one run; a soft lock leaves no file behind
-    lock = SoftFileLock(folder / ".evaluations.lock", timeout=LOCK_TIMEOUT)
-    try:
-        with lock:
-            kept = json.loads(files[0].read_text(encoding="utf-8")) if files[0].exists() else []
-            others = [
-                each
-                for each in kept
-                if {name: ({"budget": False} | each).get(name) for name in question} != question
-            ]
-            write_text(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
-        if config.curve or config.budget:
-            files.append(folder / "figures" / ("quality_curve.png" if config.curve else "budget.png"))
-            save_pixels(_plot(run, rows) if config.curve else pixels(budget_chart(rows)), files[1])
-    except Timeout:
-        raise UsageError(
-            f"{lock.lock_file}: another evaluation is writing; if none is, remove this file"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"{folder}: can't be written to ({error.strerror})") from None
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        raise UsageError(f"{files[0]}: holds something else than evaluations; move it away") from None
-    return files
-
-
-def _plot(run: Run, rows: list[dict[str, Any]]) -> np.ndarray:
-    from point_diffusion.report.charts import quality_curve
-    from point_diffusion.report.style import pixels
-    from point_diffusion.report.tables import tutorial
-
-    curves: dict[str, list[tuple[float, ...]]] = {}
-    for row in rows[:-1]:
-        size, low, high = (row[f"equivalent_sample_size{end}"] for end in ("", "_low", "_high"))
-        curves.setdefault(row["sampler"], []).append((row["num_inference_steps"], size, low, high or math.inf))
-    references = {"the training set": rows[-1]["equivalent_sample_size"]}
-    if (size := tutorial(run.config.data)) is not None:
-        references["the tutorial's 4,000 epochs"] = size
-    figure = quality_curve({name: np.array(points) for name, points in curves.items()}, references)
-    return pixels(figure)
-
-
 def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
     from point_diffusion.registry import SAMPLERS
 
@@ -280,7 +217,8 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
     if config.curve and config.budget:
         raise UsageError("budget=true: not for a curve; use one of both")
     if not config.curve:
-        yield given.get("name", run.config.sampler.name), run.checked_sampler(given)
+        name = given.get("name", run.config.sampler.name)
+        yield name, _with_steps(config, run, name, given)
         return
     if given.get("num_inference_steps") is not None:
         raise UsageError("sampler.num_inference_steps: not for a curve; use curve_steps=[...]")
@@ -295,6 +233,25 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
             options = {key: options[key] for key in options if key in {field.name for field in fields(kind)}}
             for steps in counts:
                 try:
-                    yield name, run.checked_sampler({**options, "name": name, "num_inference_steps": steps})
+                    yield name, _with_steps(config, run, name, {**options, "num_inference_steps": steps})
                 except UsageError as error:
                     print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)
+
+
+def _with_steps(config: DictConfig, run: Run, name: str, options: Mapping[str, Any]) -> Any:
+    """The sampler asked for; with ``optimize`` at the steps that are best for it, which the run keeps."""
+    if config.optimize:
+        own = {key: value for key, value in options.items() if key != "timesteps"}
+        sampler = run.checked_sampler({**own, "name": name} if "name" in options or config.curve else own)
+        try:
+            found = run.find_steps(replace(sampler, timesteps=None))
+        except ValueError as error:
+            raise UsageError(f"optimize=true: {error}") from None
+        said = ", ".join(f"{each} {deviation:.4f}" for each, deviation in found.spaced.items())
+        print(
+            f"{name} in {len(found.timesteps)} steps: {found.timesteps}; from where all steps lead points end"
+            f" {found.deviation:.4f} away on average ({said})",
+            file=sys.stderr,
+        )
+        options = {**options, "timesteps": found.timesteps}
+    return run.checked_sampler({**options, "name": name} if config.curve else options)

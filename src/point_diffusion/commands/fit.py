@@ -11,7 +11,8 @@ from point_diffusion.common.files import atomic_write
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import typed_value
 from point_diffusion.config.own_parts import register
-from point_diffusion.runs.run import Run, load_run
+from point_diffusion.runs.load import load_run
+from point_diffusion.runs.run import Run
 
 STEPS = 4_000  # at least, unless the epochs are given: few points make short epochs
 HOLDOUT = 0.1

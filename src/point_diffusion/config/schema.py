@@ -11,12 +11,14 @@ from point_diffusion.config.keys import Names, key
 from point_diffusion.registry import (
     BETAS,
     FILE,
+    LOSS_WEIGHTINGS,
     METRICS,
     NETWORKS,
     PREDICTION_TYPES,
     SAMPLERS,
     SCALINGS,
     SHAPES,
+    TIMESTEP_SAMPLINGS,
     Registry,
 )
 
@@ -135,6 +137,15 @@ class Schedule:
     beta_start: float = key("the first beta", above=0, below=1, required=False)
     beta_end: float = key("the last beta", above=0, below=1, required=False)
     betas: list[float] = key("schedule=betas: all of them, num_step numbers", above=0, below=1, required=False)
+    shift: float = key(
+        "rectified: above 1 more steps lie where the noise is strong", above=0, at_most=1000, required=False
+    )
+    s_end: float = key("rectified: how much of x_T is noise, but for the shift", above=0, below=1, required=False)
+    sigma_min: float = key("karras: the noise of the first step", above=0, at_most=1e6, required=False)
+    sigma_max: float = key("karras: the noise of the last step", above=0, at_most=1e6, required=False)
+    rho: float = key(
+        "karras: at 1 the levels are even; the larger, the more are small", above=0, at_most=1000, required=False
+    )
     alphas_cumprod_end: float | None = key(
         "rescale the betas so that alpha-bar at the last step is this, at every num_step",
         at_least=1e-30,
@@ -170,6 +181,18 @@ class Module:
         at_most=1,
         required=False,
     )
+    timestep_sampling: str = key(
+        "which noise levels a batch sees: all alike (antithetic: in pairs), or more of those that matter;"
+        " importance: of those whose loss is large, which weigh less for it",
+        choices=TIMESTEP_SAMPLINGS,
+        required=False,
+    )
+    loss_weighting: str = key(
+        "what they weigh: simple, the squared error of what is predicted; else the squared error of x_0 by the"
+        " signal-to-noise ratio, by that up to 5, or as EDM does",
+        choices=LOSS_WEIGHTINGS,
+        required=False,
+    )
     condition_dropout: float = key(
         "the share of the points whose condition the network is not told, which sampler.guidance needs",
         at_least=0,
@@ -186,6 +209,10 @@ class Sampler:
     num_inference_steps: int | None = key(
         "network calls, up to num_step; null: all steps", at_least=1, required=False
     )
+    timesteps: str | list[int] | None = key(
+        "where they are made: even, log_snr, karras, optimized (by the run), or a falling list; null: as suits it",
+        required=False,
+    )
     start: str = key(
         "x_T from N(0, I), or with the moments of q(x_T)", choices=("normal", "matched"), required=False
     )
@@ -198,6 +225,8 @@ class Sampler:
     eta: float = key(
         "ddim, dpm_solver: 0 is deterministic, 1 as noisy as ddpm", at_least=0, at_most=1, required=False
     )
+    order: int = key("dpm_solver, deis, unipc: 1, 2 or 3", at_least=1, at_most=3, required=False)
+    churn: float = key("heun: how much fresh noise each step has", at_least=0, at_most=1e6, required=False)
     variance_type: str = key(
         "ddpm: posterior variance or beta", choices=("fixed_small", "fixed_large"), required=False
     )

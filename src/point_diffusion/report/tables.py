@@ -22,7 +22,7 @@ TUTORIAL_DATA = {
     **{"shape": "s_curve", "num_points": 10_000, "noise": 0.1, "seed": 1234},
     **dict.fromkeys(("columns", "label", "condition")),
 }
-TUTORIAL_WORTH = 2_600
+TUTORIAL_WORTH = 2_700
 
 DENSITIES = {
     "tail_excess": "tail excess",

@@ -8,7 +8,8 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
 from point_diffusion.plugins import load_plugins
 from point_diffusion.runs.folders import runs_below
-from point_diffusion.runs.run import Run, load_run
+from point_diffusion.runs.load import load_run
+from point_diffusion.runs.run import Run
 from point_diffusion.runs.status import METRICS, finished_metrics
 
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.registry import FILE
-from point_diffusion.runs.checkpoint import find_checkpoint, model_of, read_checkpoint
+from point_diffusion.runs.found_steps import store_steps, with_stored_steps
 from point_diffusion.runs.settings import SETTINGS, stored_settings
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.samplers import Sampler
     from point_diffusion.schedule import NoiseSchedule
+    from point_diffusion.step_search import FoundSteps
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Run:
     diffusion: "Diffusion"
     epochs: int
     points: "Description"
+
+    @property
+    def folder(self) -> Path:
+        """Where it stands; of a checkpoint that stands alone, the checkpoint's."""
+        return self.path.parents[1] if self.path.parent.name == "checkpoints" else self.path.parent
 
     @property
     def schedule(self) -> "NoiseSchedule":
@@ -140,12 +146,28 @@ class Run:
         found = log_density(self.diffusion, given, self.sampler(sampler, **sampler_options), self.encoded(told))
         return found.log_density.masked_fill(found.folded, torch.nan)
 
+    def find_steps(self, sampler: "str | Sampler", **options: Any) -> "FoundSteps":
+        """The best steps for a deterministic sampler and its number of calls, which ``timesteps="optimized"``
+        takes from then on: see :func:`point_diffusion.step_search.find_steps`, also for what is raised.
+
+        Args:
+            sampler: see :meth:`sampler`.
+            **options: see there.
+        """
+        from point_diffusion.step_search import NUM_POINTS, find_steps
+
+        asked = self.sampler(sampler, **options)
+        condition = self.encoded(self.conditions(NUM_POINTS))
+        found = find_steps(*self.diffusion.guided(asked, NUM_POINTS, condition), asked, self.diffusion.moments())
+        store_steps(self.folder, asked, self.schedule.num_step, found)
+        return found
+
     def _stored_path(self, name: str) -> str:
         """Where the run's file was: a checkpoint knows its name alone, the settings beside it the whole."""
-        settings = self.path.parents[1] / SETTINGS
+        settings = self.folder / SETTINGS
         if not settings.exists():
             return name
-        return str(OmegaConf.select(stored_settings(self.path.parents[1], "run"), "data.path", default=name))
+        return str(OmegaConf.select(stored_settings(self.folder, "run"), "data.path", default=name))
 
     def sampler(
         self, sampler: "str | Sampler | None" = None, num_inference_steps: int | None = None, **options: Any
@@ -155,19 +177,23 @@ class Run:
         Args:
             sampler: None, a name in :data:`point_diffusion.registry.SAMPLERS`, or an object.
             num_inference_steps: network calls; None leaves them as they are.
-            **options: of that sampler: ``start``, ``eta``, ``variance_type``.
+            **options: of that sampler: ``timesteps`` (``optimized``: those that :meth:`find_steps` has stored),
+                ``start``, ``eta``, ``variance_type``.
 
         Raises:
-            ValueError: there is no such sampler, or an option has a wrong value.
+            ValueError: there is no such sampler, an option has a wrong value, or no steps are stored.
             TypeError: the sampler has no such option.
         """
         from point_diffusion.samplers import build_sampler
 
-        if num_inference_steps is not None:
-            options["num_inference_steps"] = num_inference_steps
+        steps = options.get("timesteps")
+        if num_inference_steps is not None or not isinstance(steps, (str, type(None))):
+            options["num_inference_steps"] = num_inference_steps  # a list says itself how many
         if isinstance(sampler, str):
-            return build_sampler({"name": sampler, **options})
-        return replace(sampler or self.diffusion.sampler, **options)
+            asked = build_sampler({"name": sampler, **options})
+        else:
+            asked = replace(sampler or self.diffusion.sampler, **options)
+        return with_stored_steps(self.folder, asked, self.schedule.num_step)
 
     def sample(
         self,
@@ -277,19 +303,3 @@ class Run:
         except (TypeError, ValueError) as error:
             raise UsageError(f"sampler: {first_line(error)}") from None
         return sampler
-
-
-def load_run(path: str | Path) -> Run:
-    """A trained run, from its folder (its ``last.ckpt``) or from a checkpoint.
-
-    Raises:
-        UsageError: there is none, or its checkpoint can't be used.
-    """
-    from point_diffusion.data.description import Description
-
-    file = find_checkpoint(str(path), "run")
-    checkpoint = read_checkpoint(file, "run")
-    diffusion = model_of(checkpoint, f"run={path}")
-    stored = checkpoint["hyper_parameters"]
-    points = Description.from_plain(stored["points"])
-    return Run(file, OmegaConf.create(stored["config"]), diffusion.eval(), checkpoint["epoch"] + 1, points)

@@ -13,6 +13,7 @@ from point_diffusion.common.seeds import derive_seed, generator
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.training.muon import hidden_matrices
+from point_diffusion.training.objective import Objective
 from point_diffusion.training.optimizers import build_optimizer, clip_grad_norm, cosine_decay, use_new_settings
 from point_diffusion.training.steps import SingleSteps, StepLog, Steps
 
@@ -49,6 +50,7 @@ class DiffusionModule(L.LightningModule):
         self.save_hyperparameters({"config": config, "points": points}, logger=False)
         self.config = config
         self.diffusion = Diffusion.from_config(config, points)
+        self.objective = Objective(config["module"], self.diffusion.schedule.num_step)
         self.num_points: int = points["num_points"]
         self.batch_size: int = config["data"]["batch_size"]
         self.max_grad_norm: float | None = config["trainer"]["gradient_clip_val"]
@@ -65,16 +67,11 @@ class DiffusionModule(L.LightningModule):
         return -(-self.num_points // self.batch_size)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The loss that is trained: see :meth:`point_diffusion.diffusion.Diffusion.loss`."""
-        t, noise = self.diffusion.draw(batch.points, generator)
-        options, dropped = self.config["module"], None
-        if batch.condition is not None:
-            chances = torch.rand(len(batch.points), generator=generator, device=batch.points.device)
-            dropped = chances < options["condition_dropout"]
-        stable, widening = options["stable_target"], options.get("noise_widening", 0.0)
-        return self.diffusion.loss(batch.points, t, noise, batch.condition, stable, widening, dropped)
+        """The loss that is trained."""
+        return self.objective.loss(self.diffusion, batch, generator)
 
     def on_train_start(self) -> None:
+        self.objective.start(self.diffusion)
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
         self._step_listeners = [each.on_optimizer_step for each in callbacks if hasattr(each, "on_optimizer_step")]
         self.steps.start(self)

@@ -5,6 +5,8 @@ import pytest
 from point_diffusion.cli.command_line import command_line
 from point_diffusion.cli.explain import explain
 
+SCHEDULES = "betas, cosine, karras, linear, rectified, scaled_linear, sigmoid"
+
 
 def said(*arguments, typed=None):
     try:
@@ -26,9 +28,18 @@ def said(*arguments, typed=None):
         ("nodel.num_units=3", "nodel.num_units=3: no such section; did you mean model?"),
         ("num_step.a=1", "num_step.a=1: no such key"),
         ("~nokey", "Could not delete from config. 'nokey' does not exist"),
-        ("schedule=sigmoyd", "schedule=sigmoyd: must be one of betas, cosine, linear, scaled_linear, sigmoid; "),
-        ("schedule=zzz", "schedule=zzz: must be one of betas, cosine, linear, scaled_linear, sigmoid"),
-        ("schedule=[linear,zzz]", "schedule=zzz: must be one of betas, cosine, linear, scaled_linear, sigmoid"),
+        (
+            "schedule=sigmoyd",
+            "schedule=sigmoyd: must be one of betas, cosine, karras, linear, rectified, scaled_linear, sigmoid; ",
+        ),
+        (
+            "schedule=zzz",
+            "schedule=zzz: must be one of betas, cosine, karras, linear, rectified, scaled_linear, sigmoid",
+        ),
+        (
+            "schedule=[linear,zzz]",
+            "schedule=zzz: must be one of betas, cosine, karras, linear, rectified, scaled_linear, sigmoid",
+        ),
         ("data=7", "data=7: must be one of blobs, checkerboard, circles, file, "),
         ("hydra/launcher=zzz", "hydra/launcher=zzz: must be one of basic, "),
     ],
@@ -79,7 +90,7 @@ def test_choices_of_the_users_own_are_named(tmp_path):
         typed = command_line("train", ["schedule=3", folder])
         with pytest.raises(Exception, match="must be a string") as error:
             typed.compose(["schedule=3"])
-        assert explain(error.value, typed).endswith("linear, scaled_linear, sigmoid, steep")
+        assert explain(error.value, typed).endswith("linear, rectified, scaled_linear, sigmoid, steep")
 
 
 def test_other_errors_are_not_explained():

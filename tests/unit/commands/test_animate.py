@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from point_diffusion.commands.animate import animate, forward_frames, reverse_frames
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import DDIM
 
 

@@ -20,7 +20,7 @@ from point_diffusion.data.description import Description
 from point_diffusion.data.shapes import Gaussians, Pinwheel
 from point_diffusion.data.source import ShapeSource
 from point_diffusion.data.truth import empirical_denoiser, truth_of
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.schedule import NoiseSchedule
 

@@ -11,7 +11,7 @@ from PIL import Image
 from point_diffusion.commands.animate import animate
 from point_diffusion.commands.sample import sample
 from point_diffusion.common.errors import UsageError
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import DDIM
 
 

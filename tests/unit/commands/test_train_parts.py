@@ -7,7 +7,7 @@ import pytest
 
 from helpers.small_runs import NO_PICTURES
 from point_diffusion.registry import SAMPLERS
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import Sampler
 
 
@@ -58,7 +58,7 @@ def test_a_new_sampler_is_one_class_with_one_step(small_train):
     class Jump(Sampler):
         """To the predicted x_0 at once."""
 
-        def step(self, now, to, previous, draw_noise):
+        def step(self, now, to, history, draw_noise):
             return now.x_0
 
     SAMPLERS["jump"] = Jump

@@ -9,7 +9,7 @@ import torch
 from helpers.run_files import load
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, model_of, read_checkpoint
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 
 
 def test_a_checkpoint_is_a_file_or_the_last_of_a_run(tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ import torch
 from helpers.small_runs import NO_PICTURES, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.load import load_run
 from point_diffusion.runs.newest import newest_run
-from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import DDIM
 
 OF_FILE = [each for each in SMALL if not each.startswith("data.num_points")] + [NO_PICTURES]

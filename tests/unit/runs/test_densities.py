@@ -14,8 +14,8 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.data.shapes import Gaussians, SCurve
 from point_diffusion.density import log_density, sample_with_density
 from point_diffusion.runs.densities import Tail, density_figures
+from point_diffusion.runs.load import load_run
 from point_diffusion.runs.newest import newest_run
-from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import DDIM
 
 CHOSEN = ["data.scale=2", "module.prediction_type=v_prediction", "schedule.alphas_cumprod_end=1e-3", NO_PICTURES]

@@ -9,8 +9,8 @@ from helpers.run_files import load
 from helpers.small_runs import SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.load import load_run
 from point_diffusion.runs.newest import newest_run
-from point_diffusion.runs.run import load_run
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.scaling import Division
 

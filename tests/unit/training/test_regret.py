@@ -17,7 +17,7 @@ from point_diffusion.common.seeds import generator
 from point_diffusion.data import datamodule
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.truth import truth_of
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 from point_diffusion.training import regret as training
 from point_diffusion.training.module import DiffusionModule
 from point_diffusion.training.regret import Regret

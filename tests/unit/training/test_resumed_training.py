@@ -13,10 +13,17 @@ from point_diffusion.common.errors import UsageError
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", [pytest.param("constant", marks=pytest.mark.slow), "cosine"])
-@pytest.mark.parametrize("start", ["last.ckpt", pytest.param("best.ckpt", marks=pytest.mark.slow)])
-def test_resuming_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, scheduler):
-    scheduler = [NO_PICTURES, f"lr_scheduler={scheduler}"]
+@pytest.mark.parametrize(
+    ("start", "option"),
+    [
+        ("last.ckpt", "lr_scheduler=constant"),
+        ("last.ckpt", "lr_scheduler=cosine"),
+        ("best.ckpt", "lr_scheduler=cosine"),
+        ("last.ckpt", "module.timestep_sampling=importance"),  # which remembers losses
+    ],
+)
+def test_resuming_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, option):
+    scheduler = [NO_PICTURES, option]
     whole, whole_folder = small_train(*scheduler, "callbacks.checkpoint.every_n_epochs=1")
     # stopped after two of the four epochs it was meant for: by its time limit
     stop = ["+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1"]

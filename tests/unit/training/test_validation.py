@@ -12,7 +12,7 @@ from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import quality, summary
 from point_diffusion.report.figures import reverse_process
 from point_diffusion.report.style import pixels
-from point_diffusion.runs.run import load_run
+from point_diffusion.runs.load import load_run
 
 
 def test_validation_loss_and_grid_come_from_the_averaged_weights(small_run):

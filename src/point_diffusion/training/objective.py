@@ -1,0 +1,64 @@
+"""From a batch to the loss that is trained: which steps are drawn, what they weigh, and what the target is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from point_diffusion.data.datamodule import Batch
+from point_diffusion.diffusion import Diffusion
+from point_diffusion.loss_weighting import output_weights
+from point_diffusion.timestep_sampling import LAWS, ImportanceSampling, draw_timesteps
+
+SIMPLE = "simple"  # the loss weighs all errors of what is predicted alike
+ANTITHETIC = "antithetic"
+
+
+class Objective(nn.Module):
+    """The loss of a run, by its ``module`` section.
+
+    Args:
+        options: that section.
+        num_step: T.
+    """
+
+    def __init__(self, options: Mapping[str, Any], num_step: int) -> None:
+        super().__init__()
+        self.stable: bool = options["stable_target"]
+        self.widening: float = options.get("noise_widening", 0.0)
+        self.dropout: float = options["condition_dropout"]
+        self.weighting: str = options.get("loss_weighting", SIMPLE)
+        self.sampling: str = options.get("timestep_sampling", ANTITHETIC)
+        self.importance = ImportanceSampling(num_step) if self.sampling == "importance" else None
+        self._law: Tensor | None = None
+        self._sigma_data = 1.0
+
+    def start(self, diffusion: Diffusion) -> None:
+        """Before the first batch, once the data is described."""
+        self._sigma_data = max(diffusion.sigma_data, 1e-3)  # of points that are all the same
+        if self.sampling in LAWS:
+            law = LAWS[self.sampling](diffusion.schedule, self._sigma_data)
+            self._law = law.to(diffusion.device, torch.float32)
+
+    def loss(self, diffusion: Diffusion, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The loss of a batch, a scalar; the generator draws the steps, the noise, and what is not told."""
+        probabilities = self._law if self.importance is None else self.importance.probabilities()
+        t, noise = diffusion.draw(batch.points, generator)
+        if probabilities is not None:
+            t = draw_timesteps(probabilities, len(batch.points), generator)
+        dropped = None
+        if batch.condition is not None:
+            chances = torch.rand(len(batch.points), generator=generator, device=batch.points.device)
+            dropped = chances < self.dropout
+        options = {"condition": batch.condition, "stable": self.stable, "widening": self.widening}
+        if self.importance is None and self.weighting == SIMPLE:
+            return diffusion.loss(batch.points, t, noise, dropped=dropped, **options)
+        errors = diffusion.squared_errors(batch.points, t, noise, dropped=dropped, **options)
+        if self.weighting != SIMPLE:
+            alpha, sigma = diffusion.schedule.levels(t, batch.points)
+            errors = errors * output_weights(self.weighting, diffusion.prediction, alpha, sigma, self._sigma_data)
+        if self.importance is not None and probabilities is not None:
+            self.importance.note(t, errors.detach())
+            errors = errors * self.importance.weights(t, probabilities)
+        return errors.mean()
