@@ -8,7 +8,7 @@ SMALL = ["data.num_points=300", "data.batch_size=64", "num_step=10", "model.num_
 SMALL += [
     "callbacks.reconstruction.num_points=100",
     "callbacks.quality.final_num_samples=200",
-    "callbacks.quality.num_densities=20",
+    "callbacks.quality.num_densities=0",
     "trainer.max_epochs=4",
     "trainer.check_val_every_n_epoch=2",
 ]

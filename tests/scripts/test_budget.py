@@ -25,7 +25,9 @@ ODE = ["sampler=dpm_solver", "sampler.eta=0", "sampler.num_inference_steps=30"]
             *(3000, "data", "more points"),
             marks=pytest.mark.long,
         ),
-        (["model.num_units=8"], ODE, 1000, "network", "units (model.num_units)"),
+        pytest.param(
+            ["model.num_units=8"], ODE, 1000, "network", "units (model.num_units)", marks=pytest.mark.long
+        ),
     ],
     ids=["10 steps", "5 epochs", "300 points", "8 units"],
 )

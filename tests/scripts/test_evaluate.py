@@ -50,7 +50,7 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
     ]
     assert [len(each["rows"]) for each in answers] == [3, 3, 13, 3]
     new = {path.name for path in set(tmp_path.rglob("*")) - before}
-    assert new == {"evaluations.json", "quality_curve.png"}
+    assert new == {"evaluations.json", "figures", "quality_curve.png"}
     (run / "evaluations.json").write_text("mine")
     done = script("evaluate", "num_samples=200", check=False)
     assert done.returncode == 2

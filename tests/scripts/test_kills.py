@@ -25,7 +25,10 @@ from helpers.small_runs import CHECKOUT, LONG, NO_PICTURES, SMALL
 from point_diffusion.runs.status import finished_metrics, status
 
 
-@pytest.mark.parametrize("phase", ["at the start", "in training", "at the end"])
+@pytest.mark.parametrize(
+    "phase",
+    ["in training", *(pytest.param(each, marks=pytest.mark.long) for each in ("at the start", "at the end"))],
+)
 def test_killed_at_any_moment_a_readable_checkpoint_is_left(start, whole, tmp_path, request, phase):
     kills, moments = -(-request.config.getoption("kills") // 3), random.Random(phase)
     run, seen = tmp_path / "run", tmp_path / "epoch"

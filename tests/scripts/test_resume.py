@@ -74,7 +74,7 @@ def test_a_failed_resume_leaves_the_run_as_it_was(script, tmp_path):
 def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):
     odd = tmp_path / "a b=$HOME's"
     odd.mkdir()
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, NO_PICTURES, "output_dir=out"]
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "output_dir=out"]
     done = subprocess.run(command, cwd=odd, capture_output=True, text=True, check=True)
     (resume,) = re.findall(r"resume +python (.*)", done.stdout)
     again = subprocess.run(f"{sys.executable} {resume}", cwd=tmp_path, shell=True, capture_output=True, text=True)

@@ -127,7 +127,7 @@ def test_a_signal_before_the_training(start, number, code):
 def test_a_signal_amid_the_last_picture(start, script, tmp_path):
     run = tmp_path / "run"
     interrupted = "+callbacks.last._target_=helpers.planted_callbacks.LastPicture"
-    process = start(*FEW, NO_PICTURES, interrupted, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    process = start(*FEW, interrupted, "trainer.max_epochs=2", f"hydra.run.dir={run}")
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == 143
     assert wrong == ""

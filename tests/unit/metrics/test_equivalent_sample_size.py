@@ -34,7 +34,7 @@ def true_size(dim, shift, width):
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5])
-@pytest.mark.parametrize(("n", "m"), [(100, 800), pytest.param(1000, 4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n", "m"), [(100, 800), pytest.param(1000, 4000, marks=pytest.mark.long)])
 def test_n_real_points_are_worth_n(dim, n, m):
     inverse = [
         1 / equivalent_sample_size(draw(dim, n, seed), draw(dim, m, seed + 10_000), empirical=True).value
@@ -45,15 +45,15 @@ def test_n_real_points_are_worth_n(dim, n, m):
     assert np.std(inverse) * n < 1.5
 
 
-@pytest.mark.parametrize("dim", [1, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (2, 5, 16))])
+@pytest.mark.parametrize("dim", [1, *(pytest.param(dim, marks=pytest.mark.long) for dim in (2, 5, 16))])
 @pytest.mark.parametrize(
     ("shift", "width"),
     [
         pytest.param(0.0, 1.0, marks=pytest.mark.slow),
         (0.12, 1.0),
-        pytest.param(0.06, 1.0, marks=pytest.mark.slow),
+        pytest.param(0.06, 1.0, marks=pytest.mark.long),
         pytest.param(0.3, 1.0, marks=pytest.mark.slow),
-        pytest.param(0.0, 1.1, marks=pytest.mark.slow),
+        pytest.param(0.0, 1.1, marks=pytest.mark.long),
         pytest.param(0.0, 0.8, marks=pytest.mark.slow),
     ],
 )

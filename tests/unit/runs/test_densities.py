@@ -19,6 +19,7 @@ from point_diffusion.runs.newest import newest_run
 from point_diffusion.samplers import DDIM
 
 CHOSEN = ["data.scale=2", "module.prediction_type=v_prediction", "schedule.alphas_cumprod_end=1e-3", NO_PICTURES]
+CHOSEN += ["callbacks.quality.num_densities=20"]
 
 
 @pytest.fixture(scope="module")
