@@ -97,6 +97,11 @@ class _Work:
         self._remarks: list[str] = []
         self._whole: dict[str, Any] = {"what": "whole"}
         self._splits: dict[str, budget.Split] = {}
+        if sampler.guidance != 1:
+            self._remarks.append(
+                f"guidance={sampler.guidance:g} draws other points than the truth's, on purpose, which counts as"
+                " the sampler's and the network's: what limits the model is told with sampler.guidance=1"
+            )
         self._truth: Truth | None = None
         self._exact: Diffusion | None = None
         try:
@@ -123,7 +128,7 @@ class _Work:
                 rows[name]["equivalent_sample_size"] = worth(part, self._energy_split.spread)
         judged = dict(self._splits)
         if KL in judged and self._sampler.stochastic:
-            judged[KL] = judged[KL].without(budget.SAMPLER)  # it is another sampler's
+            judged[KL] = judged[KL].of_flow()
         self._whole |= {"draw": self._energy_split.draw, "followed": self._energy_split.followed}
         self._whole["verdicts"] = budget.verdicts(judged, TAIL, KL)
         total = rows.pop("sum")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from point_diffusion.data.source import PointSet, Source
     from point_diffusion.metrics import Estimate
 
+LEAST_OF_BUDGET = 100  # samples
 SHARED_OPTIONS = ("start", "guidance")  # of all samplers, beside the number of calls
 
 
@@ -214,6 +215,8 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
     from point_diffusion.registry import SAMPLERS
 
     given = plain(config.sampler)
+    if config.budget and config.num_samples < LEAST_OF_BUDGET:
+        raise UsageError(f"num_samples={config.num_samples}: must be at least {LEAST_OF_BUDGET} with budget=true")
     if config.curve and config.budget:
         raise UsageError("budget=true: not for a curve; use one of both")
     if not config.curve:

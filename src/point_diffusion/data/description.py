@@ -243,11 +243,14 @@ class Description:
             return None
         if not self.condition:
             raise UsageError("condition: must be left out; the run was trained without data.condition")
-        numbers = np.asarray(condition, np.float64)
+        try:
+            numbers = np.array(condition, np.float64)
+        except (TypeError, ValueError):
+            raise UsageError(f"condition={condition}: must be {self._numbers_asked}") from None
         shapes = (len(self.condition),), (num_points, len(self.condition))
         if numbers.shape not in shapes or not np.isfinite(numbers).all():
             raise UsageError(f"condition={condition}: must be {self._numbers_asked}")
-        return np.broadcast_to(numbers, shapes[1])
+        return np.broadcast_to(numbers, shapes[1]).copy()
 
 
 def _labels_near(numbers: np.ndarray, train: PointSet, random: np.random.Generator) -> np.ndarray:

@@ -17,6 +17,7 @@ from point_diffusion.metrics.density import mean_of_skewed, tail_excess
 from point_diffusion.metrics.energy import Estimate, Z
 
 SAMPLER, DATA, NETWORK = "sampler", "data", "network"
+FLOW = "flow"  # of a sampler that draws noise: what its probability flow is wrong in
 BOTH = "sampler and network"  # where there is no exact denoiser to tell them apart
 ALIKE = 0.5  # of the largest part: one that is as large limits, too
 
@@ -35,9 +36,9 @@ class Split:
     cross: dict[str, Estimate]
     total: Estimate
 
-    def without(self, cause: str) -> "Split":
-        """The same but for a part."""
-        return replace(self, parts={name: part for name, part in self.parts.items() if name != cause})
+    def of_flow(self) -> "Split":
+        """The same, its sampler's part named as that of another one: :data:`FLOW`."""
+        return replace(self, parts={FLOW if name == SAMPLER else name: part for name, part in self.parts.items()})
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Verdict:
     """What limits by one figure.
 
     Attributes:
-        limits: the parts that do; none where no part stands out of its noise.
+        limits: the parts that do; where none stands out of its noise, what two causes add together, if that does.
         unsettled: parts that do not stand out, and may still be larger than the largest of these.
     """
 
@@ -202,7 +203,8 @@ def limiting(parts: Mapping[str, Estimate]) -> Verdict:
 
 
 def verdicts(splits: Mapping[str, Split], tail: str, divergence: str) -> dict[str, Verdict]:
-    """What limits by each figure: see :func:`limiting`.
+    """What limits by each figure: see :func:`limiting`; where no part does, what two of them add together, if that
+    stands out.
 
     The surplus of strays has no part of the draw's. Where by the divergence, of which strays make much, the draw
     limits and the network does not, what is the network's by the surplus counts as the draw's.
@@ -213,6 +215,10 @@ def verdicts(splits: Mapping[str, Split], tail: str, divergence: str) -> dict[st
         divergence: that of KL(model || truth).
     """
     found = {name: limiting(split.parts) for name, split in splits.items()}
+    for name, split in splits.items():
+        if not found[name].limits:
+            most = {pair: part for pair, part in split.cross.items() if part.value >= ALIKE * split.total.value}
+            found[name] = Verdict(limiting(most).limits[:1])
     by_divergence = found[divergence].limits if divergence in found else ()
     if tail in found and DATA in by_divergence and NETWORK not in by_divergence:
         causes = tuple(DATA if name == NETWORK else name for name in found[tail].limits)

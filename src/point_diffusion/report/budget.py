@@ -22,7 +22,7 @@ FIGURES = {
 }
 YARDSTICKS = {"energy_distance": "energy distance", "reverse_kl": "KL", "tail_surplus": "tail excess"}
 NAMES = {
-    **{"sampler": "sampler", "data": "training draw", "network": "network"},
+    **{"flow": "sampler (the flow's)", "sampler": "sampler", "data": "training draw", "network": "network"},
     **{"sampler and network": "sampler and network", "sum": "sum", "whole": "whole, measured apart"},
 }
 
@@ -85,6 +85,7 @@ def advice(
         "data": points,
         "network": training,
         "sampler and network": f"{steps}, or {training}",
+        "flow": "training with more steps (num_step), or sampler.start=matched",
     }
     measured = "so many held-out points" if of_file else f"{num_samples:,} samples (num_samples)"
     said: dict[tuple[tuple[str, ...], tuple[str, ...], bool], list[str]] = {}
@@ -97,13 +98,21 @@ def advice(
         if not limits:
             clauses.append(f"by {_listed(figures)} no part stands out of the noise of {measured}")
             continue
-        causes, others = (_listed([f"the {_named(name)}" for name in names]) for names in (limits, unsettled))
+        causes, others = (_listed([_cause(name) for name in names]) for names in (limits, unsettled))
         clause = f"by {_listed(figures)} {causes} {'limit' if ' and ' in causes else 'limits'}"
         clause += ", in the tails" if in_tails else ""
-        clause += f", unless {others} does, whose part {measured} do not tell from 0" if others else ""
-        clauses.append(f"{clause}: {_listed([cures[name] for name in limits])} help")
+        do = "do" if " and " in others else "does"
+        clause += f", unless {others} {do}, whose part {measured} do not tell from 0" if others else ""
+        cured = [", or ".join(cures[part] for part in name.split(" x ")) for name in limits]
+        clauses.append(f"{clause}: {_listed(cured)} help")
     sentence = "; ".join(clauses)
     return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _cause(name: str) -> str:
+    """A part with its article; of what two add to each other, both."""
+    first, *second = (f"the {_named(part)}" for part in name.split(" x "))
+    return f"{first} and {second[0]} together" if second else first
 
 
 @styled

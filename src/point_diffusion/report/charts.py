@@ -82,8 +82,8 @@ def quality_curve(curves: Mapping[str, np.ndarray], references: Mapping[str, flo
         reach = np.stack([size - low, np.where(bound, size / 2, high - size)])
         options: dict[str, Any] = {"color": f"C{color}", "marker": "o", "markersize": 4, "linewidth": 1.5}
         axes.errorbar(calls, size, reach, lolims=bound, capsize=3, label=name, **options)
-    for name, size in references.items():
-        axes.axhline(size, color=rcParams["text.color"], linestyle="--", linewidth=1, label=name)
+    for style, (name, size) in zip(("--", ":"), references.items(), strict=False):
+        axes.axhline(size, color=rcParams["text.color"], linestyle=style, linewidth=1, label=name)
     axes.set(xscale="log", yscale="log", xlabel="network calls", ylabel="worth points (equivalent sample size)")
     ticks = sorted({int(calls) for points in curves.values() for calls in points[:, 0]})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])

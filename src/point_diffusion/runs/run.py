@@ -148,11 +148,8 @@ class Run:
 
     def find_steps(self, sampler: "str | Sampler", **options: Any) -> "FoundSteps":
         """The best steps for a deterministic sampler and its number of calls, which ``timesteps="optimized"``
-        takes from then on: see :func:`point_diffusion.step_search.find_steps`, also for what is raised.
-
-        Args:
-            sampler: see :meth:`sampler`.
-            **options: see there.
+        takes from then on; arguments as for :meth:`sampler`, the rest as for
+        :func:`point_diffusion.step_search.find_steps`.
         """
         from point_diffusion.step_search import NUM_POINTS, find_steps
 
@@ -236,12 +233,8 @@ class Run:
         )[1]
 
     def frame(self, num_samples: int, seed: int = 0, **options: Any) -> "pl.DataFrame":
-        """New points with the names of their columns, and of what they are conditioned on.
-
-        Args:
-            num_samples: how many, at least 1.
-            seed: the same points for the same seed.
-            **options: of :meth:`sample`.
+        """New points with the names of their columns, and of what they are conditioned on; arguments as for
+        :meth:`sample`.
         """
         import polars as pl
 

@@ -20,6 +20,7 @@ from point_diffusion.data.description import Description
 from point_diffusion.data.shapes import Gaussians, Pinwheel
 from point_diffusion.data.source import ShapeSource
 from point_diffusion.data.truth import empirical_denoiser, truth_of
+from point_diffusion.report.budget import advice
 from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.schedule import NoiseSchedule
@@ -122,10 +123,14 @@ def test_one_that_is_off_is_limited_by_the_network(run, exact):
 
 
 def test_a_sampler_that_draws_noise_has_the_divergence_of_a_flow(run, exact):
-    whole, rows = by(run, exact, DDPM(num_inference_steps=20), 50)
+    whole, rows = by(run, exact, DDPM(num_inference_steps=20))
     assert any("the KL is that of ddim in 50 steps: it draws noise" in line for line in whole["remarks"])
     assert "reverse_kl" in rows["sampler"]
-    assert whole["verdicts"]["reverse_kl"].limits == ()  # that sampler's steps are not this one's
+    # that sampler's steps are not this one's
+    assert whole["verdicts"]["reverse_kl"].limits == ("flow",)
+    assert "the KL the sampler (the flow's) limits: training with more steps (num_step)" in advice(
+        whole["verdicts"], 1500
+    )
 
 
 def test_a_flow_that_folds_has_no_divergence(run, exact):
@@ -178,6 +183,29 @@ def of_file(config, tmp_path_factory):
 def asked(run, *overrides):
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
         return compose("evaluate", [f"run='{run}'", "num_samples=300", "budget=true", *overrides])
+
+
+def test_guidance_is_named_as_what_moves_the_samples(config, tmp_path):
+    small = [each for each in SMALL if not each.startswith("trainer.max_epochs")]
+    train(
+        config(
+            *small,
+            "data=gaussians",
+            "data.label=component",
+            "trainer.max_epochs=1",
+            NO_PICTURES,
+            "data.num_points=300",
+            f"output_dir={tmp_path}",
+        )
+    )
+    (run,) = tmp_path.glob("runs/*/*")
+    rows = evaluate(asked(run, "+sampler.guidance=3"))
+    assert any("guidance=3 draws other points than the truth's, on purpose" in line for line in rows[0]["remarks"])
+
+
+def test_too_few_samples_are_refused(of_file):
+    with pytest.raises(UsageError, match=r"^num_samples=50: must be at least 100 with budget=true$"):
+        evaluate(asked(of_file, "num_samples=50"))
 
 
 def test_a_file_has_the_draws_part_and_the_rest(of_file, tmp_path, capsys):

@@ -298,6 +298,17 @@ def test_the_largest_part_that_stands_out_limits_and_those_half_as_large(parts, 
     assert limiting(parts) == expected
 
 
+def test_what_two_parts_add_together_limits_where_neither_does():
+    crossed = Split(
+        {"sampler": part(1, 2), "network": part(1, 2)},
+        {"sampler x data": part(0.5, 0.1), "sampler x network": part(4, 1)},
+        part(6, 2),
+    )
+    assert verdicts({"kl": crossed}, "tail", "kl") == {"kl": Verdict(("sampler x network",))}
+    alone = replace(crossed, parts={"sampler": part(1, 0.5), "network": part(1, 2)})
+    assert verdicts({"kl": alone}, "tail", "kl")["kl"].limits == ("sampler",)
+
+
 def test_strays_are_the_draws_where_by_the_divergence_it_limits_alone():
     def split(**parts):
         return Split({name: part(value, 0.1) for name, value in parts.items()}, {}, part(1, 1))

@@ -99,6 +99,12 @@ def test_what_limits_in_one_sentence(verdicts, sentence):
     assert advice({name: Verdict(limits) for name, limits in verdicts.items()}, 5000) == sentence
 
 
+def test_what_two_parts_add_together_is_both_parts_to_cure():
+    sentence = advice({ENERGY: Verdict(("sampler x network",))}, 5000)
+    assert "By the energy distance the sampler and the network together limit: more steps" in sentence
+    assert "or another sampler, or more epochs" in sentence
+
+
 def test_a_part_that_may_be_larger_is_named():
     sentence = advice({ENERGY: Verdict(("data",), ("sampler",))}, 5000)
     assert "limits, unless the sampler does, whose part 5,000 samples (num_samples) do not tell from 0" in sentence
