@@ -5,7 +5,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from point_diffusion.prediction import Epsilon
+from point_diffusion.prediction import EDM, Epsilon
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.schedule import NoiseSchedule
 from point_diffusion.training_target import SUPPORT, TARGET_GROUP, WIDER, stable_target
@@ -34,11 +34,40 @@ def test_a_perfect_prediction_gives_back_the_points_and_the_noise(betas, shape, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("epsilon", 3.0), ("sample", 2.0), ("v_prediction", 0.8 * 3 - 0.6 * 2)]
+    ("kind", "expected"),
+    [
+        ("epsilon", 3.0),
+        ("sample", 2.0),
+        ("v_prediction", 0.8 * 3 - 0.6 * 2),
+        ("flow", 3.0 - 2.0),
+        ("edm", -(0.8 * 3 - 0.6 * 2)),  # of points of variance 1
+    ],
 )
 def test_targets(kind, expected):
     x_0, epsilon, signal, sigma = (torch.tensor([[value]]) for value in (2.0, 3.0, 0.8, 0.6))
     assert PREDICTION_TYPES[kind]().target(x_0, epsilon, signal, sigma).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("sigma_data", [0.3, 1.0, 4.0])
+def test_edm_is_that_of_its_paper(sigma_data):
+    draws = torch.Generator().manual_seed(0)
+    x_0, noise = torch.randn(2, 50, 2, generator=draws, dtype=torch.float64)
+    alpha = torch.linspace(0.01, 0.9999, 50, dtype=torch.float64)[:, None]
+    sigma = (1 - alpha**2).sqrt()
+    prediction = EDM().fitted(sigma_data**2 * torch.eye(2))
+    target = prediction.target(x_0, noise, alpha, sigma)
+    # Karras et al. 2022, table 1 and eq. 7, with their sigma
+    theirs = sigma / alpha
+    c_skip = sigma_data**2 / (theirs**2 + sigma_data**2)
+    c_out = theirs * sigma_data / (theirs**2 + sigma_data**2).sqrt()
+    torch.testing.assert_close(target, (x_0 - c_skip * (x_0 + theirs * noise)) / c_out, rtol=1e-6, atol=1e-6)
+    back, eps = prediction.x_0_and_epsilon(target, alpha * x_0 + sigma * noise, alpha, sigma)
+    torch.testing.assert_close(back, x_0, rtol=0, atol=1e-10)
+    torch.testing.assert_close(eps, noise, rtol=0, atol=1e-10)
+
+
+def test_edm_of_points_that_are_all_the_same_is_finite():
+    assert EDM().fitted(torch.zeros(2, 2)).target(torch.ones(1, 2), torch.ones(1, 2), 0.8, 0.6).isfinite().all()
 
 
 def noised(points, signal, seed=0):

@@ -190,3 +190,46 @@ def test_a_noise_or_a_step_for_other_points_is_refused(noise, t, line):
     schedule = NoiseSchedule(torch.full((10,), 0.1))
     with pytest.raises(ValueError, match=line):
         schedule.add_noise(torch.zeros(8, 2), torch.zeros(noise), torch.zeros(t, dtype=torch.int64))
+
+
+def of(name, num_step, **options):
+    return build_schedule({"name": name, "num_step": num_step, **options})
+
+
+@pytest.mark.parametrize("num_step", [1, 2, 100])
+@pytest.mark.parametrize("shift", [0.5, 1.0, 3.0])
+def test_rectified_levels_are_those_of_the_straight_path(num_step, shift):
+    schedule = of("rectified", num_step, shift=shift, s_end=0.99)
+    for k in range(1, num_step + 1):
+        u = 0.99 * k / num_step
+        s = shift * u / (1 + (shift - 1) * u)
+        level = schedule.level(k - 1)
+        assert level.alpha / level.sigma == pytest.approx((1 - s) / s, rel=1e-9)
+        assert level.alpha**2 + level.sigma**2 == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize("rho", [1.0, 7.0])
+def test_karras_levels_are_even_to_the_power_of_rho(rho):
+    schedule = of("karras", 40, sigma_min=0.01, sigma_max=30.0, rho=rho)
+    ratio = (-schedule.half_log_snr).exp()
+    assert ratio[0].item() == pytest.approx(0.01, rel=1e-9)
+    assert ratio[-1].item() == pytest.approx(30, rel=1e-9)
+    gaps = (ratio ** (1 / rho)).diff()
+    torch.testing.assert_close(gaps, gaps.mean().expand(39), rtol=1e-6, atol=0)
+    assert of("karras", 1, sigma_min=0.01, sigma_max=30.0).level(0).sigma == pytest.approx(30 / 901**0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("rectified", {"shift": 0.0}, "shift=0: must be above 0"),
+        ("rectified", {"shift": float("inf")}, "shift=inf: must be above 0"),
+        ("rectified", {"s_end": 1.0}, "s_end=1: must be above 0 and below 1"),
+        ("karras", {"rho": -1.0}, "rho=-1: must be above 0"),
+        ("karras", {"sigma_min": 2.0, "sigma_max": 1.0}, "sigma_min=2, sigma_max=1: must be above 0, and must rise"),
+        ("karras", {"sigma_min": 0.0}, "sigma_min=0, sigma_max=80: must be above 0, and must rise"),
+    ],
+)
+def test_levels_out_of_range_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        of(name, 10, **options)

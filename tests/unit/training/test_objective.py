@@ -1,0 +1,85 @@
+"""From a batch to the loss that is trained."""
+
+import pytest
+import torch
+
+from helpers.run_files import load
+from helpers.small_runs import NO_PICTURES
+from point_diffusion.common.seeds import generator
+from point_diffusion.data.datamodule import Batch
+from point_diffusion.diffusion import Diffusion
+from point_diffusion.loss_weighting import output_weights
+from point_diffusion.network import MLPDiffusion
+from point_diffusion.registry import LOSS_WEIGHTINGS, TIMESTEP_SAMPLINGS
+from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.timestep_sampling import antithetic_timesteps, draw_timesteps, logit_normal
+from point_diffusion.training.objective import Objective
+
+PLAIN = {"stable_target": False, "condition_dropout": 0.1}
+POINTS = 0.8 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    schedule = NoiseSchedule(linear_betas(20, 1e-3, 0.5))
+    diffusion = Diffusion(schedule, MLPDiffusion(20, num_units=16), "v_prediction")
+    diffusion.describe_data(POINTS)
+    return diffusion
+
+
+def loss_of(model, **options):
+    objective = Objective(PLAIN | options, 20)
+    objective.start(model)
+    return objective, objective.loss(model, Batch(POINTS, None), generator("test"))
+
+
+def test_settings_of_old_runs_are_the_plain_ones(model):
+    _, loss = loss_of(model)
+    draws = generator("test")
+    t = antithetic_timesteps(200, 20, draws)
+    noise = torch.randn(200, 2, generator=draws)
+    assert torch.equal(loss, model.loss(POINTS, t, noise))
+
+
+def test_a_law_of_steps_is_drawn_from(model):
+    _, loss = loss_of(model, timestep_sampling="logit_normal")
+    draws = generator("test")
+    _, noise = model.draw(POINTS, draws)
+    t = draw_timesteps(logit_normal(model.schedule, model.sigma_data).float(), 200, draws)
+    assert torch.equal(loss, model.loss(POINTS, t, noise))
+
+
+def test_errors_are_weighed_by_their_noise_level(model):
+    _, loss = loss_of(model, loss_weighting="min_snr")
+    t, noise = model.draw(POINTS, generator("test"))
+    weights = output_weights("min_snr", model.prediction, *model.schedule.levels(t, POINTS), model.sigma_data)
+    expected = (weights * model.squared_errors(POINTS, t, noise)).mean()
+    torch.testing.assert_close(loss, expected)
+    assert loss < model.loss(POINTS, t, noise)
+
+
+def test_importance_learns_from_each_batch(model):
+    objective, loss = loss_of(model, timestep_sampling="importance")
+    before = torch.ones(20)
+    assert not torch.equal(objective.importance.mean_square, before)
+    # of steps that are still alike the weights are 1
+    draws = generator("test")
+    _, noise = model.draw(POINTS, draws)
+    t = draw_timesteps(torch.full((20,), 1 / 20), 200, draws)
+    torch.testing.assert_close(loss, model.loss(POINTS, t, noise))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(f"module.timestep_sampling={each}" for each in TIMESTEP_SAMPLINGS),
+        *(f"module.loss_weighting={each}" for each in LOSS_WEIGHTINGS),
+    ],
+)
+def test_all_of_them_train(small_train, option):
+    metrics, folder = small_train(NO_PICTURES, option, "trainer.max_epochs=2", "callbacks.quality=null")
+    assert metrics["finished"]
+    state = load(folder / "checkpoints/last.ckpt")["state_dict"]
+    assert ("objective.importance.mean_square" in state) == ("importance" in option)
