@@ -79,7 +79,7 @@ def test_a_new_sampler_is_one_class_with_one_step(small_train):
         ["schedule=linear", "sampler=ddim", "sampler.eta=0.5"],
         ["schedule=scaled_linear", "sampler=ddpm"],
         ["schedule=cosine", "sampler=dpm_solver", "sampler.num_inference_steps=5", "sampler.start=matched"],
-        ["schedule=rectified", "schedule.shift=2", "sampler=unipc", "sampler.num_inference_steps=6"],
+        ["schedule=rectified", "schedule.s_end=0.99", "sampler=unipc", "sampler.num_inference_steps=6"],
         ["schedule=karras", "schedule.rho=3", "sampler=heun", "sampler.num_inference_steps=7", "sampler.churn=3"],
         ["schedule=karras", "sampler=deis", "sampler.timesteps=[9,5,2,0]"],
         ["schedule=betas", "schedule.betas=[0.1,0.1,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2]", "sampler=ddim"],
