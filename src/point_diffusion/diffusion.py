@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from point_diffusion.denoisers import Denoiser, NetworkDenoiser
 from point_diffusion.guidance import Guided
 from point_diffusion.network import build_network, call_network
-from point_diffusion.prediction import PredictionType
+from point_diffusion.prediction import PredictionType, deviation_of
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDPM, Sampler, build_sampler, check_sampler
 from point_diffusion.scaling import Division, Scaling, build_scaling
@@ -98,7 +98,7 @@ class Diffusion(nn.Module):
     @property
     def sigma_data(self) -> float:
         """Standard deviation of a coordinate of the data as the network sees it, over all of them."""
-        return self.data_covariance.diagonal().mean().sqrt().item()
+        return deviation_of(self.data_covariance).item()
 
     @property
     def prediction(self) -> PredictionType:
@@ -172,9 +172,7 @@ class Diffusion(nn.Module):
         t: Tensor,
         noise: Tensor,
         condition: Tensor | None = None,
-        stable: bool = False,
-        widening: float = 0.0,
-        dropped: Tensor | None = None,
+        **options: Any,
     ) -> Tensor:
         """Mean squared error of the prediction over points and coordinates, a scalar; with ``epsilon`` the simple
         loss (Ho et al. 2020, eq. 14).
@@ -183,15 +181,13 @@ class Diffusion(nn.Module):
             x_0: shape (B, dim), clean points as the network sees them.
             t: shape (B,), int64.
             noise: shape (B, dim), standard normal.
-            condition: see :func:`point_diffusion.training_target.training_example`, as for the rest.
-            stable: see there.
-            widening: see there.
-            dropped: see there.
+            condition: shape (B, columns), what the points are conditioned on; None where they are not.
+            **options: of :func:`point_diffusion.training_target.training_example`.
 
         Raises:
             ValueError: a tensor is of another shape.
         """
-        return F.mse_loss(*self._answer(x_0, t, noise, condition, stable, widening, dropped))
+        return F.mse_loss(*self._answer(x_0, t, noise, condition, **options))
 
     def squared_errors(self, x_0: Tensor, t: Tensor, noise: Tensor, **options: Any) -> Tensor:
         """What :meth:`loss` is the mean of, for each point, shape (B,); arguments and what is raised as there."""

@@ -12,6 +12,13 @@ from torch import Tensor
 from point_diffusion.precision import float64
 
 
+def deviation_of(covariance: Tensor) -> Tensor:
+    """The standard deviation of a coordinate over all of them, a scalar, float64, from their covariance, shape
+    (dim, dim). Of points that are all the same there is nothing to measure by: it is at least 1e-3.
+    """
+    return float64(covariance).diagonal().mean().sqrt().clamp(min=1e-3)
+
+
 class PredictionType(ABC):
     """One choice of what to predict. Alpha and sigma are numbers, or tensors of shape (B, 1)."""
 
@@ -106,8 +113,7 @@ class EDM(PredictionType):
         self.sigma_data = sigma_data
 
     def fitted(self, covariance: Tensor) -> "EDM":
-        # of points that are all the same there is nothing to measure by
-        return EDM(float64(covariance).diagonal().mean().sqrt().clamp(min=1e-3))
+        return EDM(deviation_of(covariance))
 
     def target(self, x_0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         s = self.sigma_data

@@ -61,6 +61,8 @@ class Registry(MutableMapping[str, T], Generic[T]):
 # how points are scaled, see point_diffusion.scaling
 SCALINGS = ("divide", "standardize", "whiten", "minmax", "quantile", "none")
 
+OPTIMIZED = "optimized"  # what sampler.timesteps says of steps that a run has found for itself
+
 FILE = "file"  # what data.shape says of points that are read from one
 
 # subclasses of point_diffusion.data.shapes.Shape

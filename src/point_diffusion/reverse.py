@@ -17,8 +17,9 @@ from torch import Tensor
 from point_diffusion.common.seeds import generator
 from point_diffusion.denoisers import Denoiser
 from point_diffusion.precision import float64
+from point_diffusion.registry import OPTIMIZED
 from point_diffusion.schedule import NoiseLevel, NoiseSchedule
-from point_diffusion.timestep_spacing import OPTIMIZED, SPACINGS, listed
+from point_diffusion.timestep_spacing import SPACINGS, listed
 
 # points are sampled in blocks of this size, each with a generator of its own: bounded memory, in cache
 SAMPLE_BLOCK = 2_000

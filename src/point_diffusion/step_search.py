@@ -1,5 +1,6 @@
 """Where a sampler of few network calls should make them: found for a model, by where its own many calls lead."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -65,14 +66,11 @@ def find_steps(
             pass
         return points
 
-    def listed(steps: Sequence[int]) -> Sampler:
-        return replace(sampler, timesteps=tuple(steps))
-
     fine = end(replace(sampler, num_inference_steps=None, timesteps=None))
 
     def deviation(steps: Sequence[int]) -> float:
-        found = (end(listed(steps)) - fine).norm(dim=1).mean().item()
-        return found if found == found else float("inf")  # of steps that lead nowhere
+        found = (end(replace(sampler, timesteps=tuple(steps))) - fine).norm(dim=1).mean().item()
+        return math.inf if math.isnan(found) else found  # of steps that lead nowhere
 
     distinct = {name: sorted(set(replace(sampler, timesteps=name).steps(schedule)))[::-1] for name in SPACINGS}
     calls = sampler.num_inference_steps

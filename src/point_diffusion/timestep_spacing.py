@@ -31,26 +31,38 @@ def even(schedule: NoiseSchedule, count: int) -> list[int]:
 def log_snr(schedule: NoiseSchedule, count: int) -> list[int]:
     """Steps whose log-SNR is as even as distinct steps' can be (Lu et al. 2022)."""
     levels = schedule.half_log_snr
-    return _nearest(levels, torch.linspace(levels[0], levels[-1], count, dtype=torch.float64))
+    return _distinct(levels, torch.linspace(levels[0], levels[-1], count, dtype=torch.float64))
 
 
 def karras(schedule: NoiseSchedule, count: int) -> list[int]:
     """Steps for which (sigma / alpha)^(1 / 7) is as even as distinct steps' can be (Karras et al. 2022, eq. 5)."""
     roots = (-schedule.half_log_snr / RHO).exp()
-    return _nearest(-roots, -torch.linspace(roots[0], roots[-1], count, dtype=torch.float64))
+    return _distinct(-roots, -torch.linspace(roots[0], roots[-1], count, dtype=torch.float64))
 
 
-def _nearest(levels: Tensor, wanted: Tensor) -> list[int]:
+def nearest(levels: Tensor, wanted: Tensor) -> Tensor:
+    """The steps whose levels are nearest.
+
+    Args:
+        levels: shape (T,), of the steps, falling.
+        wanted: shape (n,), in any order.
+
+    Returns:
+        Shape (n,), int64.
+    """
+    above = torch.searchsorted(-levels, -wanted).clamp(min=1).clamp(max=len(levels) - 1)
+    low, high = levels[above], levels[above - 1]
+    return above - (high - wanted < wanted - low).long()
+
+
+def _distinct(levels: Tensor, wanted: Tensor) -> list[int]:
     """Distinct steps whose levels, shape (T,), falling, are nearest to those wanted, shape (n,), falling."""
     last, count = len(levels) - 1, len(wanted)
     if count == 1:
         return [last]
-    above = torch.searchsorted(-levels, -wanted).clamp(1, last)
-    low, high = levels[above], levels[above - 1]
-    nearest = above - (high - wanted < wanted - low).long()
     # k + a rising sequence is distinct; at most last - count + 1 leaves room for those to come
     k = torch.arange(count)
-    steps = (nearest - k).cummax(0).values.clamp(0, last - count + 1) + k
+    steps = (nearest(levels, wanted) - k).cummax(0).values.clamp(0, last - count + 1) + k
     return steps.flip(0).tolist()
 
 
@@ -59,7 +71,6 @@ SPACINGS: dict[str, Callable[[NoiseSchedule, int], list[int]]] = {
     "log_snr": log_snr,
     "karras": karras,
 }
-OPTIMIZED = "optimized"  # those that a run has found for itself
 
 
 def listed(schedule: NoiseSchedule, steps: Sequence[int]) -> list[int]:

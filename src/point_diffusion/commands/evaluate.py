@@ -236,25 +236,25 @@ def _samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
             options = {key: options[key] for key in options if key in {field.name for field in fields(kind)}}
             for steps in counts:
                 try:
-                    yield name, _with_steps(config, run, name, {**options, "num_inference_steps": steps})
+                    asked = {**options, "name": name, "num_inference_steps": steps}
+                    yield name, _with_steps(config, run, name, asked)
                 except UsageError as error:
                     print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)
 
 
 def _with_steps(config: DictConfig, run: Run, name: str, options: Mapping[str, Any]) -> Any:
     """The sampler asked for; with ``optimize`` at the steps that are best for it, which the run keeps."""
-    if config.optimize:
-        own = {key: value for key, value in options.items() if key != "timesteps"}
-        sampler = run.checked_sampler({**own, "name": name} if "name" in options or config.curve else own)
-        try:
-            found = run.find_steps(replace(sampler, timesteps=None))
-        except ValueError as error:
-            raise UsageError(f"optimize=true: {error}") from None
-        said = ", ".join(f"{each} {deviation:.4f}" for each, deviation in found.spaced.items())
-        print(
-            f"{name} in {len(found.timesteps)} steps: {found.timesteps}; from where all steps lead points end"
-            f" {found.deviation:.4f} away on average ({said})",
-            file=sys.stderr,
-        )
-        options = {**options, "timesteps": found.timesteps}
-    return run.checked_sampler({**options, "name": name} if config.curve else options)
+    if not config.optimize:
+        return run.checked_sampler(options)
+    sampler = run.checked_sampler({**options, "timesteps": None})
+    try:
+        found = run.find_steps(sampler)
+    except ValueError as error:
+        raise UsageError(f"optimize=true: {error}") from None
+    said = ", ".join(f"{each} {deviation:.4f}" for each, deviation in found.spaced.items())
+    print(
+        f"{name} in {len(found.timesteps)} steps: {found.timesteps}; from where all steps lead points end"
+        f" {found.deviation:.4f} away on average ({said})",
+        file=sys.stderr,
+    )
+    return replace(sampler, timesteps=tuple(found.timesteps))

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.files import write_text
-from point_diffusion.registry import SAMPLERS
+from point_diffusion.registry import OPTIMIZED, SAMPLERS
 
 if TYPE_CHECKING:
     from point_diffusion.reverse import Sampler
     from point_diffusion.step_search import FoundSteps
 
 FILE = "timesteps.json"
-OPTIMIZED = "optimized"  # as point_diffusion.timestep_spacing has it, without torch
 
 
 def with_stored_steps(folder: Path, sampler: "Sampler", num_step: int) -> "Sampler":

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from point_diffusion.reverse import Sampler, State
-from point_diffusion.samplers.polynomial import check_order, coefficients, moments
+from point_diffusion.reverse import State
+from point_diffusion.samplers.polynomial import Multistep, coefficients, moments
 from point_diffusion.schedule import CLEAN, NoiseLevel
 
 
 @dataclass(frozen=True)
-class DEIS(Sampler):
+class DEIS(Multistep):
     r"""The exponential integrator with several steps of Zhang & Chen 2023 (tAB-DEIS, eq. 14), its polynomial in
     log(sigma / alpha). It is deterministic; order 1 is DDIM.
 
@@ -21,21 +20,11 @@ class DEIS(Sampler):
         \quad \rho = \sigma / \alpha
 
     Args:
-        num_inference_steps, timesteps, start, guidance: see :class:`Sampler`.
+        num_inference_steps, timesteps, start, guidance: see :class:`point_diffusion.reverse.Sampler`.
         order: 1 to 3; the first steps are of lower order.
     """
 
-    spacing: ClassVar[str] = "log_snr"
-
     order: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_order(self.order)
-
-    @property
-    def stochastic(self) -> bool:
-        return False
 
     def step(
         self, now: State, to: NoiseLevel, history: Sequence[State], draw_noise: Callable[[], Tensor]

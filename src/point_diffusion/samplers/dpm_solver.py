@@ -3,39 +3,34 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from point_diffusion.reverse import Sampler, State, check_eta
-from point_diffusion.samplers.polynomial import check_order, coefficients, moments
+from point_diffusion.reverse import State, check_eta
+from point_diffusion.samplers.polynomial import Multistep, coefficients, moments
 from point_diffusion.schedule import CLEAN, NoiseLevel
 
 
 @dataclass(frozen=True)
-class DPMSolver(Sampler):
+class DPMSolver(Multistep):
     """DPM-Solver++ with several steps (Lu et al. 2022, algorithm 2), and with noise their SDE-DPM-Solver++.
 
     It extrapolates x_0 over the log-SNR from this step and those before: order 2 is their 2M. The first steps,
     which have none before them, are of lower order; the last one ends at the predicted x_0 exactly.
 
     Args:
-        num_inference_steps, timesteps, start, guidance: see :class:`Sampler`.
+        num_inference_steps, timesteps, start, guidance: see :class:`point_diffusion.reverse.Sampler`.
         eta: 0 is deterministic, 1 solves the reverse SDE, whose noise takes back part of what a network got wrong
             before; between, the SDE of the same marginals with eta^2 of the noise's variance.
         order: 1 to 3. Of order 3 the published 3M takes half of the second difference, which is of second order;
             here it is the whole.
     """
 
-    spacing: ClassVar[str] = "log_snr"
-
     eta: float = 0.0
-    order: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_eta(self.eta)
-        check_order(self.order)
 
     @property
     def stochastic(self) -> bool:

@@ -1,14 +1,15 @@
 """Heun's method, of two network calls a step, with churn."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from torch import Tensor
 
 from point_diffusion.reverse import Sampler, State
 from point_diffusion.schedule import NoiseLevel, NoiseSchedule
+from point_diffusion.timestep_spacing import nearest
 
 MOST_CHURN = math.sqrt(2) - 1  # Karras et al. 2022, algorithm 2
 
@@ -53,23 +54,14 @@ class Heun(Sampler):
         most = self.calls_of(schedule.num_step)
         if n is not None and not 1 <= n <= most:
             raise ValueError(f"num_inference_steps={n}: must be from 1 to 2 num_step - 1, {most}")
-        asked = n is not None and (self.timesteps is None or isinstance(self.timesteps, str))
-        count = n // 2 + 1 if asked and n is not None else None
-        levels = super(Heun, replace(self, num_inference_steps=count)).steps(schedule)
-        once = 2 if asked and n is not None and n % 2 == 0 else 1
-        steps = levels[:once]
-        for t in levels[once:]:
-            steps += [t, self._raised(schedule, t, len(levels))]
-        return steps
-
-    def _raised(self, schedule: NoiseSchedule, t: int, count: int) -> int:
-        """The step whose rho is nearest to the raised one of step ``t``."""
-        if self.churn == 0:
-            return t
-        levels = (-schedule.half_log_snr).tolist()
-        wanted = levels[t] + math.log1p(min(self.churn / count, MOST_CHURN))
-        above = min(bisect_left(levels, wanted), schedule.num_step - 1)
-        return above if above == 0 or levels[above] - wanted < wanted - levels[above - 1] else above - 1
+        if isinstance(self.timesteps, tuple):
+            n = None  # which says the same
+        levels = super(Heun, replace(self, num_inference_steps=None if n is None else n // 2 + 1)).steps(schedule)
+        once = 1 if n is None or n % 2 else 2
+        log_snr = schedule.half_log_snr
+        wanted = log_snr[levels[once:]] - math.log1p(min(self.churn / len(levels), MOST_CHURN))
+        raised = nearest(log_snr, wanted).tolist() if self.churn > 0 else levels[once:]
+        return [*levels[:once], *chain.from_iterable(zip(levels[once:], raised, strict=True))]
 
     def step(
         self, now: State, to: NoiseLevel, history: Sequence[State], draw_noise: Callable[[], Tensor]

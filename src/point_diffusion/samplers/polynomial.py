@@ -1,4 +1,4 @@
-r"""What multistep solvers share: a polynomial through what the denoiser has said, integrated exactly.
+r"""What multistep solvers share: an order, and a polynomial through what denoisers have said, integrated exactly.
 
 With lambda = log(alpha / sigma) and u from 0 at this level to 1 at the next, h above it in lambda, a denoiser's
 answer is taken as :math:`d_0 + d_1 u + d_2 u^2` through those at this level and at the ones before (Newton's
@@ -10,18 +10,35 @@ divided differences). What a step then needs are the moments
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from point_diffusion.reverse import State
-
-ORDERS = (1, 2, 3)
+from point_diffusion.reverse import Sampler, State
 
 
-def check_order(order: int) -> None:
-    """Raise ValueError unless it is one of :data:`ORDERS`."""
-    if order not in ORDERS:
-        raise ValueError(f"order={order}: must be 1, 2 or 3")
+@dataclass(frozen=True)
+class Multistep(Sampler):
+    """A sampler that looks back to the steps before; deterministic unless it says otherwise.
+
+    Args:
+        num_inference_steps, timesteps, start, guidance: see :class:`Sampler`.
+        order: 1 to 3; the first steps, which have none before them, are of lower order.
+    """
+
+    spacing: ClassVar[str] = "log_snr"
+
+    order: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.order not in (1, 2, 3):
+            raise ValueError(f"order={self.order}: must be 1, 2 or 3")
+
+    @property
+    def stochastic(self) -> bool:
+        return False
 
 
 def coefficients(

@@ -3,18 +3,17 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from point_diffusion.reverse import Sampler, State
-from point_diffusion.samplers.polynomial import check_order
+from point_diffusion.reverse import State
+from point_diffusion.samplers.polynomial import Multistep
 from point_diffusion.schedule import CLEAN, NoiseLevel
 
 
 @dataclass(frozen=True)
-class UniPC(Sampler):
+class UniPC(Multistep):
     r"""UniPC of x_0, B_2(h) = e^h - 1 (Zhao et al. 2023, algorithms 5 to 8).
 
     The predictor UniP goes to the next level; once the denoiser has been asked there, the corrector UniC goes
@@ -28,21 +27,9 @@ class UniPC(Sampler):
     The weights a solve a Vandermonde system; with one state it is a = 1/2.
 
     Args:
-        num_inference_steps, timesteps, start, guidance: see :class:`Sampler`.
+        num_inference_steps, timesteps, start, guidance: see :class:`point_diffusion.reverse.Sampler`.
         order: 1 to 3, of the predictor; the first steps are of lower order.
     """
-
-    spacing: ClassVar[str] = "log_snr"
-
-    order: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_order(self.order)
-
-    @property
-    def stochastic(self) -> bool:
-        return False
 
     def step(
         self, now: State, to: NoiseLevel, history: Sequence[State], draw_noise: Callable[[], Tensor]

@@ -36,7 +36,7 @@ class Objective(nn.Module):
 
     def start(self, diffusion: Diffusion) -> None:
         """Before the first batch, once the data is described."""
-        self._sigma_data = max(diffusion.sigma_data, 1e-3)  # of points that are all the same
+        self._sigma_data = diffusion.sigma_data
         if self.sampling in LAWS:
             law = LAWS[self.sampling](diffusion.schedule, self._sigma_data)
             self._law = law.to(diffusion.device, torch.float32)
