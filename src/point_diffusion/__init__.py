@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from point_diffusion.metrics.samples import memorisation as memorisation
     from point_diffusion.metrics.samples import precision_recall as precision_recall
     from point_diffusion.metrics.samples import sliced_wasserstein as sliced_wasserstein
-    from point_diffusion.network import MLPDiffusion as MLPDiffusion
+    from point_diffusion.networks import IntervalMLP as IntervalMLP
+    from point_diffusion.networks import MLPDiffusion as MLPDiffusion
     from point_diffusion.runs.load import load_run as load_run
     from point_diffusion.samplers import DDIM as DDIM
     from point_diffusion.samplers import DDPM as DDPM
     from point_diffusion.samplers import DEIS as DEIS
     from point_diffusion.samplers import DPMSolver as DPMSolver
     from point_diffusion.samplers import Heun as Heun
+    from point_diffusion.samplers import MeanFlow as MeanFlow
     from point_diffusion.samplers import UniPC as UniPC
     from point_diffusion.schedule import NoiseSchedule as NoiseSchedule
 
@@ -46,9 +48,9 @@ _MODULES = {
     "metrics.density": ("forward_kl", "reverse_kl", "tail_excess"),
     "metrics.energy": ("energy_distance", "equivalent_sample_size"),
     "metrics.samples": ("classifier_accuracy", "memorisation", "precision_recall", "sliced_wasserstein"),
-    "network": ("MLPDiffusion",),
+    "networks": ("IntervalMLP", "MLPDiffusion"),
     "runs.load": ("load_run",),
-    "samplers": ("DDIM", "DDPM", "DEIS", "DPMSolver", "Heun", "UniPC"),
+    "samplers": ("DDIM", "DDPM", "DEIS", "DPMSolver", "Heun", "MeanFlow", "UniPC"),
     "schedule": ("NoiseSchedule",),
 }
 

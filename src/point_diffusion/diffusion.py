@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from point_diffusion.denoisers import Denoiser, NetworkDenoiser
 from point_diffusion.guidance import Guided
-from point_diffusion.network import build_network, call_network
+from point_diffusion.networks import build_network, call_network
 from point_diffusion.prediction import PredictionType, deviation_of
 from point_diffusion.registry import PREDICTION_TYPES
-from point_diffusion.samplers import DDPM, Sampler, build_sampler, check_sampler
+from point_diffusion.samplers import DDPM, JUMPS, Sampler, build_sampler, check_sampler
 from point_diffusion.scaling import Division, Scaling, build_scaling
 from point_diffusion.schedule import (
     NoiseLevel,
@@ -38,6 +38,7 @@ class Diffusion(nn.Module):
         scaling: from the data's own units to those that the network sees, and back; None: they are the same.
         condition_dim: columns of the condition that the network takes; 0 where it takes none.
         sampler: how to sample by default.
+        jumps: the network knows average velocities, which :class:`point_diffusion.samplers.MeanFlow` asks for.
 
     Attributes:
         data_mean, data_covariance: shapes (dim,) and (dim, dim), of the data as the network sees it; 0 and I
@@ -59,12 +60,15 @@ class Diffusion(nn.Module):
         scaling: Scaling | None = None,
         condition_dim: int = 0,
         sampler: Sampler | None = None,
+        jumps: bool = False,
     ) -> None:
         super().__init__()
         if prediction_type not in PREDICTION_TYPES:
             raise ValueError(f"prediction_type={prediction_type}: must be one of {', '.join(PREDICTION_TYPES)}")
         self.schedule = schedule
         self.network = network
+        if (see := getattr(network, "see_schedule", None)) is not None:  # one that thinks in noise levels
+            see(schedule)
         self.prediction_type = prediction_type
         self._prediction = PREDICTION_TYPES[prediction_type]()
         self.register_buffer("data_mean", torch.zeros(dim))
@@ -73,6 +77,7 @@ class Diffusion(nn.Module):
         self.scaling = scaling or Division()
         self.condition_dim = condition_dim
         self.sampler = sampler or DDPM()
+        self.jumps = jumps
         self._in_its_place: Denoiser | None = None
 
     @classmethod
@@ -93,6 +98,7 @@ class Diffusion(nn.Module):
             scaling=build_scaling(points["scaling"]),
             condition_dim=bool(points.get("classes")) + len(points.get("condition", ())),
             sampler=build_sampler(config["sampler"]),
+            jumps=config["module"].get("objective") == "mean_flow",
         )
 
     @property
@@ -138,6 +144,8 @@ class Diffusion(nn.Module):
             ValueError: it can't, or guides where there is no condition.
         """
         check_sampler(self.schedule, self.prediction, sampler)
+        if sampler.jumps and not (self.jumps or self._in_its_place):
+            raise ValueError(f"{type(sampler).__name__} takes {JUMPS}")
         if sampler.guidance != 1 and not self.condition_dim:
             raise ValueError(f"guidance={sampler.guidance:g}: must be 1, the model has no condition")
 

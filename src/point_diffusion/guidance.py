@@ -35,3 +35,8 @@ class Guided(Denoiser):
         told = self.denoiser(x, t, condition)
         # both pairs make up the same x, so that what holds for epsilon holds for x_0
         return Denoised(*(torch.lerp(less, more, self.guidance) for less, more in zip(without, told, strict=True)))
+
+    def jump(self, x: Tensor, t: int, to: int, condition: Tensor | None = None) -> Denoised:
+        if condition is not None and self.guidance == 0:
+            condition = torch.full_like(condition, torch.nan)
+        return self.denoiser.jump(x, t, to, condition)

@@ -97,7 +97,9 @@ BETAS: Registry[Callable[..., Any]] = Registry(
 )
 
 # (num_step, dim, ...) to a torch.nn.Module
-NETWORKS: Registry[Callable[..., Any]] = Registry("point_diffusion.network", mlp="MLPDiffusion")
+NETWORKS: Registry[Callable[..., Any]] = Registry(
+    "point_diffusion.networks", mlp="MLPDiffusion", interval_mlp="IntervalMLP"
+)
 
 # subclasses of point_diffusion.prediction.PredictionType
 PREDICTION_TYPES: Registry[Any] = Registry(
@@ -109,6 +111,8 @@ PREDICTION_TYPES: Registry[Any] = Registry(
     edm="EDM",
 )
 
+# what is trained, see point_diffusion.training.objective
+OBJECTIVES = ("denoising", "mean_flow")
 # how steps are drawn in training, see point_diffusion.timestep_sampling
 TIMESTEP_SAMPLINGS = ("antithetic", "uniform", "logit_normal", "lognormal", "importance")
 # how noise levels weigh in the loss, see point_diffusion.loss_weighting
@@ -123,6 +127,7 @@ SAMPLERS: Registry[Any] = Registry(
     deis="DEIS",
     unipc="UniPC",
     heun="Heun",
+    mean_flow="MeanFlow",
 )
 
 # (samples of shape (n, dim), truth of shape (m, dim)) to a number, or to a point_diffusion.metrics.Estimate

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from point_diffusion.common.seeds import generator
-from point_diffusion.denoisers import Denoiser
+from point_diffusion.denoisers import Denoised, Denoiser
 from point_diffusion.precision import float64
 from point_diffusion.registry import OPTIMIZED
 from point_diffusion.schedule import NoiseLevel, NoiseSchedule
@@ -57,6 +57,8 @@ class Sampler(ABC):
     needs_x_0: ClassVar[bool] = True
     # how the steps are spaced where nothing is said
     spacing: ClassVar[str] = "even"
+    # True for a sampler that asks a denoiser for jumps, which few networks know
+    jumps: ClassVar[bool] = False
 
     num_inference_steps: int | None = None
     timesteps: str | Sequence[int] | None = None
@@ -76,6 +78,10 @@ class Sampler(ABC):
     def stochastic(self) -> bool:
         """Whether steps draw noise: so they do unless a subclass says otherwise."""
         return True
+
+    def ask(self, denoiser: Denoiser, x: Tensor, t: int, to: int, condition: Tensor | None) -> Denoised:
+        """What the denoiser says of the points x_t that are to be at step ``to`` next; -1 for clean ones."""
+        return denoiser(x, t, condition)
 
     @abstractmethod
     def step(
@@ -150,7 +156,7 @@ class Sampler(ABC):
         yield steps[0] + 1, x
         ways = [*steps, -1, -2]
         for t, t_next, t_after in zip(steps, ways[1:-1], ways[2:], strict=True):
-            now = State(x, schedule.level(t), *denoiser(x, t, condition))
+            now = State(x, schedule.level(t), *self.ask(denoiser, x, t, t_next, condition))
             now = now._replace(x=self.corrected(now, history))
             x = self.step(now, schedule.level(t_next), history, draw_noise)
             history = (now, *history[: MEMORY - 1])

@@ -33,6 +33,11 @@ class NoiseLevel(NamedTuple):
         """log(alpha / sigma), half the logarithm of the signal-to-noise ratio (lambda in Lu et al. 2022)."""
         return math.log(self.alpha / self.sigma)
 
+    @property
+    def noise_share(self) -> float:
+        """S of the straight path (1 - s) x_0 + s epsilon that has this signal-to-noise ratio."""
+        return self.sigma / (self.alpha + self.sigma)
+
     def moments(self, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean, shape (dim,), and covariance, shape (dim, dim), of x for data of these; float64, on the CPU."""
         noise = self.sigma**2 * torch.eye(len(mean), dtype=torch.float64)

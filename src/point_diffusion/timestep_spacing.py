@@ -19,13 +19,20 @@ def even(schedule: NoiseSchedule, count: int) -> list[int]:
         count: how many, from 1 to all.
 
     Returns:
-        Falling steps, as from all functions of this kind: the last step of the schedule and, of more than one, the
-        first.
+        Falling steps, as from all functions of this kind: the last step of the schedule and, of more than one,
+        here the first.
     """
     last = schedule.num_step - 1
     if count == 1:
         return [last]
     return [(2 * k * last + count - 1) // (2 * (count - 1)) for k in reversed(range(count))]  # rounded in integers
+
+
+def trailing(schedule: NoiseSchedule, count: int) -> list[int]:
+    """Steps that are evenly spaced as the ends of as many equal parts of all (Lin et al. 2024, table 2): the last
+    one leads to the clean points from as far as any other.
+    """
+    return [(2 * k * schedule.num_step + count) // (2 * count) - 1 for k in range(count, 0, -1)]
 
 
 def log_snr(schedule: NoiseSchedule, count: int) -> list[int]:
@@ -68,6 +75,7 @@ def _distinct(levels: Tensor, wanted: Tensor) -> list[int]:
 
 SPACINGS: dict[str, Callable[[NoiseSchedule, int], list[int]]] = {
     "even": even,
+    "trailing": trailing,
     "log_snr": log_snr,
     "karras": karras,
 }

@@ -7,7 +7,7 @@ import torch
 
 from point_diffusion.denoisers import NetworkDenoiser
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
 from point_diffusion.schedule import NoiseSchedule, linear_betas

@@ -8,7 +8,7 @@ import torch
 from helpers.points import s_curve
 from point_diffusion.common.seeds import generator
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDIM, DDPM, SAMPLE_BLOCK, DPMSolver
 from point_diffusion.scaling import Division

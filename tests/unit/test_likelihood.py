@@ -15,7 +15,7 @@ from point_diffusion.data.shapes import Moons
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.guidance import Guided
 from point_diffusion.likelihood import density_at, density_of_draws, flow
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.samplers import DDIM, DDPM, SAMPLE_BLOCK, DPMSolver, Sampler
 
 

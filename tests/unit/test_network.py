@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from point_diffusion.network import MLPDiffusion, build_network
+from point_diffusion.networks import MLPDiffusion, build_network
 
 
 def test_layers_are_the_tutorials():

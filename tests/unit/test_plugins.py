@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.plugins import load_plugins
 from point_diffusion.registry import BETAS, METRICS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
 
@@ -13,7 +13,7 @@ REGISTRIES = (BETAS, METRICS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES)
 NETWORK = """
 from dataclasses import dataclass
 
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import METRICS, NETWORKS
 
 

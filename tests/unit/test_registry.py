@@ -11,7 +11,7 @@ from point_diffusion.cli.help import reference
 from point_diffusion.config.validate import config_problems
 from point_diffusion.data.shapes.base import Drawn, Shape, column_names
 from point_diffusion.data.source import FILE
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.prediction import Epsilon
 from point_diffusion.registry import BETAS, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES, Registry
 from point_diffusion.runs.load import load_run

@@ -8,7 +8,7 @@ import torch
 from helpers.denoisers import Known
 from point_diffusion.denoisers import Denoised, Denoiser, NetworkDenoiser
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.regret import ExactTargets
 from point_diffusion.schedule import NoiseSchedule, linear_betas

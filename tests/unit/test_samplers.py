@@ -247,15 +247,16 @@ def test_steps_by_log_snr_are_even_where_the_schedule_is_fine():
     assert (gaps.max() / gaps.min()).item() < 1.1
 
 
-@pytest.mark.parametrize("spacing", ["even", "log_snr", "karras"])
+@pytest.mark.parametrize("spacing", ["even", "trailing", "log_snr", "karras"])
 @pytest.mark.parametrize("kind", [DDPM, DDIM, DPMSolver, DEIS, UniPC])
 def test_any_sampler_takes_any_spacing(kind, spacing):
     schedule = noisy(100)
     steps = kind(9, timesteps=spacing).steps(schedule)
     assert steps == sorted(set(steps), reverse=True)
-    assert (len(steps), steps[0], steps[-1]) == (9, 99, 0)
+    assert (len(steps), steps[0], steps[-1]) == (9, 99, 10 if spacing == "trailing" else 0)
     fine = build_schedule({"name": "karras", "num_step": 2000, "sigma_min": 0.01, "sigma_max": 50.0, "rho": 7.0})
-    level = {"even": torch.arange(2000.0), "log_snr": fine.half_log_snr, "karras": (-fine.half_log_snr / 7).exp()}
+    even = torch.arange(2000.0)
+    level = {"even": even, "trailing": even, "log_snr": fine.half_log_snr, "karras": (-fine.half_log_snr / 7).exp()}
     gaps = level[spacing][kind(9, timesteps=spacing).steps(fine)].diff().abs()
     assert (gaps.max() / gaps.min()).item() == pytest.approx(1, abs=0.05)
 
@@ -286,8 +287,8 @@ def test_steps_can_be_listed():
         (lambda: DDIM(4, timesteps=[19, 2]), "num_inference_steps=4: must be null, or 2 for these 2 timesteps"),
         (lambda: Heun(4, timesteps=[19, 2]), "num_inference_steps=4: must be null, or 3 for these 2 timesteps"),
         (
-            lambda: DDIM(timesteps="trailing"),
-            "timesteps=trailing: must be one of even, log_snr, karras, optimized",
+            lambda: DDIM(timesteps="leading"),
+            "timesteps=leading: must be one of even, trailing, log_snr, karras, optimized",
         ),
         (lambda: DDIM(timesteps="optimized"), "timesteps=optimized: only a run has found any"),
         (lambda: Heun(40), "num_inference_steps=40: must be from 1 to 2 num_step - 1, 39"),

@@ -1,7 +1,7 @@
 """Hugging Face diffusers as a peer: the same betas, and whole trajectories on the same noise and timesteps.
 
 Where we differ on purpose: diffusers clips x_0 to [-1, 1] by default, which cuts points of unit scale (off here);
-its DDIM can't take both ends of the steps, so its spacing is taken over; its DDPM adds noise in its last step
+its DDIM can't take both ends of the steps, so both take trailing ones; its DDPM adds noise in its last step
 unless that is step 0; where x_T holds no signal its samplers return meaningless numbers, while our DDIM
 and DPM-Solver++ refuse (cosine betas with epsilon), and our DDPM, which works there, is compared with the paper's
 formula (below, and in test_samplers).
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.samplers import DDIM, DDPM, DEIS, DPMSolver, Heun, UniPC
 from point_diffusion.schedule import build_schedule
 
@@ -105,13 +105,10 @@ def test_ddim(start, name, kind, eta, n):
     options = {"prediction_type": kind, "clip_sample": False, "timestep_spacing": "trailing"}
     schedule, peer = schedule_and_peer(name, "DDIMScheduler", **options)
     peer.set_timesteps(n)
-
-    class Trailing(DDIM):
-        def steps(self, schedule):
-            return peer.timesteps.tolist()
-
+    sampler = DDIM(num_inference_steps=n, timesteps="trailing", eta=eta)
+    assert sampler.steps(schedule) == peer.timesteps.tolist()
     diffusion = model(schedule, kind)
-    assert_same(ours(diffusion, Trailing(eta=eta), start), theirs(diffusion, peer, start, eta=eta))
+    assert_same(ours(diffusion, sampler, start), theirs(diffusion, peer, start, eta=eta))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 20, T])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.schedule import NoiseSchedule
 
 BATCH_SIZE, LEARNING_RATE, LARGEST_NORM, DECAY = 512, 1e-3, 1.0, 0.99

@@ -14,6 +14,7 @@ from point_diffusion.registry import (
     LOSS_WEIGHTINGS,
     METRICS,
     NETWORKS,
+    OBJECTIVES,
     PREDICTION_TYPES,
     SAMPLERS,
     SCALINGS,
@@ -169,6 +170,11 @@ class Model:
 class Module:
     """The training target."""
 
+    objective: str = key(
+        "denoising, or mean_flow: average velocities, for samples in one network call",
+        choices=OBJECTIVES,
+        required=False,
+    )
     prediction_type: str = key("what the network predicts", choices=PREDICTION_TYPES)
     stable_target: bool = key(
         "train on the mean over all points of a batch that may lie behind a noised one; train/loss is then far"
@@ -210,7 +216,8 @@ class Sampler:
         "network calls, up to num_step; null: all steps", at_least=1, required=False
     )
     timesteps: str | list[int] | None = key(
-        "where they are made: even, log_snr, karras, optimized (by the run), or a falling list; null: as suits it",
+        "where they are made: even, trailing, log_snr, karras, optimized (by the run), or a falling list; null:"
+        " what suits the sampler",
         required=False,
     )
     start: str = key(

@@ -114,7 +114,7 @@ class Description:
         return bool(self.classes or self.condition)
 
     def encode(self, labels: np.ndarray | None, numbers: np.ndarray | None) -> np.ndarray | None:
-        """Conditions as a network sees them: see :class:`point_diffusion.network.ConditionEmbedding`.
+        """Conditions as a network sees them: see :class:`point_diffusion.networks.ConditionEmbedding`.
 
         Args:
             labels: shape (N,), indices of classes; None is not told.

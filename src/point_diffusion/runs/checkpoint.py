@@ -143,7 +143,7 @@ def model_of(checkpoint: Mapping[str, Any], named: str) -> "Diffusion":
     import torch
 
     from point_diffusion.diffusion import Diffusion
-    from point_diffusion.network import build_network
+    from point_diffusion.networks import build_network
 
     config, points = (checkpoint["hyper_parameters"][name] for name in ("config", "points"))
     state = checkpoint["state_dict"]

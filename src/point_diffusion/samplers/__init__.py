@@ -10,4 +10,6 @@ from point_diffusion.samplers.ddpm import DDPM as DDPM
 from point_diffusion.samplers.deis import DEIS as DEIS
 from point_diffusion.samplers.dpm_solver import DPMSolver as DPMSolver
 from point_diffusion.samplers.heun import Heun as Heun
+from point_diffusion.samplers.mean_flow import JUMPS as JUMPS
+from point_diffusion.samplers.mean_flow import MeanFlow as MeanFlow
 from point_diffusion.samplers.unipc import UniPC as UniPC

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from point_diffusion.network import ConditionEmbedding
+from point_diffusion.networks import ConditionEmbedding, IntervalEmbedding
 
 # of the quintic iteration towards singular values of 1, which ends within 0.7 to 1.2 (Jordan et al. 2024)
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
@@ -110,13 +110,13 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 def hidden_matrices(network: nn.Module, dim: int) -> list[nn.Parameter]:
     """The weights of linear layers between hidden layers: all but the first one that takes points, the last one
-    that gives them, and those that take conditions.
+    that gives them, and those of embeddings.
 
     Args:
         network: of linear layers, among others.
         dim: of the points.
     """
-    embeddings = [each for each in network.modules() if isinstance(each, ConditionEmbedding)]
+    embeddings = [each for each in network.modules() if isinstance(each, (ConditionEmbedding, IntervalEmbedding))]
     outside = [layer for embedding in embeddings for layer in embedding.modules()]
     layers = [each for each in network.modules() if isinstance(each, nn.Linear) and each not in outside]
     outside += [each for each in layers if each.in_features == dim][:1]

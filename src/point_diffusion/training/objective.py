@@ -1,7 +1,7 @@
 """From a batch to the loss that is trained: which steps are drawn, what they weigh, and what the target is."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,13 @@ from torch import Tensor, nn
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.loss_weighting import output_weights
+from point_diffusion.mean_flow import AverageVelocity, adaptive_weights, draw_ends, mean_flow_errors
 from point_diffusion.timestep_sampling import LAWS, ImportanceSampling, draw_timesteps
+from point_diffusion.training_target import training_example
 
 SIMPLE = "simple"  # the loss weighs all errors of what is predicted alike
 ANTITHETIC = "antithetic"
+MEAN_FLOW = "mean_flow"
 
 
 class Objective(nn.Module):
@@ -25,6 +28,7 @@ class Objective(nn.Module):
 
     def __init__(self, options: Mapping[str, Any], num_step: int) -> None:
         super().__init__()
+        self.name: str = options.get("objective", "denoising")
         self.stable: bool = options["stable_target"]
         self.widening: float = options.get("noise_widening", 0.0)
         self.dropout: float = options["condition_dropout"]
@@ -51,14 +55,35 @@ class Objective(nn.Module):
         if batch.condition is not None:
             chances = torch.rand(len(batch.points), generator=generator, device=batch.points.device)
             dropped = chances < self.dropout
-        options = {"condition": batch.condition, "stable": self.stable, "widening": self.widening}
-        if self.importance is None and self.weighting == SIMPLE:
-            return diffusion.loss(batch.points, t, noise, dropped=dropped, **options)
-        errors = diffusion.squared_errors(batch.points, t, noise, dropped=dropped, **options)
-        if self.weighting != SIMPLE:
+        options: dict[str, Any] = {"condition": batch.condition, "dropped": dropped}
+        options |= {"stable": self.stable, "widening": self.widening}
+        if self.name == MEAN_FLOW:
+            errors = self._mean_flow_errors(diffusion, batch.points, t, noise, generator, options)
+        elif self.importance is None and self.weighting == SIMPLE:
+            return diffusion.loss(batch.points, t, noise, **options)
+        else:
+            errors = diffusion.squared_errors(batch.points, t, noise, **options)
+        weights = torch.ones_like(errors)
+        if self.name == MEAN_FLOW:
+            weights = adaptive_weights(errors)
+        elif self.weighting != SIMPLE:
             alpha, sigma = diffusion.schedule.levels(t, batch.points)
-            errors = errors * output_weights(self.weighting, diffusion.prediction, alpha, sigma, self._sigma_data)
+            weights = output_weights(self.weighting, diffusion.prediction, alpha, sigma, self._sigma_data)
+        errors = errors * weights
         if self.importance is not None and probabilities is not None:
             self.importance.note(t, errors.detach())
             errors = errors * self.importance.weights(t, probabilities)
         return errors.mean()
+
+    def _mean_flow_errors(
+        self,
+        diffusion: Diffusion,
+        points: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        generator: torch.Generator,
+        options: dict[str, Any],
+    ) -> Tensor:
+        x, told, velocity = training_example(diffusion.schedule, diffusion.prediction, points, t, noise, **options)
+        network, ends = cast(AverageVelocity, diffusion.network), draw_ends(t, generator)
+        return mean_flow_errors(network, diffusion.schedule, x, velocity, t, ends, told)

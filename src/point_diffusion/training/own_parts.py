@@ -14,7 +14,7 @@ from point_diffusion.config.convert import plain
 from point_diffusion.config.schema import CHOOSERS
 from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.network import build_network, call_network
+from point_diffusion.networks import build_network, call_network
 from point_diffusion.registry import METRICS, PREDICTION_TYPES
 from point_diffusion.schedule import build_schedule
 

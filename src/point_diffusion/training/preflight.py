@@ -17,7 +17,7 @@ from point_diffusion.config.convert import loggers, plain, user_callbacks
 from point_diffusion.config.keys import NOUNS, known
 from point_diffusion.config.schema import Trainer
 from point_diffusion.config.validate import FILE_LOGGERS, config_problems
-from point_diffusion.registry import NETWORKS, PREDICTION_TYPES, SHAPES
+from point_diffusion.registry import NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
 from point_diffusion.runs.resume import checkpoint_of, misfits
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def problems(config: DictConfig) -> Iterator[str]:
     yield from _optimizer_problems(config)
     if (widening := config.module.get("noise_widening")) and not config.module.stable_target:
         yield f"module.noise_widening={widening}: must be 0 without module.stable_target"
+    yield from _objective_problems(config)
     trainer = [] if source is None else list(_trainer_problems(config, source))
     yield from trainer or _part_problems(config)
     if source is not None and not fitting and not theory:
@@ -104,6 +105,22 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
             check_sampler(**built, prediction=PREDICTION_TYPES[config.module.prediction_type]())
         except ValueError as error:
             yield f"sampler={config.sampler.name}: {error}"
+
+
+def _objective_problems(config: DictConfig) -> Iterator[str]:
+    """What an objective can't do without, and who can't do without it."""
+    name = config.sampler.name
+    if config.module.get("objective", "denoising") != "mean_flow":
+        if getattr(SAMPLERS[name], "jumps", False):
+            yield f"sampler={name}: needs module.objective=mean_flow, as experiment=mean_flow has it"
+        return
+    line = "module.objective=mean_flow"
+    if not hasattr(NETWORKS[config.model.name], "average_velocity"):
+        yield f"{line}: needs model=interval_mlp, not {config.model.name}"
+    if config.module.prediction_type != "flow":
+        yield f"{line}: needs module.prediction_type=flow, not {config.module.prediction_type}"
+    if (weighting := config.module.get("loss_weighting", "simple")) != "simple":
+        yield f"{line}: has weights of its own; module.loss_weighting={weighting}: must be simple"
 
 
 def _drawn(config: DictConfig) -> "tuple[Source | None, list[str]]":

@@ -64,7 +64,7 @@ def test_few_points_have_small_batches_and_more_epochs(tmp_path):
 
 def test_parts_of_ones_own_and_one_condition_by_name(points, tmp_path):
     (tmp_path / "parts.py").write_text(
-        "from point_diffusion.network import MLPDiffusion\n"
+        "from point_diffusion.networks import MLPDiffusion\n"
         "from point_diffusion.registry import NETWORKS\n"
         "NETWORKS['same'] = MLPDiffusion\n"
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.training.muon import Muon, hidden_matrices, orthogonalised
 
 

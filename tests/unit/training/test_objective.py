@@ -9,7 +9,7 @@ from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.loss_weighting import output_weights
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import LOSS_WEIGHTINGS, TIMESTEP_SAMPLINGS
 from point_diffusion.schedule import NoiseSchedule, linear_betas
 from point_diffusion.timestep_sampling import antithetic_timesteps, draw_timesteps, logit_normal

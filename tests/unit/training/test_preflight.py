@@ -5,7 +5,7 @@ import torch
 
 from helpers.small_runs import SMALL
 from point_diffusion.common.errors import UsageError
-from point_diffusion.network import MLPDiffusion
+from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import NETWORKS
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.resume import checkpoint_of

@@ -1,47 +1,11 @@
 """The denoising network: a small perceptron that is given the step."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from point_diffusion.registry import NETWORKS
+from point_diffusion.networks.condition import ConditionEmbedding, checked_condition
 from point_diffusion.schedule import check_steps
-
-
-class ConditionEmbedding(nn.Module):
-    """What a network is told of a point's class and of numbers that belong to it, as a vector to be added.
-
-    A condition has the class's index in its first column, where there are classes, and then the numbers. NaN means
-    that the network is not told, for which there is a vector of its own.
-
-    Args:
-        width: of the vector.
-        num_classes: 0 where there are none.
-        num_conditions: how many numbers; 0 where there are none.
-    """
-
-    def __init__(self, width: int, num_classes: int = 0, num_conditions: int = 0) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.classes = nn.Embedding(num_classes + 1, width) if num_classes else None  # the last: not told
-        self.numbers = nn.Linear(num_conditions, width, bias=False) if num_conditions else None
-        if num_conditions:
-            self.no_numbers = nn.Parameter(torch.zeros(width))
-
-    def forward(self, condition: Tensor) -> Tensor:
-        """From shape (B, columns) to (B, width)."""
-        parts = []
-        numbers = condition
-        if self.classes is not None:
-            parts.append(self.classes(condition[:, 0].nan_to_num(self.num_classes).long()))
-            numbers = condition[:, 1:]
-        if self.numbers is not None:
-            told = ~numbers.isnan().any(dim=1, keepdim=True)
-            parts.append(torch.where(told, self.numbers(numbers.nan_to_num()), self.no_numbers))
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
 class MLPDiffusion(nn.Module):
@@ -97,11 +61,7 @@ class MLPDiffusion(nn.Module):
         if x.ndim != 2 or x.shape[1] != width:
             raise ValueError(f"x: must be of shape (B, {width}), not {tuple(x.shape)}")
         check_steps(x, t)
-        if condition is None and self.num_columns:
-            condition = x.new_full((len(x), self.num_columns), torch.nan)
-        if condition is not None and condition.shape != (len(x), self.num_columns):
-            wanted = (len(x), self.num_columns) if self.num_columns else None
-            raise ValueError(f"condition: must be of shape {wanted}, not {tuple(condition.shape)}")
+        condition = checked_condition(x, condition, self.num_columns)
         for layer, (linear, embedding) in enumerate(zip(self.linears, self.step_embeddings, strict=True)):
             assert isinstance(linear, nn.Linear)
             if t.shape[0] != x.shape[0]:  # all at one step: as part of the bias it takes no pass over them
@@ -112,22 +72,3 @@ class MLPDiffusion(nn.Module):
                 x = x + self.condition_embeddings[layer](condition)
             x = F.relu(x, inplace=True)
         return self.head(x)
-
-
-def call_network(network: nn.Module, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
-    """A network's output about ``x`` at step ``t``; a condition is handed on where there is one."""
-    return network(x, t) if condition is None else network(x, t, condition)
-
-
-def build_network(config: Mapping[str, Any], points: Mapping[str, Any], num_step: int) -> nn.Module:
-    """The network that a config's ``model`` section describes.
-
-    Args:
-        config: ``name`` picks the class, the rest are its arguments.
-        points: what it is made for: ``columns``, and where there is a condition ``classes`` and ``condition``.
-        num_step: of the schedule.
-    """
-    options = {name: value for name, value in config.items() if name != "name"}
-    counts = {"num_classes": len(points.get("classes", ())), "num_conditions": len(points.get("condition", ()))}
-    told = {name: count for name, count in counts.items() if count}
-    return NETWORKS[config["name"]](**options, **told, num_step=num_step, dim=len(points["columns"]))
