@@ -6,6 +6,7 @@ import shutil
 
 from PIL import Image
 
+from helpers.run_files import rows_of
 from helpers.small_runs import NO_PICTURES, SMALL
 
 
@@ -48,7 +49,7 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
         ("last.ckpt", "fixed_small"),
         ("best.ckpt", "fixed_large"),
     ]
-    assert [len(each["rows"]) for each in answers] == [3, 3, 13, 3]
+    assert [len(each["rows"]) for each in answers] == [3, 3, 15, 3]
     new = {path.name for path in set(tmp_path.rglob("*")) - before}
     assert new == {"evaluations.json", "figures", "quality_curve.png"}
     (run / "evaluations.json").write_text("mine")
@@ -88,6 +89,67 @@ def test_a_curve_takes_up_the_runs_own_options(script, tmp_path):
     matched, normal = (each["rows"][:-1] for each in json.loads((run / "evaluations.json").read_text()))
     assert {row["start"] for row in matched} == {"matched"}
     assert {row["start"] for row in normal} == {"normal"}
+
+
+def test_one_call_draws_samples_of_a_mean_flow(script, tmp_path):
+    script("train", "experiment=mean_flow", *SMALL, NO_PICTURES)
+    (run,) = tmp_path.glob("outputs/runs/*/*")
+    own = script("evaluate", "num_samples=200")
+    assert "mean_flow, 1 calls" in own.stdout
+    curve = script("evaluate", "num_samples=200", "curve=true", "curve_steps=[1,4]")
+    rows = json.loads((run / "evaluations.json").read_text())[-1]["rows"][:-1]
+    assert {row["sampler"] for row in rows} > {"mean_flow", "ddim", "heun"}
+    assert [row["num_inference_steps"] for row in rows if row["sampler"] == "mean_flow"] == [1, 4]
+    assert all(row["seconds_per_10000"] > 0 for row in rows)
+    assert "s per 10,000" in curve.stdout
+    script("sample", "num_samples=50", "output=points.csv")
+    assert len((tmp_path / "points.csv").read_text().splitlines()) == 51
+    script("evaluate", "num_samples=100", "budget=true")  # the exact denoiser jumps, too
+
+
+def test_others_do_not_jump(trained, script, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    refused = script("evaluate", f"run={run}", "sampler=mean_flow", check=False)
+    assert refused.returncode == 2
+    assert "MeanFlow takes a model that was trained to jump: experiment=mean_flow" in refused.stderr
+    curve = script("evaluate", f"run={run}", "num_samples=50", "curve=true", "curve_steps=[5]")
+    assert "mean_flow" not in curve.stdout + curve.stderr
+    rows = json.loads((run / "evaluations.json").read_text())[-1]["rows"]
+    assert [row["eta"] for row in rows if row.get("sampler") == "dpm_solver"] == [0, 1]
+
+
+def test_a_sweep_has_curves(sweep, script, tmp_path):
+    asked = [f"run={sweep}", "num_samples=50", "curve=true", "curve_steps=[2,8]"]
+    said = script("evaluate", *asked, "num_jobs=2", env={})
+    assert "4 runs, 50 samples of each by each sampler" in said.stdout
+    assert "num_step=5" in said.stdout
+    rows = rows_of(sweep / "quality_curve.csv")
+    assert {row["run.num_step"] for row in rows} == {"5", "10"}
+    assert {(row["run.num_step"], row["num_inference_steps"]) for row in rows} == {
+        ("5", "2"),
+        ("10", "2"),
+        ("10", "8"),
+    }
+    assert len({row["run"] for row in rows}) == 4
+    for picture in ("quality_curve.png", "tail_curve.png"):
+        assert Image.open(sweep / picture).size > (500, 300)
+    script("evaluate", *asked)  # in one process
+    once = rows_of(sweep / "quality_curve.csv")
+    assert [{**row, "seconds_per_10000": ""} for row in once] == [{**row, "seconds_per_10000": ""} for row in rows]
+    kept = [json.loads(path.read_text()) for path in sweep.glob("*/evaluations.json")]
+    assert [len(each) for each in kept] == [1] * 4  # the same question
+    refused = script("evaluate", f"run={sweep}", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr == f"error: run={sweep}: holds several runs; must be one of them, or use curve=true\n"
+
+
+def test_a_sweep_that_has_not_finished_has_no_curve(sweep, script):
+    for path in sweep.glob("*/metrics.json"):
+        path.unlink()
+    refused = script("evaluate", f"run={sweep}", "curve=true", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr == f"error: run={sweep}: holds no finished run\n"
 
 
 def test_an_evaluation_is_kept_whatever_the_terminal_can_show(whole, script, tmp_path):

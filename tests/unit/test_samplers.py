@@ -255,8 +255,8 @@ def test_any_sampler_takes_any_spacing(kind, spacing):
     assert steps == sorted(set(steps), reverse=True)
     assert (len(steps), steps[0], steps[-1]) == (9, 99, 10 if spacing == "trailing" else 0)
     fine = build_schedule({"name": "karras", "num_step": 2000, "sigma_min": 0.01, "sigma_max": 50.0, "rho": 7.0})
-    even = torch.arange(2000.0)
-    level = {"even": even, "trailing": even, "log_snr": fine.half_log_snr, "karras": (-fine.half_log_snr / 7).exp()}
+    level = dict.fromkeys(["even", "trailing"], torch.arange(2000.0))
+    level |= {"log_snr": fine.half_log_snr, "karras": (-fine.half_log_snr / 7).exp()}
     gaps = level[spacing][kind(9, timesteps=spacing).steps(fine)].diff().abs()
     assert (gaps.max() / gaps.min()).item() == pytest.approx(1, abs=0.05)
 

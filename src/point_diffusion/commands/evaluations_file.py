@@ -29,7 +29,7 @@ def write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path
     question = {
         "checkpoint": run.path.name,
         "epochs": run.epochs,
-        **{name: asked[name] for name in ("num_samples", "seed", "curve", "budget", "sampler")},  # type: ignore[index,call-overload]
+        **{name: asked[name] for name in ("num_samples", "seed", "curve", "budget", "optimize", "sampler")},  # type: ignore[index,call-overload]
         **({"curve_steps": list(config.curve_steps)} if config.curve else {}),
     }
     # several may be at work on one run; a soft lock leaves no file behind
@@ -40,7 +40,7 @@ def write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path
             others = [
                 each
                 for each in kept
-                if {name: ({"budget": False} | each).get(name) for name in question} != question
+                if {name: ({"budget": False, "optimize": False} | each).get(name) for name in question} != question
             ]
             write_text(files[0], json.dumps([*others, {**question, "rows": rows}], indent=2) + "\n")
         if config.curve or config.budget:
@@ -61,11 +61,12 @@ def _plot(run: Run, rows: list[dict[str, Any]]) -> np.ndarray:
     from point_diffusion.report.charts import quality_curve
     from point_diffusion.report.style import pixels
     from point_diffusion.report.tables import tutorial
+    from point_diffusion.runs.curves import sampler_title
 
     curves: dict[str, list[tuple[float, ...]]] = {}
     for row in rows[:-1]:
         size, low, high = (row[f"equivalent_sample_size{end}"] for end in ("", "_low", "_high"))
-        curves.setdefault(row["sampler"], []).append((row["num_inference_steps"], size, low, high or math.inf))
+        curves.setdefault(sampler_title(row), []).append((row["num_inference_steps"], size, low, high or math.inf))
     references = {"the training set": rows[-1]["equivalent_sample_size"]}
     if (size := tutorial(run.config.data)) is not None:
         references["the tutorial's 4,000 epochs"] = size

@@ -35,6 +35,7 @@ class Evaluate(_OfRun):
     num_samples: int = key("points drawn for each row", at_least=2, at_most=10_000_000)
     curve: bool = key("all samplers at several numbers of network calls")
     curve_steps: list[int] = key("these numbers", at_least=1, at_most=100_000)
+    num_jobs: int = key("of many runs: so many at once, each in a process of its own", at_least=1, at_most=1024)
     optimize: bool = key("find the sampler's best steps first, and keep them for sampler.timesteps=optimized")
     budget: bool = key("the figures' parts: what the sampler, the data and the network add to them")
 

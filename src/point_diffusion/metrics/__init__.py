@@ -9,7 +9,7 @@ from point_diffusion.metrics.density import (
     tail_excess,
     tail_excess_by_neighbors,
 )
-from point_diffusion.metrics.distances import Reference
+from point_diffusion.metrics.distances import Reference, reference_of
 from point_diffusion.metrics.energy import (
     Estimate,
     energy_distance,
@@ -48,6 +48,7 @@ __all__ = [
     "negative_log_likelihood",
     "precision_recall",
     "quality",
+    "reference_of",
     "registered",
     "resolution",
     "reverse_kl",

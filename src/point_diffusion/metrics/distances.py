@@ -18,6 +18,7 @@ NUM_DIRECTIONS = 150  # beyond, about so many, in orthonormal frames,
 NUM_FRAMES = 5  # of which there are at least so many
 SMALL = 1_000  # so few points are summed over all pairs: that is as quick as projecting them
 LARGEST = 1e100  # the square of more is not finite
+MAX_SORTED = 200_000  # points, of 2 kB each
 PAIRS = 2**22  # at a time, where all are summed
 
 Sums = dict[tuple[int, int], np.ndarray]  # for each point of one set the sum of its distances to those of another
@@ -50,6 +51,13 @@ class Reference:
         if name not in self._lines:
             self._lines[name] = _line(centered @ direction)
         return self._lines[name]
+
+
+def reference_of(points: np.ndarray) -> Reference | np.ndarray:
+    """Points to compare others with again and again: sorted once, unless they are so many that it takes a lot of
+    memory.
+    """
+    return Reference(points) if len(points) <= MAX_SORTED else points
 
 
 class Line(NamedTuple):

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from point_diffusion.common.text import show
 from point_diffusion.registry import METRICS
+from point_diffusion.runs.curves import sampler_title
 from point_diffusion.runs.sweeps import Job, Row
 
 if TYPE_CHECKING:
@@ -139,13 +140,15 @@ def curve_table(rows: Rows) -> Table:
     table = Table()
     table.add_column("sampler")
     tails = ["tail excess"] if any("tail_excess" in row for row in rows) else []
-    for title in ("calls", "energy distance² ⋅ 10⁴", "worth points", "data efficiency", *tails):
+    titles = ("calls", "energy distance² ⋅ 10⁴", "worth points", "data efficiency", *tails, "s per 10,000")
+    for title in titles:
         table.add_column(title, justify="right")
     for row in rows:
-        name, calls = row.get("sampler", row["what"]), row.get("num_inference_steps", "")
-        efficient = efficiency(row) if "sampler" in row else ""
-        cells = [name, str(calls), f"{1e4 * row['energy_distance']:.2f}", worth(row), efficient]
-        table.add_row(*cells, *(interval(row, "tail_excess")[0] for _ in tails if "tail_excess" in row))
+        name = sampler_title(row) if "sampler" in row else row["what"]
+        cells = [name, str(row.get("num_inference_steps", "")), f"{1e4 * row['energy_distance']:.2f}", worth(row)]
+        cells.append(efficiency(row) if "sampler" in row else "")
+        cells += [interval(row, "tail_excess")[0] if "tail_excess" in row else "" for _ in tails]
+        table.add_row(*cells, f"{row['seconds_per_10000']:.3f}" if "sampler" in row else "")
     return table
 
 

@@ -13,17 +13,24 @@ from point_diffusion.runs.run import Run
 from point_diffusion.runs.status import METRICS, finished_metrics
 
 
-def open_run(config: DictConfig) -> Run:
-    """The run that a script is asked for by its ``run``; left out, the newest finished one in ``output_dir``.
-    Torch computes with ``num_threads`` from here on.
-
-    Raises:
-        UsageError: there is none, or its checkpoint can't be used.
+def prepare(config: DictConfig) -> None:
+    """What a script does before it opens runs: registers parts of the user's own, and from here on torch computes
+    with ``num_threads``.
     """
     import torch
 
     load_plugins(config.plugins or ())
     torch.set_num_threads(config.num_threads)
+
+
+def open_run(config: DictConfig) -> Run:
+    """The run that a script is asked for by its ``run``; left out, the newest finished one in ``output_dir``; all
+    is prepared for it.
+
+    Raises:
+        UsageError: there is none, or its checkpoint can't be used.
+    """
+    prepare(config)
     outputs = typed_path(config.output_dir)
     if config.run is None:
         return load_run(newest_run(outputs))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from point_diffusion.training.module import DiffusionModule
 
 # points of the truth that are remembered in the order of each direction, at most
-MAX_SORTED = 100_000
 TAIL_TRUTH = 100_000  # points of the truth that say where its tail begins
 MOST_TO_ONE = 20  # samples to each held-out point: with more, all noise is that of the held-out points
 
@@ -70,12 +69,12 @@ class SampleQuality(ValidationCallback):
         self._tail: Tail | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        from point_diffusion.metrics import Reference
+        from point_diffusion.metrics import reference_of
 
         with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
             source: Source = trainer.datamodule.source  # type: ignore[attr-defined]
             points = source.comparable(source.fresh(2 * self.num_samples).points)
-            self._truth = Reference(points) if len(points) <= MAX_SORTED else points
+            self._truth = reference_of(points)
             self._comparable = source.comparable
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:

@@ -59,11 +59,11 @@ def test_the_tutorials_worth_is_known_on_its_own_data_alone():
 def test_tables_hold_each_row():
     common = {"num_points": 200, "energy_distance": 1e-3, "sliced_wasserstein": 0.05, "what": "training set"}
     sampled = {**common, **size(50.0, 40.0, 60.0), "sampler": "ddpm", "num_inference_steps": 7}
-    sampled |= {"data_efficiency": 0.5, "data_efficiency_at_least": False}
+    sampled |= {"seconds_per_10000": 0.1234, "data_efficiency": 0.5, "data_efficiency_at_least": False}
     rows = [sampled, common | size(300.0, 200.0, 400.0)]
     table = shown(evaluation_table(rows))
     for text in ("ddpm, 7 calls", "training set", "10.00", "40 to 60", "200 to 400", "0.50", "0.0500"):
         assert text in table
     curve = shown(curve_table(rows))
-    for text in ("ddpm", "7", "50 (40 to 60)", "training set", "300 (200 to 400)"):
+    for text in ("ddpm", "7", "50 (40 to 60)", "training set", "300 (200 to 400)", "0.123"):
         assert text in curve

@@ -11,6 +11,8 @@ from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.resume import checkpoint_of
 from point_diffusion.training.preflight import check, problems
 
+MEAN_FLOW = ["module.objective=mean_flow", "model=interval_mlp", "module.prediction_type=flow"]
+
 
 class Plain(MLPDiffusion):
     """A network without conditions."""
@@ -46,6 +48,26 @@ def test_right_settings_pass_and_leave_nothing(config, tmp_path, monkeypatch, ov
         (["data.columns=[z]"], "data.columns=z: must be among x, y"),
         (["data.label=moon"], "data.label=moon: this shape has no classes"),
         (["data.condition=[x]", "data.columns=[x]"], "data.condition=x: must not be among data.columns"),
+        (
+            ["sampler=mean_flow"],
+            "sampler=mean_flow: needs module.objective=mean_flow, as experiment=mean_flow has",
+        ),
+        (
+            ["module.objective=mean_flow", "module.prediction_type=flow"],
+            "module.objective=mean_flow: needs model=interval_mlp, not mlp",
+        ),
+        (
+            ["module.objective=mean_flow", "model=interval_mlp"],
+            "module.objective=mean_flow: needs module.prediction_type=flow, not epsilon",
+        ),
+        (
+            [*MEAN_FLOW, "module.loss_weighting=snr"],
+            "module.objective=mean_flow: has weights of its own; module.loss_weighting=snr: must be simple",
+        ),
+        (
+            [*MEAN_FLOW, "sampler=mean_flow", "data.condition=[x]", "sampler.guidance=2"],
+            "sampler.guidance=2: must be 1, or 0, for mean_flow",
+        ),
         (["figures.columns=[z]"], "figures.columns=z: must be among x, y"),
         (["figures.columns=[y]", "data.condition=[y]"], "figures.columns=y: must be among x"),
         (["sampler.guidance=2"], "sampler.guidance=2: must be 1 without data.label and data.condition"),

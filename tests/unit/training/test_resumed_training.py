@@ -20,6 +20,7 @@ from point_diffusion.common.errors import UsageError
         ("last.ckpt", "lr_scheduler=cosine"),
         ("best.ckpt", "lr_scheduler=cosine"),
         ("last.ckpt", "module.timestep_sampling=importance"),  # which remembers losses
+        ("last.ckpt", "experiment=mean_flow"),
     ],
 )
 def test_resuming_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, option):

@@ -1,0 +1,88 @@
+"""Curves of many runs: what replicates say together of a sampler and a number of network calls."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, harmonic_mean, median
+from typing import Any, NamedTuple
+
+from point_diffusion.common.text import show, sort_key
+
+# how the figures of replicates are taken together: of equivalent sample sizes the worth of the mean distance
+TOGETHER = {"equivalent_sample_size": harmonic_mean, "tail_excess": fmean, "seconds_per_10000": median}
+OF_SAMPLERS = {"eta": 0, "churn": 0}  # options that name a variant, and what is plain
+
+
+class Spread(NamedTuple):
+    """A figure of replicates: taken together, the lowest and the highest."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One sampler at one number of calls, on runs that differ in their seeds alone.
+
+    Attributes:
+        setting: the keys that differ between runs, with their values.
+        sampler: its name, with its noise where it has any.
+        calls: network calls.
+        figures: by name, those of :data:`TOGETHER` that all runs have.
+    """
+
+    setting: Mapping[str, Any]
+    sampler: str
+    calls: int
+    figures: Mapping[str, Spread]
+
+    @property
+    def title(self) -> str:
+        """The setting as one reads it."""
+        return ", ".join(f"{key.rpartition('.')[2]}={show(value)}" for key, value in self.setting.items())
+
+
+def sampler_title(row: Mapping[str, Any]) -> str:
+    """A sampler's name, with its noise where it has any."""
+    more = [f"{key} {row[key]:g}" for key, plain in OF_SAMPLERS.items() if row.get(key, plain) != plain]
+    return " ".join([row["sampler"], *more])
+
+
+def curve_points(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[CurvePoint]:
+    """What rows of many runs say together, ordered by setting, with samplers as they come and rising calls.
+
+    Args:
+        rows: each of one run, one sampler and one number of calls, behind the run's values of the keys in which
+            runs differ, seeds aside.
+    """
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    settings: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for setting, row in rows:
+        place = (*map(show, setting.values()), sampler_title(row), row["num_inference_steps"])
+        groups.setdefault(place, []).append(row)
+        settings[place] = setting
+    points = []
+    for place, group in groups.items():
+        figures = {}
+        for name, together in TOGETHER.items():
+            numbers = [row[name] for row in group if row.get(name) is not None]
+            if len(numbers) == len(group):
+                figures[name] = Spread(together(numbers), min(numbers), max(numbers))
+        points.append(
+            CurvePoint(settings[place], sampler_title(group[0]), group[0]["num_inference_steps"], figures)
+        )
+    names = list(dict.fromkeys(point.sampler for point in points))
+
+    def place_of(point: CurvePoint) -> Any:
+        return [sort_key(value) for value in point.setting.values()], names.index(point.sampler), point.calls
+
+    return sorted(points, key=place_of)
+
+
+def best_of_all(points: Sequence[CurvePoint], figure: str = "equivalent_sample_size") -> list[CurvePoint]:
+    """For each number of calls the point whose samples are worth most."""
+    best: dict[int, CurvePoint] = {}
+    for point in points:
+        if point.calls not in best or point.figures[figure].value > best[point.calls].figures[figure].value:
+            best[point.calls] = point
+    return [best[calls] for calls in sorted(best)]

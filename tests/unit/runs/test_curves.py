@@ -1,0 +1,65 @@
+"""What replicates say together of a sampler and a number of network calls."""
+
+from statistics import harmonic_mean
+
+import pytest
+
+from point_diffusion.runs.curves import best_of_all, curve_points, sampler_title
+
+
+def row(sampler, calls, size, **more):
+    return {"sampler": sampler, "num_inference_steps": calls, "equivalent_sample_size": size} | more
+
+
+def of(num_step, *rows):
+    return [({"num_step": num_step}, each) for each in rows]
+
+
+def test_replicates_are_taken_together():
+    sizes, tails, seconds = [100.0, 300.0, 600.0], [1.0, 2.0, 6.0], [0.1, 0.2, 9.0]
+    rows = [
+        row("ddim", 5, size, tail_excess=tail, seconds_per_10000=time)
+        for size, tail, time in zip(sizes, tails, seconds, strict=True)
+    ]
+    (point,) = curve_points(of(10, *rows))
+    assert (point.title, point.sampler, point.calls) == ("num_step=10", "ddim", 5)
+    assert point.figures == {
+        "equivalent_sample_size": pytest.approx((harmonic_mean(sizes), 100, 600)),
+        "tail_excess": (3, 1, 6),
+        "seconds_per_10000": (0.2, 0.1, 9),
+    }
+
+
+def test_settings_samplers_and_calls_stand_in_their_order():
+    rows = [row(name, calls, 10.0) for name in ("ddpm", "ddim") for calls in (20, 5)]
+    points = curve_points([*of(100, *rows), *of(20, *rows)])
+    assert [(each.setting["num_step"], each.sampler, each.calls) for each in points] == [
+        (count, name, calls) for count in (20, 100) for name in ("ddpm", "ddim") for calls in (5, 20)
+    ]
+
+
+def test_a_figure_that_not_all_have_is_left_out():
+    (point,) = curve_points(of(10, row("ddim", 5, 10.0, tail_excess=1.0), row("ddim", 5, 20.0)))
+    assert point.figures.keys() == {"equivalent_sample_size"}
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({}, "dpm_solver"),
+        ({"eta": 0.0, "order": 2}, "dpm_solver"),
+        ({"eta": 1.0}, "dpm_solver eta 1"),
+        ({"eta": 0.25, "churn": 0.0}, "dpm_solver eta 0.25"),
+        ({"churn": 5.0}, "dpm_solver churn 5"),
+    ],
+)
+def test_noise_is_a_part_of_the_name(options, title):
+    assert sampler_title({"sampler": "dpm_solver", **options}) == title
+
+
+def test_the_best_at_each_number_of_calls():
+    points = curve_points([*of(10, row("ddim", 5, 3.0), row("deis", 20, 4.0)), *of(20, row("ddim", 5, 7.0))])
+    assert [(each.calls, each.title, each.sampler) for each in best_of_all(points)] == [
+        (5, "num_step=20", "ddim"),
+        (20, "num_step=10", "deis"),
+    ]
