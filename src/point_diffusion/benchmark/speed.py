@@ -131,9 +131,9 @@ def sampling() -> Iterator[Figure]:
 def quality() -> Iterator[Figure]:
     """Wall time up to samples that are worth more than the tutorial's; the last quality figure aside."""
     theirs, _, _ = parts()
-    whole: dict[str, list[float]] = {"recommended": [], "quick": [], "tutorial": []}
+    whole: dict[str, list[float]] = {"recommended": [], "quick": [], "mean_flow": [], "tutorial": []}
     for _ in range(3):
-        for name in ("recommended", "quick"):
+        for name in ("recommended", "quick", "mean_flow"):
             with tempfile.TemporaryDirectory() as folder:
                 asked = [f"experiment={name}", f"output_dir={folder}", "callbacks.quality.final_num_samples=1000"]
                 whole[name].append(command(str(SCRIPTS / "train.py"), *asked)[0])
@@ -142,6 +142,7 @@ def quality() -> Iterator[Figure]:
     what = "wall time / the tutorial's 4,000 epochs alone"
     yield ratio("quality", f"recommended, {what}", whole["recommended"], whole["tutorial"], 1 / 7)
     yield ratio("quality", f"quick, {what}", whole["quick"], whole["tutorial"], 1 / 15)
+    yield ratio("quality", f"mean_flow, {what}", whole["mean_flow"], whole["tutorial"], 1)
     run_here("experiment=recommended", "trainer.max_epochs=101", *UNSEEN, *EACH_EPOCH)
     epochs = Watch.seconds["ours"]
     loop = [200 * median(epochs[third::3]) for third in range(3)]

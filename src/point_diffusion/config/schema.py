@@ -165,7 +165,7 @@ class Model:
         "initial size of the step embeddings; 0.1 trains faster", at_least=0, at_most=1000, required=False
     )
     num_frequencies: int = key(
-        "interval_mlp: sines and cosines of each end; more make jumps worse",
+        "fourier_mlp: waves of each coordinate; interval_mlp: of each end, where more make jumps worse",
         at_least=1,
         at_most=100,
         required=False,

@@ -42,6 +42,10 @@ class MLPDiffusion(nn.Module):
             ConditionEmbedding(num_units, num_classes, num_conditions) for _ in range(3 if self.num_columns else 0)
         )
 
+    def features(self, x: Tensor) -> Tensor:
+        """What the first layer sees of the points: their coordinates."""
+        return x
+
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         """What the network predicts about ``x``.
 
@@ -62,6 +66,7 @@ class MLPDiffusion(nn.Module):
             raise ValueError(f"x: must be of shape (B, {width}), not {tuple(x.shape)}")
         check_steps(x, t)
         condition = checked_condition(x, condition, self.num_columns)
+        x = self.features(x)
         for layer, (linear, embedding) in enumerate(zip(self.linears, self.step_embeddings, strict=True)):
             assert isinstance(linear, nn.Linear)
             if t.shape[0] != x.shape[0]:  # all at one step: as part of the bias it takes no pass over them

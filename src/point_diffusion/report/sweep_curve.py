@@ -14,7 +14,7 @@ from point_diffusion.report.tables import number
 from point_diffusion.runs.curves import CurvePoint, best_of_all
 
 COLUMNS = 4  # of panels, where the settings do not say
-LEAST_WORTH = 10  # points, where panels begin
+LEAST_WORTH = 20  # points, above which panels begin
 
 
 def sampler_table(points: Sequence[CurvePoint]) -> Table:
@@ -80,8 +80,9 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
         axes = whole.add_subplot(rows, columns, row * columns + column + 1, sharex=first, sharey=first)
         first = first or axes
         if best:
-            at = [point.calls for point in best], [point.figures[figure].value for point in best]
-            axes.plot(*at, color=rcParams["text.color"], linewidth=5, alpha=0.18, label="best of all")
+            highest = [point.figures[figure].value for point in best]
+            shadow = {"color": rcParams["text.color"], "linewidth": 5, "alpha": 0.18}
+            axes.plot([point.calls for point in best], highest, label="best of all", **shadow)
         for color, name in enumerate(names):
             line = [point for point in known if point.title == title and point.sampler == name]
             if line:
@@ -92,7 +93,7 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
         axes.set(xscale="log", yscale="log")
         axes.set_title(title, fontsize="medium")
         if best:  # samples that are worth less are worth nothing
-            axes.set_ylim(bottom=LEAST_WORTH)
+            axes.set_ylim(bottom=min(LEAST_WORTH, *(point.figures[figure].value for point in best)) / 2)
         counts = sorted({point.calls for point in known})
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()

@@ -233,7 +233,14 @@ class HParams(Callback):
         quality: what knows the final figures, if the run asks for them.
     """
 
-    FINAL = ("equivalent_sample_size", "energy_distance", "data_efficiency", "memorisation")
+    FINAL = (
+        "equivalent_sample_size",
+        "tail_excess",
+        "reverse_kl",
+        "energy_distance",
+        "data_efficiency",
+        "memorisation",
+    )
 
     def __init__(self, settings: Mapping[str, Any], quality: SampleQuality | None) -> None:
         self.settings = {name: _plain(value) for name, value in settings.items()}

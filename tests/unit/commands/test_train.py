@@ -68,7 +68,7 @@ def test_tensorboards_table_has_the_settings_and_the_final_figures(small_train):
     # TensorBoard then looks at all runs, and shows what differs first
     assert "_hparams_/experiment" not in log.summary_metadata
     assert content("session_end_info").session_end_info.status == SUCCESS
-    for name in ("equivalent_sample_size", "energy_distance", "memorisation"):
+    for name in ("equivalent_sample_size", "tail_excess", "energy_distance", "memorisation"):
         (final,) = log.Scalars(f"worth/{name}")
         assert (final.step, final.value) == (20, pytest.approx(metrics[name], rel=1e-6))
 
