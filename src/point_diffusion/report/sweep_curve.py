@@ -91,7 +91,7 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
                 reach = np.maximum(np.stack([value - low, high - value]), 0)
                 axes.errorbar([point.calls for point in line], value, reach, elinewidth=0.6, label=name, **options)
         axes.set(xscale="log", yscale="log")
-        axes.set_title(title, fontsize="medium")
+        axes.set_title(title.replace(", ", "\n"), fontsize="medium")
         if best:  # samples that are worth less are worth nothing
             axes.set_ylim(bottom=min(LEAST_WORTH, *(point.figures[figure].value for point in best)) / 2)
         counts = sorted({point.calls for point in known})

@@ -55,8 +55,8 @@ def test_the_best_of_all_has_its_figures():
 def test_panels_have_a_line_for_each_sampler(figure):
     whole = sweep_curves(POINTS, figure, "an axis")
     assert [axes.get_title() for axes in whole.axes] == [
-        "schedule=sigmoid, prediction_type=flow",
-        "schedule=karras, prediction_type=flow",
+        "schedule=sigmoid\nprediction_type=flow",
+        "schedule=karras\nprediction_type=flow",
     ]
     for axes, names in zip(whole.axes, (["ddim", "deis"], ["ddim"]), strict=True):
         assert [container.get_label() for container in axes.containers] == names
