@@ -9,11 +9,14 @@ from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.loss_weighting import output_weights
-from point_diffusion.networks import MLPDiffusion
+from point_diffusion.mean_flow import adaptive_weights, draw_ends, mean_flow_errors
+from point_diffusion.networks import IntervalMLP, MLPDiffusion
 from point_diffusion.registry import LOSS_WEIGHTINGS, TIMESTEP_SAMPLINGS
-from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.samplers import MeanFlow
+from point_diffusion.schedule import NoiseSchedule, linear_betas, rectified_betas
 from point_diffusion.timestep_sampling import antithetic_timesteps, draw_timesteps, logit_normal
 from point_diffusion.training.objective import Objective
+from point_diffusion.training_target import training_example
 
 PLAIN = {"stable_target": False, "condition_dropout": 0.1}
 POINTS = 0.8 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
@@ -83,3 +86,39 @@ def test_all_of_them_train(small_train, option):
     assert metrics["finished"]
     state = load(folder / "checkpoints/last.ckpt")["state_dict"]
     assert ("objective.importance.mean_square" in state) == ("importance" in option)
+
+
+def test_a_mean_flow_learns_to_leap():
+    """After some hundred steps one call leads from noise to the points, which half of them can't yet do."""
+    torch.manual_seed(0)
+    points = torch.cat([torch.full((128, 1), -1.0), torch.full((128, 1), 1.0)])
+    points += 0.1 * torch.randn(256, 1)
+    network = IntervalMLP(50, num_units=64, dim=1)
+    diffusion = Diffusion(NoiseSchedule(rectified_betas(50)), network, "flow", dim=1, jumps=True)
+    objective = Objective({**PLAIN, "stable_target": True, "objective": "mean_flow"}, 50)
+    objective.start(diffusion)
+    optimizer, draws = torch.optim.Adam(network.parameters(), lr=3e-3), generator("test")
+
+    def away():
+        """From the nearer of the two, on average."""
+        samples = diffusion.sample(2_000, sampler=MeanFlow(1))
+        assert 0.3 < (samples > 0).float().mean() < 0.7
+        return (samples.abs() - 1).abs().mean()
+
+    at_first = away()
+    for _ in range(600):
+        optimizer.zero_grad()
+        objective.loss(diffusion, Batch(points, None), draws).backward()
+        optimizer.step()
+    assert away() < 0.25 < at_first
+
+
+def test_a_mean_flow_weighs_its_errors(model):
+    model = Diffusion(model.schedule, IntervalMLP(20, num_units=16), "flow", jumps=True)
+    model.describe_data(POINTS)
+    _, loss = loss_of(model, objective="mean_flow")
+    draws = generator("test")
+    t, noise = model.draw(POINTS, draws)
+    x, told, velocity = training_example(model.schedule, model.prediction, POINTS, t, noise)
+    errors = mean_flow_errors(model.network, model.schedule, x, velocity, t, draw_ends(t, draws), told)
+    torch.testing.assert_close(loss, (errors * adaptive_weights(errors)).mean())
