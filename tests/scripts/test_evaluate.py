@@ -102,6 +102,9 @@ def test_one_call_draws_samples_of_a_mean_flow(script, tmp_path):
     assert [row["num_inference_steps"] for row in rows if row["sampler"] == "mean_flow"] == [1, 4]
     assert all(row["seconds_per_10000"] > 0 for row in rows)
     assert "s per 10,000" in curve.stdout
+    script("evaluate", "num_samples=50", "curve=true", "curve_steps=[1,2]", "sampler=mean_flow")
+    rows = json.loads((run / "evaluations.json").read_text())[-1]["rows"][:-1]
+    assert [(row["sampler"], row["num_inference_steps"]) for row in rows] == [("mean_flow", 1), ("mean_flow", 2)]
     script("sample", "num_samples=50", "output=points.csv")
     assert len((tmp_path / "points.csv").read_text().splitlines()) == 51
     script("evaluate", "num_samples=100", "budget=true")  # the exact denoiser jumps, too

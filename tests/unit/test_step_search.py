@@ -1,6 +1,7 @@
 """The best steps for a model, and where a run keeps them."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -109,6 +110,39 @@ def test_a_file_that_holds_something_else_is_named(folder, text):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [("deis", {"order": 2}), ("heun", {}), ("dpm_solver", {"start": "matched", "order": 3})],
+)
+def test_the_command_that_is_said_finds_them(folder, sampler, options):
+    run = load_run(folder)
+    calls = {"num_inference_steps": 5}
+    with pytest.raises(ValueError, match="none were found yet") as refused:
+        run.sampler(sampler, **calls, **options, timesteps="optimized")
+    _, said = str(refused.value).split("scripts/evaluate.py ")
+    typed = [each for each in shlex.split(said) if not each.startswith(("run=", "optimize="))]
+    evaluate(asked(folder, *typed))
+    found = run.sampler(sampler, **calls, **options, timesteps="optimized")
+    assert found.timesteps[0] == 9
+
+
+def test_noise_has_no_best_steps(folder):
+    with pytest.raises(ValueError, match="timesteps=optimized: dpm_solver draws noise; steps are found for"):
+        load_run(folder).sampler("dpm_solver", eta=1.0, timesteps="optimized")
+
+
+def test_steps_are_of_a_seed_and_of_the_weights(folder):
+    run = load_run(folder)
+    run.find_steps("deis", num_inference_steps=4, seed=3)
+    (stored,) = json.loads((folder / "timesteps.json").read_text())
+    assert (stored["seed"], stored["epochs"]) == (3, run.epochs)
+    stored["epochs"] += 1
+    (folder / "timesteps.json").write_text(json.dumps([stored]))
+    with pytest.raises(ValueError, match="none were found yet"):
+        run.sampler("deis", num_inference_steps=4, timesteps="optimized")
+
+
+@pytest.mark.slow
 def test_conditional_runs_are_searched_with_conditions_as_in_their_points(small_train):
     _, folder = small_train("data=gaussians", "data.label=component", "data.num_points=300", NO_PICTURES)
     run = load_run(folder)
@@ -131,5 +165,7 @@ def test_one_command_finds_keeps_and_judges(folder, capsys):
     assert rows[0]["timesteps"][0] == 9
     (stored,) = json.loads((folder / "timesteps.json").read_text())
     assert stored["timesteps"] == list(rows[0]["timesteps"])
-    with pytest.raises(UsageError, match=r"^optimize=true: DPMSolver draws noise"):
+    with pytest.raises(
+        UsageError, match=r"^optimize=true: dpm_solver draws noise; steps are found for a sampler without any"
+    ):
         evaluate(asked(folder, "sampler=dpm_solver", "sampler.eta=1"))

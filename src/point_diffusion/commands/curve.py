@@ -49,7 +49,7 @@ def curve_samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
                     asked = {**options, **variant, "name": name, "num_inference_steps": steps}
                     yield name, with_steps(config, run, name, asked)
                 except UsageError as error:
-                    print(f"left out: {name} in {steps} steps: {error}", file=sys.stderr)
+                    print(f"left out of {run.folder.name}: {name} in {steps} calls: {error}", file=sys.stderr)
 
 
 def curve(

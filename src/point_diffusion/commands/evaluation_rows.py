@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from point_diffusion.commands.budget import drawn
 from point_diffusion.common.errors import UsageError
+from point_diffusion.runs.found_steps import WITHOUT_NOISE
 from point_diffusion.runs.run import Run
 
 if TYPE_CHECKING:
@@ -68,8 +69,10 @@ def with_steps(config: DictConfig, run: Run, name: str, options: Mapping[str, An
     if not config.optimize:
         return run.checked_sampler(options)
     sampler = run.checked_sampler({**options, "timesteps": None})
+    if sampler.stochastic:
+        raise UsageError(f"optimize=true: {name} draws noise; {WITHOUT_NOISE}")
     try:
-        found = run.find_steps(sampler)
+        found = run.find_steps(sampler, config.seed)
     except ValueError as error:
         raise UsageError(f"optimize=true: {error}") from None
     said = ", ".join(f"{each} {deviation:.4f}" for each, deviation in found.spaced.items())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.commands.curve import curve, curve_samplers
 from point_diffusion.commands.evaluations_file import write
@@ -62,8 +62,10 @@ def sweep_curve(config: DictConfig, place: Path) -> list[dict[str, Any]]:
         raise UsageError(f"run={config.run}: holds no finished run")
     keys = varied_keys(jobs)
     rows: list[tuple[Mapping[str, Any], dict[str, Any]]] = []
+    # each replicate has noise of its own, or the noise of measuring would be the same in all of them
+    seeds = [config.seed + int(job.settings.get("seed") or 0) for job in jobs]
     at_once = Parallel(n_jobs=config.num_jobs, return_as="generator")
-    found = at_once(delayed(_curve_of)(config, job.folder) for job in jobs)
+    found = at_once(delayed(_curve_of)(config, job.folder, seed) for job, seed in zip(jobs, seeds, strict=True))
     for job, of_run in progress(zip(jobs, found, strict=True), "Evaluating runs", len(jobs)):
         setting = {key: job.settings.get(key, ABSENT) for key in keys}
         rows += [(setting, {"run": str(job.folder), **row}) for row in of_run]
@@ -83,8 +85,9 @@ def sweep_curve(config: DictConfig, place: Path) -> list[dict[str, Any]]:
     return whole
 
 
-def _curve_of(config: DictConfig, folder: Path) -> list[dict[str, Any]]:
+def _curve_of(config: DictConfig, folder: Path, seed: int) -> list[dict[str, Any]]:
     """One run's rows, in a process that may be another."""
+    config = OmegaConf.merge(config, {"seed": seed})  # type: ignore[assignment]
     prepare(config)
     run = load_run(folder)
     with memory_error_names(f"num_samples={config.num_samples}"):

@@ -219,7 +219,7 @@ class Sampler:
 
     name: str = key("which sampler", choices=SAMPLERS, required=False)
     num_inference_steps: int | None = key(
-        "network calls, up to num_step; null: all steps", at_least=1, required=False
+        "network calls, up to num_step, of heun up to 2 num_step - 1; null: all steps", at_least=1, required=False
     )
     timesteps: str | list[int] | None = key(
         "where they are made: even, trailing, log_snr, karras, optimized (by the run), or a falling list; null:"

@@ -259,8 +259,10 @@ def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
         if f"callbacks.{part}" not in SECTIONS and node is not None and not has_target:
             yield f"callbacks.{part}", f"callbacks.{part}={show(node)}: must be a section with a _target_"
     num_step, steps = value["schedule.num_step"], value["sampler.num_inference_steps"]
-    if num_step and steps and steps > num_step:
-        line = f"sampler.num_inference_steps={steps}: must be at most num_step, {num_step}"
+    twice = value["sampler.name"] == "heun"  # two calls a step
+    if num_step and steps and steps > (2 * num_step - 1 if twice else num_step):
+        most = f"2 num_step - 1, {2 * num_step - 1}" if twice else f"num_step, {num_step}"
+        line = f"sampler.num_inference_steps={steps}: must be at most {most}"
         yield "sampler.num_inference_steps", line
     betas = value["schedule.betas"]
     if num_step and betas and len(betas) != num_step:

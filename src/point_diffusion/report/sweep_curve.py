@@ -57,7 +57,7 @@ def best_table(best: Sequence[CurvePoint]) -> Table:
 
 
 def _worth(point: CurvePoint) -> str:
-    return number(point.figures["equivalent_sample_size"].value)
+    return ("≥ " if point.at_least else "") + number(point.figures["equivalent_sample_size"].value)
 
 
 @styled
@@ -90,6 +90,11 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
                 options = {"color": f"C{color}", "marker": "o", "markersize": 3, "linewidth": 1.3, "capsize": 2}
                 reach = np.maximum(np.stack([value - low, high - value]), 0)
                 axes.errorbar([point.calls for point in line], value, reach, elinewidth=0.6, label=name, **options)
+                bounds = [(point.calls, point.figures[figure].value) for point in line if point.at_least and best]
+                if bounds:
+                    axes.plot(
+                        *zip(*bounds, strict=True), "^", color=f"C{color}", markersize=7
+                    )  # it may lie higher
         axes.set(xscale="log", yscale="log")
         axes.set_title(title.replace(", ", "\n"), fontsize="medium")
         if best:  # samples that are worth less are worth nothing

@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 from point_diffusion.common.text import show, sort_key
 
 # how the figures of replicates are taken together: of equivalent sample sizes the worth of the mean distance
-TOGETHER = {"equivalent_sample_size": harmonic_mean, "tail_excess": fmean, "seconds_per_10000": median}
+TOGETHER = {
+    "equivalent_sample_size": harmonic_mean,
+    "energy_distance": fmean,
+    "tail_excess": fmean,
+    "seconds_per_10000": median,
+}
 OF_SAMPLERS = {"eta": 0, "churn": 0}  # options that name a variant, and what is plain
 
 
@@ -29,12 +34,14 @@ class CurvePoint:
         sampler: its name, with its noise where it has any.
         calls: network calls.
         figures: by name, those of :data:`TOGETHER` that all runs have.
+        at_least: whether a number of points that one of them is worth is a lower bound.
     """
 
     setting: Mapping[str, Any]
     sampler: str
     calls: int
     figures: Mapping[str, Spread]
+    at_least: bool = False
 
     @property
     def title(self) -> str:
@@ -68,9 +75,9 @@ def curve_points(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
             numbers = [row[name] for row in group if row.get(name) is not None]
             if len(numbers) == len(group):
                 figures[name] = Spread(together(numbers), min(numbers), max(numbers))
-        points.append(
-            CurvePoint(settings[place], sampler_title(group[0]), group[0]["num_inference_steps"], figures)
-        )
+        sampler, calls = sampler_title(group[0]), group[0]["num_inference_steps"]
+        at_least = any(row.get("equivalent_sample_size_at_least") for row in group)
+        points.append(CurvePoint(settings[place], sampler, calls, figures, at_least))
     names = list(dict.fromkeys(point.sampler for point in points))
 
     def place_of(point: CurvePoint) -> Any:
@@ -79,10 +86,13 @@ def curve_points(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
     return sorted(points, key=place_of)
 
 
-def best_of_all(points: Sequence[CurvePoint], figure: str = "equivalent_sample_size") -> list[CurvePoint]:
-    """For each number of calls the point whose samples are worth most."""
+def best_of_all(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """For each number of calls the point whose samples are nearest to the truth: by the energy distance, as what
+    they are worth may be a lower bound.
+    """
     best: dict[int, CurvePoint] = {}
     for point in points:
-        if point.calls not in best or point.figures[figure].value > best[point.calls].figures[figure].value:
+        distance = point.figures["energy_distance"].value
+        if point.calls not in best or distance < best[point.calls].figures["energy_distance"].value:
             best[point.calls] = point
     return [best[calls] for calls in sorted(best)]

@@ -146,7 +146,7 @@ class Run:
         found = log_density(self.diffusion, given, self.sampler(sampler, **sampler_options), self.encoded(told))
         return found.log_density.masked_fill(found.folded, torch.nan)
 
-    def find_steps(self, sampler: "str | Sampler", **options: Any) -> "FoundSteps":
+    def find_steps(self, sampler: "str | Sampler", seed: int = 0, **options: Any) -> "FoundSteps":
         """The best steps for a deterministic sampler and its number of calls, which ``timesteps="optimized"``
         takes from then on; arguments as for :meth:`sampler`, the rest as for
         :func:`point_diffusion.step_search.find_steps`.
@@ -155,8 +155,9 @@ class Run:
 
         asked = self.sampler(sampler, **options)
         condition = self.encoded(self.conditions(NUM_POINTS))
-        found = find_steps(*self.diffusion.guided(asked, NUM_POINTS, condition), asked, self.diffusion.moments())
-        store_steps(self.folder, asked, self.schedule.num_step, found)
+        asked_of = self.diffusion.guided(asked, NUM_POINTS, condition)
+        found = find_steps(*asked_of, asked, self.diffusion.moments(), seed)
+        store_steps(self.folder, asked, self.schedule.num_step, self.epochs, found, seed)
         return found
 
     def _stored_path(self, name: str) -> str:
@@ -190,7 +191,7 @@ class Run:
             asked = build_sampler({"name": sampler, **options})
         else:
             asked = replace(sampler or self.diffusion.sampler, **options)
-        return with_stored_steps(self.folder, asked, self.schedule.num_step)
+        return with_stored_steps(self.folder, asked, self.schedule.num_step, self.epochs)
 
     def sample(
         self,

@@ -1,5 +1,7 @@
 """The tables and panels of many runs by many samplers show the numbers that they are given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -14,6 +16,7 @@ SIZES = {("sigmoid", "ddim"): [50, 900], ("sigmoid", "deis"): [80, 700], ("karra
 def point(setting, sampler, calls, size):
     figures = {
         "equivalent_sample_size": Spread(size, size / 2, size * 2),
+        "energy_distance": Spread(1 / size, 0.5 / size, 2 / size),
         "tail_excess": Spread(1.5, 1, 2),
         "seconds_per_10000": Spread(0.123, 0.1, 0.2),
     }
@@ -72,3 +75,11 @@ def test_panels_have_a_line_for_each_sampler(figure):
 def test_one_setting_has_one_panel():
     (axes,) = sweep_curves([point({}, "ddim", 5, 10.0)], "equivalent_sample_size", "an axis").axes
     assert axes.get_title() == ""
+
+
+def test_bounds_are_marked():
+    bound = replace(point({}, "ddim", 5, 500.0), at_least=True)
+    assert "≥ 500" in printed(sampler_table([bound]))
+    assert "≥ 500" in printed(best_table([bound]))
+    (axes,) = sweep_curves([bound], "equivalent_sample_size", "an axis").axes
+    assert [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "^"] == [[[5, 500]]]

@@ -8,7 +8,12 @@ from point_diffusion.runs.curves import best_of_all, curve_points, sampler_title
 
 
 def row(sampler, calls, size, **more):
-    return {"sampler": sampler, "num_inference_steps": calls, "equivalent_sample_size": size} | more
+    return {
+        "sampler": sampler,
+        "num_inference_steps": calls,
+        "equivalent_sample_size": size,
+        "energy_distance": 1 / size,
+    } | more
 
 
 def of(num_step, *rows):
@@ -25,6 +30,7 @@ def test_replicates_are_taken_together():
     assert (point.title, point.sampler, point.calls) == ("num_step=10", "ddim", 5)
     assert point.figures == {
         "equivalent_sample_size": pytest.approx((harmonic_mean(sizes), 100, 600)),
+        "energy_distance": pytest.approx((1 / harmonic_mean(sizes), 1 / 600, 1 / 100)),
         "tail_excess": (3, 1, 6),
         "seconds_per_10000": (0.2, 0.1, 9),
     }
@@ -40,7 +46,7 @@ def test_settings_samplers_and_calls_stand_in_their_order():
 
 def test_a_figure_that_not_all_have_is_left_out():
     (point,) = curve_points(of(10, row("ddim", 5, 10.0, tail_excess=1.0), row("ddim", 5, 20.0)))
-    assert point.figures.keys() == {"equivalent_sample_size"}
+    assert point.figures.keys() == {"equivalent_sample_size", "energy_distance"}
 
 
 @pytest.mark.parametrize(
@@ -63,3 +69,12 @@ def test_the_best_at_each_number_of_calls():
         (5, "num_step=20", "ddim"),
         (20, "num_step=10", "deis"),
     ]
+
+
+def test_a_bound_ranks_by_its_distance():
+    """Samples that can't be told from the truth are worth at least some, and yet are the best."""
+    bound = row("deis", 5, 4.0, equivalent_sample_size_at_least=True) | {"energy_distance": -1e-5}
+    points = curve_points([*of(10, row("ddim", 5, 7.0)), *of(20, bound)])
+    (best,) = best_of_all(points)
+    assert (best.sampler, best.at_least) == ("deis", True)
+    assert [point.at_least for point in points] == [False, True]

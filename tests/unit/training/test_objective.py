@@ -53,6 +53,24 @@ def test_a_law_of_steps_is_drawn_from(model):
     assert torch.equal(loss, model.loss(POINTS, t, noise))
 
 
+def test_importance_leaves_the_mean_of_the_loss(model):
+    """What is drawn more often weighs less: over many batches the loss is that of even steps."""
+    objective = Objective({**PLAIN, "timestep_sampling": "importance"}, 20)
+    objective.start(model)
+    objective.importance.mean_square.copy_(torch.linspace(0.1, 10, 20))
+    known, draws = objective.importance.mean_square.clone(), generator("test")
+    losses = []
+    with torch.no_grad():
+        for _ in range(300):
+            objective.importance.mean_square.copy_(known)
+            losses.append(objective.loss(model, Batch(POINTS, None), draws))
+        even = [model.loss(POINTS, *model.draw(POINTS, draws)) for _ in range(300)]
+    a, b = torch.stack(losses), torch.stack(even)
+    error = ((a.var() + b.var()) / 300).sqrt()
+    assert (a.mean() - b.mean()).abs() < 4 * error
+    assert error < 0.02 * b.mean()
+
+
 def test_errors_are_weighed_by_their_noise_level(model):
     _, loss = loss_of(model, loss_weighting="min_snr")
     t, noise = model.draw(POINTS, generator("test"))
