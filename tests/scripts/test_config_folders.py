@@ -51,7 +51,7 @@ def test_help_lists_what_one_has_added(script, own):
     assert re.search(r"^  experiment=.*\|mine\|.*\|paper/fig1\|quick\|", page, re.MULTILINE)
     assert re.search(r"^  callbacks=default\|stopping$", page, re.MULTILINE)
     assert re.search(r"^  \+noise=loud$", page, re.MULTILINE)
-    assert re.search(r"^  model=mlp\|wide$", page, re.MULTILINE)
+    assert re.search(r"^  model=fourier_mlp\|interval_mlp\|mlp\|wide$", page, re.MULTILINE)
     assert re.search(r"^  num_step=7 ", page, re.MULTILINE)
     assert "num_step=100" in script("train", "-m", "--help", "seed=1,2").stdout
     assert "sampler.eta=0.5" in script("evaluate", "--help", own, "sampler=half").stdout
@@ -64,14 +64,23 @@ def test_help_lists_what_one_has_added(script, own):
             ["--config-dir", "my", "experiment=mine", "trainer.max_epoch=1"],
             "trainer.max_epoch=1: no such key; did",
         ),
-        (["--config-dir", "my", "experiment=min"], "experiment=min: must be one of broken, mine, "),
-        (["--config-dir", "my", "experiment=paper/fig2"], "experiment=paper/fig2: must be one of broken, mine, "),
+        (["--config-dir", "my", "experiment=min"], "experiment=min: must be one of broken, mean_flow, "),
+        (
+            ["--config-dir", "my", "experiment=paper/fig2"],
+            "experiment=paper/fig2: must be one of broken, mean_flow, ",
+        ),
         (["--config-dir", "my", "experiment=nopack"], "experiment=nopack: its file must begin with '# @package _"),
         (["--config-dir", "my", "experiment=broken"], "{}/my/experiment/broken.yaml, line 3: is not YAML ("),
-        (["--config-dir", "my", "-m", "experiment=mine,min"], "experiment=min: must be one of broken, mine, "),
-        (["-m", "model=mlp,foo"], "model=foo: must be one of mlp"),
+        (
+            ["--config-dir", "my", "-m", "experiment=mine,min"],
+            "experiment=min: must be one of broken, mean_flow, ",
+        ),
+        (["-m", "model=mlp,foo"], "model=foo: must be one of fourier_mlp, interval_mlp, mlp"),
         (["experiment=mine", "--config-dir", "mi"], "--config-dir=mi: no such folder"),
-        (["experiment=mine"], "experiment=mine: must be one of quick, recommended, search, shapes, steps"),
+        (
+            ["experiment=mine"],
+            "experiment=mine: must be one of mean_flow, quick, recommended, ",
+        ),
         (["--config-dir", "my", "-m", "--run"], "--run and --multirun: only one of them can be done"),
     ],
 )

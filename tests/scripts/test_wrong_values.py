@@ -138,7 +138,7 @@ def test_values_that_do_not_go_together_are_refused(script, tmp_path, arguments)
     [
         ("run=nowhere", "run=nowhere: no such file or run folder"),
         ("num_samples=1", "num_samples=1: must be an integer of at least 2"),
-        ("sampler=euler", "sampler=euler: must be one of ddim, ddpm, deis, dpm_solver, heun, unipc"),
+        ("sampler=euler", "sampler=euler: must be one of ddim, ddpm, deis, dpm_solver, heun, mean_flow, unipc"),
         ("num_sample=9", "num_sample=9: no such key; did you mean num_samples?"),
         ("num_samples=1e3", "num_samples=1000.0: must be an integer"),
         ("curve=maybe", "curve=maybe: must be true or false"),

@@ -28,17 +28,12 @@ FIGURES = {  # in the sweep's folder, and the axis of each
 
 
 def sweep_of(config: DictConfig) -> Path | None:
-    """The folder of runs that ``run`` names; None where it names one run, or none.
-
-    Raises:
-        UsageError: it is a folder of runs, but no curve is asked for.
-    """
-    place = None if config.run is None else typed_path(config.run)
-    if place is None or not place.is_dir() or (place / SETTINGS).exists() or not any(runs_below(place, SETTINGS)):
+    """The folder of runs whose curve is asked for; None where ``run`` names one run, or none."""
+    if not config.curve or config.run is None:
         return None
-    if not config.curve:
-        raise UsageError(f"run={config.run}: holds several runs; must be one of them, or use curve=true")
-    return place
+    place = typed_path(config.run)
+    several = place.is_dir() and not (place / SETTINGS).exists() and any(runs_below(place, SETTINGS))
+    return place if several else None
 
 
 def sweep_curve(config: DictConfig, place: Path) -> list[dict[str, Any]]:

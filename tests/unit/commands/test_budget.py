@@ -236,7 +236,10 @@ def test_the_answer_is_kept_beside_the_run_with_its_picture(trained, tmp_path, c
     assert rows[0]["advice"].split(":")[0] in out
     # an answer from before there were budgets is one to another question
     first, second = json.loads((folder / "evaluations.json").read_text())
-    assert (first, second) == (question | {"rows": []}, question | {"budget": True, "rows": rows})
+    assert (first, second) == (
+        question | {"rows": []},
+        question | {"budget": True, "optimize": False, "rows": rows},
+    )
     assert (rows[0]["what"], rows[0]["num_points"], rows[0]["sampler"]) == ("whole", 300, "ddpm")
     assert (folder / "figures/budget.png").stat().st_size > 5000
 
