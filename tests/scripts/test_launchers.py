@@ -9,7 +9,7 @@ from helpers.run_files import assert_same_tensors, load, metrics_of
 from helpers.small_runs import NO_PICTURES, SMALL, SWEPT
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", [pytest.param("joblib", marks=pytest.mark.long), "submitit_local"])
 def test_launchers_run_the_same_jobs(finished, script, tmp_path, launcher):
     swept = [{"joblib": "num_step=5,0,10", "submitit_local": "num_step=5,0"}[launcher], "seed=1"]
     done = script("train", "-m", f"hydra/launcher={launcher}", *swept, *SWEPT, check=False)

@@ -127,7 +127,7 @@ def test_other_loggers_of_lightnings_work_offline(script, tmp_path, package, opt
     assert list(run.glob("wandb/offline-run-*/*.wandb")) or (tmp_path / "mlflow.db").exists()
 
 
-@pytest.mark.parametrize("name", ["RichProgressBar", "TQDMProgressBar"])
+@pytest.mark.parametrize("name", ["RichProgressBar", pytest.param("TQDMProgressBar", marks=pytest.mark.long)])
 def test_a_bar_of_ones_own_takes_the_place_of_ours(tmp_path, name):
     bar = f"+callbacks.bar._target_={CALLBACKS}.{name}"
     command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, NO_PICTURES, bar, f"output_dir={tmp_path}"]

@@ -144,7 +144,9 @@ def test_units_and_names_come_back(script, tmp_path, file):
     assert len(drawn["time"].unique()) > 1000  # not of single precision, which resolves 128 there
 
 
-@pytest.mark.parametrize("dim", [1, 3, 16, 64])
+@pytest.mark.parametrize(
+    "dim", [1, pytest.param(3, marks=pytest.mark.long), pytest.param(16, marks=pytest.mark.long), 64]
+)
 def test_any_dimension_is_trained_drawn_and_measured(script, tmp_path, dim):
     script(
         "train",
@@ -254,6 +256,7 @@ def test_guidance_needs_a_condition(script, tmp_path, whole):
     assert "the run has no classes; it was trained without data.label" in done.stderr
 
 
+@pytest.mark.long
 def test_shapes_are_swept_and_have_their_table(script, tmp_path):
     few = [*SHORT, "data.num_points=300", NO_PICTURES]
     done = script("train", "-m", "data=moons,rings", "seed=1,2", "metric=energy_distance", *few)

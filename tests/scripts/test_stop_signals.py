@@ -13,7 +13,9 @@ from helpers.small_runs import CHECKOUT, FEW, LONG, NO_PICTURES, SMALL
 from point_diffusion.runs.status import status
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.long), (signal.SIGTERM, 143)]
+)
 def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_path, number, code):
     run = tmp_path / "run"
     process = start(*LONG, NO_PICTURES, f"hydra.run.dir={run}")

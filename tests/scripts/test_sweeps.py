@@ -173,6 +173,7 @@ def test_a_search_makes_the_metric_large_and_goes_on(script, tmp_path):
     assert float(best[1]) == max(runs.values())
 
 
+@pytest.mark.long
 def test_the_steps_experiment_draws_two_lines(script, tmp_path):
     few = ["data.num_points=300", "data.batch_size=64", "model.num_units=16", "trainer.max_epochs=2"]
     few += ["callbacks.reconstruction.num_points=100", "callbacks.quality.final_num_samples=200"]

@@ -110,7 +110,9 @@ def test_a_checkpoint_of_another_program_is_refused(small_train, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [[], ["logger='false'", "callbacks.ema=null"]])
+@pytest.mark.parametrize(
+    "options", [pytest.param([], marks=pytest.mark.long), ["logger='false'", "callbacks.ema=null"]]
+)
 def test_a_run_stopped_after_its_last_epoch_still_gets_its_final_figures(small_train, config, tmp_path, options):
     whole, other = small_train(*options)
     with pytest.raises(RuntimeError, match="pulled"):
