@@ -12,7 +12,7 @@ from point_diffusion.denoisers import Denoiser, NetworkDenoiser
 from point_diffusion.guidance import Guided
 from point_diffusion.networks import build_network, call_network
 from point_diffusion.prediction import PredictionType, deviation_of
-from point_diffusion.registry import PREDICTION_TYPES
+from point_diffusion.registry import MEAN_FLOW, PREDICTION_TYPES
 from point_diffusion.samplers import DDPM, JUMPS, Sampler, build_sampler, check_sampler
 from point_diffusion.scaling import Division, Scaling, build_scaling
 from point_diffusion.schedule import (
@@ -98,7 +98,7 @@ class Diffusion(nn.Module):
             scaling=build_scaling(points["scaling"]),
             condition_dim=bool(points.get("classes")) + len(points.get("condition", ())),
             sampler=build_sampler(config["sampler"]),
-            jumps=config["module"].get("objective") == "mean_flow",
+            jumps=config["module"].get("objective") == MEAN_FLOW,
         )
 
     @property

@@ -111,8 +111,9 @@ PREDICTION_TYPES: Registry[Any] = Registry(
     edm="EDM",
 )
 
+MEAN_FLOW = "mean_flow"  # what module.objective says of average velocities, see point_diffusion.mean_flow
 # what is trained, see point_diffusion.training.objective
-OBJECTIVES = ("denoising", "mean_flow")
+OBJECTIVES = ("denoising", MEAN_FLOW)
 # how steps are drawn in training, see point_diffusion.timestep_sampling
 TIMESTEP_SAMPLINGS = ("antithetic", "uniform", "logit_normal", "lognormal", "importance")
 # how noise levels weigh in the loss, see point_diffusion.loss_weighting

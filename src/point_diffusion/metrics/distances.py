@@ -18,7 +18,7 @@ NUM_DIRECTIONS = 150  # beyond, about so many, in orthonormal frames,
 NUM_FRAMES = 5  # of which there are at least so many
 SMALL = 1_000  # so few points are summed over all pairs: that is as quick as projecting them
 LARGEST = 1e100  # the square of more is not finite
-MAX_SORTED = 200_000  # points, of 2 kB each
+MAX_SORTED = 100_000  # points of a reference that are remembered in the order of each direction, 2 kB each
 PAIRS = 2**22  # at a time, where all are summed
 
 Sums = dict[tuple[int, int], np.ndarray]  # for each point of one set the sum of its distances to those of another

@@ -1,4 +1,4 @@
-"""What a network is told of a point beside its noise: classes and numbers."""
+"""What a network is told of a point beside its noise, classes and numbers, and the check of what it is given."""
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,18 @@ class ConditionEmbedding(nn.Module):
             told = ~numbers.isnan().any(dim=1, keepdim=True)
             parts.append(torch.where(told, self.numbers(numbers.nan_to_num()), self.no_numbers))
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+
+def condition_embeddings(width: int, num_classes: int, num_conditions: int, num_layers: int) -> nn.ModuleList:
+    """One for each layer; none for a network that is conditioned on nothing."""
+    count = num_layers if num_classes or num_conditions else 0
+    return nn.ModuleList(ConditionEmbedding(width, num_classes, num_conditions) for _ in range(count))
+
+
+def check_points(x: Tensor, dim: int) -> None:
+    """Raise ValueError unless ``x`` is of shape (B, dim)."""
+    if x.ndim != 2 or x.shape[1] != dim:
+        raise ValueError(f"x: must be of shape (B, {dim}), not {tuple(x.shape)}")
 
 
 def checked_condition(x: Tensor, condition: Tensor | None, num_columns: int) -> Tensor | None:

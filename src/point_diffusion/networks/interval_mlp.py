@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from point_diffusion.networks.condition import ConditionEmbedding, checked_condition
+from point_diffusion.networks.condition import check_points, checked_condition, condition_embeddings
 from point_diffusion.schedule import NoiseSchedule, check_steps
 
 
@@ -49,8 +49,10 @@ class IntervalMLP(nn.Module):
         num_classes, num_conditions: as of :class:`point_diffusion.networks.MLPDiffusion`.
 
     Attributes:
-        noise_shares: shape (num_step,), s of each step; those of ``schedule=rectified`` until
-            :meth:`see_schedule`.
+        noise_shares: shape (num_step,), s of each step; even ones until :meth:`see_schedule`.
+
+    Raises:
+        ValueError: there are no frequencies.
     """
 
     noise_shares: Tensor
@@ -71,9 +73,7 @@ class IntervalMLP(nn.Module):
         self.embeddings = nn.ModuleList(IntervalEmbedding(num_units, num_frequencies) for _ in range(3))
         self.head = nn.Linear(num_units, dim)
         self.num_columns = (num_classes > 0) + num_conditions  # of a condition
-        self.condition_embeddings = nn.ModuleList(
-            ConditionEmbedding(num_units, num_classes, num_conditions) for _ in range(3 if self.num_columns else 0)
-        )
+        self.condition_embeddings = condition_embeddings(num_units, num_classes, num_conditions, 3)
         shares = torch.arange(1, num_step + 1) / (num_step + 1)
         self.register_buffer("noise_shares", shares, persistent=False)
 
@@ -97,9 +97,7 @@ class IntervalMLP(nn.Module):
         Raises:
             ValueError: ``z`` or ``condition`` is of another shape.
         """
-        dim = self.head.out_features
-        if z.ndim != 2 or z.shape[1] != dim:
-            raise ValueError(f"x: must be of shape (B, {dim}), not {tuple(z.shape)}")
+        check_points(z, self.head.out_features)
         condition = checked_condition(z, condition, self.num_columns)
         for layer, (linear, embedding) in enumerate(zip(self.linears, self.embeddings, strict=True)):
             z = linear(z) + embedding(r, s)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from point_diffusion.networks.condition import ConditionEmbedding, checked_condition
+from point_diffusion.networks.condition import check_points, checked_condition, condition_embeddings
 from point_diffusion.schedule import check_steps
 
 
@@ -17,7 +17,8 @@ class MLPDiffusion(nn.Module):
         dim: dimension of the points.
         embedding_init_scale: standard deviation of the embeddings at the start. 1 is torch's default; it drowns
             points of unit scale, and a small value (0.1) then trains far faster.
-        num_classes, num_conditions: of what it is conditioned on, see :class:`ConditionEmbedding`; where there is
+        num_classes, num_conditions: of what it is conditioned on, see
+            :class:`point_diffusion.networks.ConditionEmbedding`; where there is
             any, an embedding of it is added beside that of the step.
     """
 
@@ -38,9 +39,7 @@ class MLPDiffusion(nn.Module):
             for weight in self.step_embeddings.parameters():
                 weight.mul_(embedding_init_scale)
         self.num_columns = (num_classes > 0) + num_conditions  # of a condition
-        self.condition_embeddings = nn.ModuleList(
-            ConditionEmbedding(num_units, num_classes, num_conditions) for _ in range(3 if self.num_columns else 0)
-        )
+        self.condition_embeddings = condition_embeddings(num_units, num_classes, num_conditions, 3)
 
     def features(self, x: Tensor) -> Tensor:
         """What the first layer sees of the points: their coordinates."""
@@ -52,7 +51,8 @@ class MLPDiffusion(nn.Module):
         Args:
             x: shape (B, dim), noised points.
             t: shape (B,) or (1,), int64, their step in [0, num_step).
-            condition: shape (B, columns), where the network has any: see :class:`ConditionEmbedding`; None for no
+            condition: shape (B, columns), where the network has any: see
+            :class:`point_diffusion.networks.ConditionEmbedding`; None for no
                 point is told.
 
         Returns:
@@ -61,9 +61,7 @@ class MLPDiffusion(nn.Module):
         Raises:
             ValueError: ``x``, ``t`` or ``condition`` is of another shape.
         """
-        width = self.head.out_features
-        if x.ndim != 2 or x.shape[1] != width:
-            raise ValueError(f"x: must be of shape (B, {width}), not {tuple(x.shape)}")
+        check_points(x, self.head.out_features)
         check_steps(x, t)
         condition = checked_condition(x, condition, self.num_columns)
         x = self.features(x)

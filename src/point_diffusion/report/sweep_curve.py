@@ -1,6 +1,7 @@
 """Many runs by many samplers: what is best at how many network calls, as tables and small panels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
@@ -31,12 +32,11 @@ def sampler_table(points: Sequence[CurvePoint]) -> Table:
         settings.setdefault(point.title, []).append(point)
     best = {point.calls: point for point in best_of_all(points)}
     for title, of_setting in settings.items():
-        cells = []
-        for count in counts:
-            there = best_of_all([point for point in of_setting if point.calls == count])
-            shown = "".join(f"{_worth(point)}\n{escape(point.sampler)}" for point in there)
-            cells.append(f"[bold]{shown}[/bold]" if there and there[0] is best[count] else shown)
-        table.add_row(escape(title), *cells)
+        cells = dict.fromkeys(counts, "")
+        for point in best_of_all(of_setting):
+            shown = f"{_worth(point)}\n{escape(point.sampler)}"
+            cells[point.calls] = f"[bold]{shown}[/bold]" if point is best[point.calls] else shown
+        table.add_row(escape(title), *cells.values())
     return table
 
 
@@ -75,12 +75,13 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
     rows, columns, places = _grid(known)
     whole = new_figure(3.1 * columns + (1.6 if columns < 3 else 0.0), 2.5 * rows + 0.9)
     best = best_of_all(known) if figure == "equivalent_sample_size" else []
+    highest = [point.figures[figure].value for point in best]
+    counts = sorted({point.calls for point in known})
     first = None
     for title, (row, column) in places.items():
         axes = whole.add_subplot(rows, columns, row * columns + column + 1, sharex=first, sharey=first)
         first = first or axes
         if best:
-            highest = [point.figures[figure].value for point in best]
             shadow = {"color": rcParams["text.color"], "linewidth": 5, "alpha": 0.18}
             axes.plot([point.calls for point in best], highest, label="best of all", **shadow)
         for color, name in enumerate(names):
@@ -91,22 +92,19 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
                 reach = np.maximum(np.stack([value - low, high - value]), 0)
                 axes.errorbar([point.calls for point in line], value, reach, elinewidth=0.6, label=name, **options)
                 bounds = [(point.calls, point.figures[figure].value) for point in line if point.at_least and best]
-                if bounds:
-                    axes.plot(
-                        *zip(*bounds, strict=True), "^", color=f"C{color}", markersize=7
-                    )  # it may lie higher
+                for bound in bounds:  # it may lie higher
+                    axes.plot(*bound, "^", color=f"C{color}", markersize=7)
         axes.set(xscale="log", yscale="log")
         axes.set_title(title.replace(", ", "\n"), fontsize="medium")
         if best:  # samples that are worth less are worth nothing
-            axes.set_ylim(bottom=min(LEAST_WORTH, *(point.figures[figure].value for point in best)) / 2)
-        counts = sorted({point.calls for point in known})
+            axes.set_ylim(bottom=min(LEAST_WORTH, *highest) / 2)
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
         axes.grid(True)
         axes.label_outer()
     whole.supxlabel("network calls")
     whole.supylabel(axis)
-    handles = dict(zip(*reversed(whole.axes[0].get_legend_handles_labels()), strict=True))
+    handles: dict[str, Any] = {}
     for axes in whole.axes:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     whole.legend(handles.values(), handles.keys(), frameon=False, ncols=5, loc="outside upper center")

@@ -10,12 +10,12 @@ from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.loss_weighting import output_weights
 from point_diffusion.mean_flow import AverageVelocity, adaptive_weights, draw_ends, mean_flow_errors
+from point_diffusion.registry import MEAN_FLOW
 from point_diffusion.timestep_sampling import LAWS, ImportanceSampling, draw_timesteps
 from point_diffusion.training_target import training_example
 
 SIMPLE = "simple"  # the loss weighs all errors of what is predicted alike
 ANTITHETIC = "antithetic"
-MEAN_FLOW = "mean_flow"
 
 
 class Objective(nn.Module):
@@ -28,7 +28,7 @@ class Objective(nn.Module):
 
     def __init__(self, options: Mapping[str, Any], num_step: int) -> None:
         super().__init__()
-        self.name: str = options.get("objective", "denoising")
+        self.jumps: bool = options.get("objective") == MEAN_FLOW
         self.stable: bool = options["stable_target"]
         self.widening: float = options.get("noise_widening", 0.0)
         self.dropout: float = options["condition_dropout"]
@@ -57,19 +57,16 @@ class Objective(nn.Module):
             dropped = chances < self.dropout
         options: dict[str, Any] = {"condition": batch.condition, "dropped": dropped}
         options |= {"stable": self.stable, "widening": self.widening}
-        if self.name == MEAN_FLOW:
+        if self.jumps:
             errors = self._mean_flow_errors(diffusion, batch.points, t, noise, generator, options)
+            errors = errors * adaptive_weights(errors)
         elif self.importance is None and self.weighting == SIMPLE:
             return diffusion.loss(batch.points, t, noise, **options)
         else:
             errors = diffusion.squared_errors(batch.points, t, noise, **options)
-        weights = torch.ones_like(errors)
-        if self.name == MEAN_FLOW:
-            weights = adaptive_weights(errors)
-        elif self.weighting != SIMPLE:
+        if self.weighting != SIMPLE:
             alpha, sigma = diffusion.schedule.levels(t, batch.points)
-            weights = output_weights(self.weighting, diffusion.prediction, alpha, sigma, self._sigma_data)
-        errors = errors * weights
+            errors = errors * output_weights(self.weighting, diffusion.prediction, alpha, sigma, self._sigma_data)
         if self.importance is not None and probabilities is not None:
             self.importance.note(t, errors.detach())
             errors = errors * self.importance.weights(t, probabilities)

@@ -17,7 +17,7 @@ from point_diffusion.config.convert import loggers, plain, user_callbacks
 from point_diffusion.config.keys import NOUNS, known
 from point_diffusion.config.schema import Trainer
 from point_diffusion.config.validate import FILE_LOGGERS, config_problems
-from point_diffusion.registry import NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
+from point_diffusion.registry import MEAN_FLOW, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
 from point_diffusion.runs.resume import checkpoint_of, misfits
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _theory_problems(config: DictConfig) -> Iterator[str]:
 def _objective_problems(config: DictConfig) -> Iterator[str]:
     """What an objective can't do without, and who can't do without it."""
     name = config.sampler.name
-    if config.module.get("objective", "denoising") != "mean_flow":
+    if config.module.get("objective") != MEAN_FLOW:
         if getattr(SAMPLERS[name], "jumps", False):
             yield f"sampler={name}: needs module.objective=mean_flow, as experiment=mean_flow has it"
         return

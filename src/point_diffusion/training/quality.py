@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from point_diffusion.metrics import Estimate
     from point_diffusion.training.module import DiffusionModule
 
-# points of the truth that are remembered in the order of each direction, at most
 TAIL_TRUTH = 100_000  # points of the truth that say where its tail begins
 MOST_TO_ONE = 20  # samples to each held-out point: with more, all noise is that of the held-out points
 

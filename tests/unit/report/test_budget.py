@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from helpers.tables import shown
 from point_diffusion.metrics.budget import Verdict
 from point_diffusion.report.budget import advice, budget_chart, budget_table, draw_line
 from point_diffusion.report.style import pixels
@@ -31,13 +31,6 @@ def rows():
         {"what": "sampler x network", **figure("energy_distance", 1e-4, 3e-4), **figure("reverse_kl", 0.001)},
         {"what": "sum", **figure("energy_distance", 2.7e-4), **figure("reverse_kl", 0.023)},
     ]
-
-
-def shown(table):
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
 
 
 def test_the_table_has_a_row_for_each_part_and_the_whole_at_its_end():

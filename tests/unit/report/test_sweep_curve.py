@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from helpers.tables import shown
 from point_diffusion.report.style import pixels
 from point_diffusion.report.sweep_curve import best_table, sampler_table, sweep_curves
 from point_diffusion.runs.curves import CurvePoint, Spread, best_of_all
@@ -30,22 +30,15 @@ POINTS = [
 ]
 
 
-def printed(table):
-    console = Console(width=160)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get()
-
-
 def test_each_setting_has_its_best_sampler():
-    lines = printed(sampler_table(POINTS)).splitlines()
+    lines = shown(sampler_table(POINTS)).splitlines()
     (sizes,) = (place for place, line in enumerate(lines) if "schedule=sigmoid, prediction_type=flow" in line)
     assert [cell.strip() for cell in lines[sizes].strip("│").split("│")[1:]] == ["80", "900"]
     assert [cell.strip() for cell in lines[sizes + 1].strip("│").split("│")[1:]] == ["deis", "ddim"]
 
 
 def test_the_best_of_all_has_its_figures():
-    text = printed(best_table(best_of_all(POINTS)))
+    text = shown(best_table(best_of_all(POINTS)))
     (five,) = [line for line in text.splitlines() if "deis" in line]
     (twenty,) = [line for line in text.splitlines() if "karras" in line]
     assert [cell.strip() for cell in five.strip("│").split("│")] == [
@@ -79,7 +72,7 @@ def test_one_setting_has_one_panel():
 
 def test_bounds_are_marked():
     bound = replace(point({}, "ddim", 5, 500.0), at_least=True)
-    assert "≥ 500" in printed(sampler_table([bound]))
-    assert "≥ 500" in printed(best_table([bound]))
+    assert "≥ 500" in shown(sampler_table([bound]))
+    assert "≥ 500" in shown(best_table([bound]))
     (axes,) = sweep_curves([bound], "equivalent_sample_size", "an axis").axes
     assert [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "^"] == [[[5, 500]]]

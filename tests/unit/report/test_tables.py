@@ -1,8 +1,8 @@
 """Figures for people to read."""
 
 import pytest
-from rich.console import Console
 
+from helpers.tables import shown
 from point_diffusion.report.tables import (
     curve_table,
     efficiency,
@@ -17,13 +17,6 @@ from point_diffusion.report.tables import (
 def size(value, low=None, high=None, at_least=False):
     name = "equivalent_sample_size"
     return {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_at_least": at_least}
-
-
-def shown(table):
-    console = Console(width=120)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
 
 
 @pytest.mark.parametrize(("value", "text"), [(12_345.4, "12,345"), (9.96, "10"), (9.94, "9.9"), (0.351, "0.35")])
