@@ -160,11 +160,13 @@ def test_a_search_makes_the_metric_large_and_goes_on(script, tmp_path):
     few = [*(each for each in SWEPT if "max_epochs" not in each), NO_PICTURES]
     # what is searched for is made visible: the number of epochs, of which more are better
     asked = ["experiment=search", *few, "sampler.num_inference_steps=5", "metric=epochs", "num_step=20"]
-    asked += ["schedule.beta_end=0.1", "optimizer.lr=choice(1.0,0.001)", "trainer.max_epochs=range(1,5)"]
+    asked += ["optimizer.lr=choice(1.0,0.001)", "trainer.max_epochs=range(1,5)"]  # beta_end is of an interval
     script("train", *asked, "hydra.sweeper.n_trials=3")
     (folder,) = tmp_path.glob("outputs/sweeps/*/*")
     first = {run.name for run in folder.iterdir() if run.is_dir()}
-    assert all(re.fullmatch(r"optimizer.lr=(1.0|0.001),trainer.max_epochs=[1-4]", name) for name in first)
+    name = r"optimizer.lr=(1.0|0.001),schedule.beta_end=0.\d+,trainer.max_epochs=[1-4]"
+    assert len(first) == 3
+    assert all(re.fullmatch(name, each) for each in first)
     done = script("train", *asked, "hydra.sweeper.n_trials=6", f"hydra.sweep.dir={folder}")
     assert done.stdout.count("finished before") >= 3
     runs = {run.name: metrics_of(run)["epochs"] for run in folder.iterdir() if run.is_dir()}

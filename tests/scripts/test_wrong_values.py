@@ -169,11 +169,26 @@ def test_a_gpu_that_is_not_there_is_refused(script, tmp_path):
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_value_that_all_jobs_share_is_refused_before_the_sweep(script, tmp_path):
-    done = script("train", "-m", "seed=1,2", "optimizer.lr=-1", "data.batch_size=x", check=False)
+@pytest.mark.parametrize(
+    ("asked", "wrong"),
+    [
+        (["-m", "seed=1,2", "optimizer.lr=-1", "data.batch_size=x"], ["data.batch_size=x", "optimizer.lr=-1"]),
+        (["experiment=wings", "num_step=10"], ["sampler.num_inference_steps=30: must be at most num_step, 10"]),
+        (["experiment=search", "num_step=10"], ["sampler.num_inference_steps=30: must be at most num_step, 10"]),
+    ],
+)
+def test_what_is_wrong_with_all_jobs_is_refused_before_the_sweep(script, tmp_path, asked, wrong):
+    done = script("train", *asked, check=False)
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 2
+    assert [each for each in wrong if f"error: {each}" not in done.stderr] == []
+    assert len(done.stderr.splitlines()) == len(wrong)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_jobs_of_a_search_cannot_be_listed(script, tmp_path):
+    done = script("train", "experiment=search", "-m", "--cfg", "job", check=False)
+    assert_refused(done, tmp_path)
+    assert "a search" in done.stderr
 
 
 @pytest.mark.parametrize(

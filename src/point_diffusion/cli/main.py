@@ -122,7 +122,10 @@ def _show_jobs(typed: CommandLine, main: Callable[[], Any]) -> None:
     single = typed.single_values()
     config = typed.compose(single, return_hydra_config=True)
     flags = [word for word in typed.flag_words if word not in ("-m", "--multirun")]
-    for job in sweep_jobs(config.hydra.sweeper.get("params") or {}, typed.overrides):
+    jobs = list(sweep_jobs(config.hydra.sweeper.get("params") or {}, typed.overrides))
+    if not jobs:
+        refuse("--cfg: the jobs of a search are not known before it; without -m it shows their settings")
+    for job in jobs:
         print(f"--- # {' '.join(job)}")
         sys.argv[1:] = [*flags, *single, *job]
         main()

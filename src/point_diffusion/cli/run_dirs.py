@@ -4,9 +4,11 @@ import atexit
 import logging
 from contextlib import suppress
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
@@ -22,16 +24,17 @@ from point_diffusion.common.errors import UsageError, format_error
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import shell_path, typed_path
 from point_diffusion.common.text import show
-from point_diffusion.config.schema import SECTIONS
-from point_diffusion.config.validate import schema_problems
+from point_diffusion.config.validate import value_problems
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
 from point_diffusion.runs.requeue import mark, requeued_folder
 from point_diffusion.runs.resume import resume_settings
 from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
 from point_diffusion.runs.status import finished_metrics, run_lock
-from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_overrides
+from point_diffusion.runs.sweeps import covering_jobs, job_names, jobs_in, sweep_overrides
 from point_diffusion.training.preparation import drop_unused, hand_on, planned
+
+MAX_CHECKED = 20  # of a sweep's jobs, before it has a folder
 
 
 class RunDirs(Callback):
@@ -62,9 +65,8 @@ class RunDirs(Callback):
             overrides = sweep_overrides(*_sweep_of(config))
             _check_swept_choices(composed_from(config), overrides)
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
-            if wrong := [line for key, line in schema_problems(config, SECTIONS) if key in constant]:
-                raise UsageError("\n".join(wrong))  # else each job would say it
             job_names(*_sweep_of(config))  # if not too many
+            _check_all_jobs(config, overrides)
             swept, typed = _sweep_of(config)
             asked = sorted(typed), sorted(swept.items())
             folder = requeued_folder(_place(config, "sweep"), asked) or _folder(config, "sweep")
@@ -152,6 +154,22 @@ def _check_swept_choices(folders: list[Path], overrides: dict[str, Override]) ->
             for name in override.sweep_string_iterator():
                 if name.strip("'\"") not in choices and "[" not in name and name != "null":
                     raise UsageError(no_such_choice(group, name, choices))
+
+
+def _check_all_jobs(config: DictConfig, overrides: dict[str, Override]) -> None:
+    """Refuse what is wrong with every job of a sweep: else each of them would say it, in a folder of its own."""
+    typed = [str(each.input_line) for each in overrides.values() if not each.is_sweep_override()]
+    wrong: list[str] | None = None
+    for job in islice(covering_jobs(*_sweep_of(config)), MAX_CHECKED):
+        composed = GlobalHydra.instance().config_loader().load_sweep_config(config, [*typed, *job])
+        with open_dict(composed):
+            drop_unused(composed)
+        lines = list(value_problems(composed))
+        wrong = lines if wrong is None else [line for line in wrong if line in lines]
+        if not wrong:
+            return
+    if wrong:
+        raise UsageError("\n".join(wrong))
 
 
 def _show_partial(folder: Path, metric: str) -> None:
