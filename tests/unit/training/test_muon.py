@@ -95,3 +95,16 @@ def test_a_state_that_was_stored_is_taken_up():
         with_gradients(second, step)
         other.step()
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_unit_that_no_point_reaches_leaves_no_denormals():
+    weight = torch.nn.Parameter(torch.ones(8, 8))
+    optimizer = Muon([weight], [weight])
+    for step in range(2_000):
+        weight.grad = torch.zeros(8, 8)
+        if step == 0:
+            weight.grad[:4] = torch.randn(4, 8)
+        optimizer.step()
+    momentum = optimizer.state[weight]["momentum_buffer"]
+    assert not momentum.any()
+    assert (torch.tensor(1e-40) * 1).item() > 0  # elsewhere they count
