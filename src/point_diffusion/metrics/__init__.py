@@ -1,5 +1,6 @@
 """How good samples are, and with what certainty: arrays in, numbers out."""
 
+from point_diffusion.metrics.c2st import c2st
 from point_diffusion.metrics.density import (
     ONE_IN,
     forward_kl,
@@ -14,6 +15,7 @@ from point_diffusion.metrics.energy import (
     Estimate,
     energy_distance,
     equivalent_sample_size,
+    mean_quality,
     quality,
     resolution,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "ONE_IN",
     "Estimate",
     "Reference",
+    "c2st",
     "class_summary",
     "classifier_accuracy",
     "copied",
@@ -44,6 +47,7 @@ __all__ = [
     "flat",
     "forward_kl",
     "mean_of_skewed",
+    "mean_quality",
     "memorisation",
     "negative_log_likelihood",
     "precision_recall",

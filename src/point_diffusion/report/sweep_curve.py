@@ -46,11 +46,12 @@ def best_table(best: Sequence[CurvePoint]) -> Table:
     table.add_column("calls", justify="right")
     table.add_column("of")
     table.add_column("sampler")
-    for title in ("worth points", "lowest to highest", "tail excess", "seconds per 10,000"):
-        table.add_column(title, justify="right", no_wrap=title == "lowest to highest")
+    for title in ("worth points", "95% interval", "tail excess", "seconds per 10,000"):
+        table.add_column(title, justify="right", no_wrap=title == "95% interval")
     for point in best:
         size, tail = point.figures["equivalent_sample_size"], point.figures.get("tail_excess")
-        cells = [_worth(point), f"{number(size.low)} to {number(size.high)}", f"{tail.value:.2f}" if tail else ""]
+        span = f"{number(size.low)} or more" if point.at_least else f"{number(size.low)} to {number(size.high)}"
+        cells = [_worth(point), span, f"{tail.value:.2f}" if tail else ""]
         seconds = f"{point.figures['seconds_per_10000'].value:.3f}"
         table.add_row(str(point.calls), escape(point.title), escape(point.sampler), *cells, seconds)
     return table
@@ -89,7 +90,7 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
             if line:
                 value, low, high = np.array([point.figures[figure] for point in line]).T
                 options = {"color": f"C{color}", "marker": "o", "markersize": 3, "linewidth": 1.3, "capsize": 2}
-                reach = np.maximum(np.stack([value - low, high - value]), 0)
+                reach = np.maximum(np.stack([value - low, np.where(np.isfinite(high), high - value, 0)]), 0)
                 axes.errorbar([point.calls for point in line], value, reach, elinewidth=0.6, label=name, **options)
                 bounds = [(point.calls, point.figures[figure].value) for point in line if point.at_least and best]
                 for bound in bounds:  # it may lie higher

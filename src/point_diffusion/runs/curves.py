@@ -1,15 +1,16 @@
 """Curves of many runs: what replicates say together of a sampler and a number of network calls."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, harmonic_mean, median
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from point_diffusion.common.text import show, sort_key
+from point_diffusion.metrics import Estimate, mean_quality
 
-# how the figures of replicates are taken together: of equivalent sample sizes the worth of the mean distance
+# how the figures of replicates are taken together, beside what they are worth
 TOGETHER = {
-    "equivalent_sample_size": harmonic_mean,
     "energy_distance": fmean,
     "tail_excess": fmean,
     "seconds_per_10000": median,
@@ -18,7 +19,9 @@ OF_SAMPLERS = {"eta": 0, "churn": 0}  # options that name a variant, and what is
 
 
 class Spread(NamedTuple):
-    """A figure of replicates: taken together, the lowest and the highest."""
+    """A figure of replicates: taken together, the lowest and the highest; of what they are worth together the
+    ends of its interval.
+    """
 
     value: float
     low: float
@@ -33,8 +36,8 @@ class CurvePoint:
         setting: the keys that differ between runs, with their values.
         sampler: its name, with its noise where it has any.
         calls: network calls.
-        figures: by name, those of :data:`TOGETHER` that all runs have.
-        at_least: whether a number of points that one of them is worth is a lower bound.
+        figures: by name, ``equivalent_sample_size`` and those of :data:`TOGETHER` that all runs have.
+        at_least: whether what they are worth together is a lower bound.
     """
 
     setting: Mapping[str, Any]
@@ -68,22 +71,35 @@ def curve_points(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
         place = (*map(show, setting.values()), sampler_title(row), row["num_inference_steps"])
         groups.setdefault(place, []).append(row)
         settings[place] = setting
-    points = []
+    points, spread = [], _spread([row for _, row in rows])
     for place, group in groups.items():
-        figures = {}
+        size = _together(group, spread)
+        figures = {"equivalent_sample_size": Spread(size.value, size.low, size.high)}
         for name, together in TOGETHER.items():
             numbers = [row[name] for row in group if row.get(name) is not None]
             if len(numbers) == len(group):
                 figures[name] = Spread(together(numbers), min(numbers), max(numbers))
         sampler, calls = sampler_title(group[0]), group[0]["num_inference_steps"]
-        at_least = any(row.get("equivalent_sample_size_at_least") for row in group)
-        points.append(CurvePoint(settings[place], sampler, calls, figures, at_least))
+        points.append(CurvePoint(settings[place], sampler, calls, figures, size.at_least))
     names = list(dict.fromkeys(point.sampler for point in points))
 
     def place_of(point: CurvePoint) -> Any:
         return [sort_key(value) for value in point.setting.values()], names.index(point.sampler), point.calls
 
     return sorted(points, key=place_of)
+
+
+def _spread(rows: Sequence[Mapping[str, Any]]) -> float:
+    """E|X - X'| of the truth, which only a row says whose worth is no bound; 0 where there is none."""
+    known = [row for row in rows if not row["equivalent_sample_size_at_least"]]
+    return median([row["energy_distance"] * row["equivalent_sample_size"] for row in known]) if known else 0.0
+
+
+def _together(rows: Sequence[Mapping[str, Any]], spread: float) -> Estimate:
+    lows = [row["equivalent_sample_size_low"] for row in rows]
+    if spread == 0:  # all are as good as can be told
+        return Estimate(min(lows), min(lows), math.inf, at_least=True)
+    return mean_quality([row["energy_distance"] for row in rows], lows, spread)
 
 
 def best_of_all(points: Sequence[CurvePoint]) -> list[CurvePoint]:

@@ -11,6 +11,8 @@ from scipy.special import gamma, hyp1f1
 from point_diffusion.metrics import (
     Estimate,
     equivalent_sample_size,
+    mean_quality,
+    quality,
 )
 
 
@@ -131,3 +133,29 @@ def test_behind_a_bound_stands_the_best_guess():
     size = equivalent_sample_size(draw(2, 1000, 3, 0.05), draw(2, 2000, 4))
     assert size.at_least
     assert size == size.low < size.point
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.4])
+def test_of_one_the_mean_quality_is_its_own(shift):
+    distance, size = quality(draw(2, 2_000, 3, shift), draw(2, 4_000, 4))
+    spread = size.point * distance
+    mean = mean_quality([distance], [size.low], spread)
+    assert mean.at_least == size.at_least
+    assert (mean.value, mean.low) == pytest.approx((size.value, size.low), rel=0.02)
+    if not size.at_least:
+        assert mean.high == pytest.approx(size.high, rel=0.1)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.2])
+def test_the_interval_of_several_covers_and_is_narrower(shift):
+    true = true_size(2, shift, 1.0) if shift else np.inf
+    hits, spans, repeats = 0, [], 60
+    for repeat in range(repeats):
+        seeds = range(6 * repeat, 6 * repeat + 6, 2)
+        pairs = [(draw(2, 400, seed, shift), draw(2, 800, seed + 1)) for seed in seeds]
+        found = [quality(*pair) for pair in pairs]
+        mean = mean_quality([each for each, _ in found], [size.low for _, size in found], np.sqrt(np.pi))
+        hits += mean.low <= true <= mean.high
+        spans.append(mean.low / np.mean([size.low for _, size in found]))
+    assert hits >= 0.85 * repeats
+    assert np.median(spans) > 1.1

@@ -1,5 +1,6 @@
 """What replicates say together of a sampler and a number of network calls."""
 
+import math
 from statistics import harmonic_mean
 
 import pytest
@@ -12,6 +13,8 @@ def row(sampler, calls, size, **more):
         "sampler": sampler,
         "num_inference_steps": calls,
         "equivalent_sample_size": size,
+        "equivalent_sample_size_low": size / 2,
+        "equivalent_sample_size_at_least": False,
         "energy_distance": 1 / size,
     } | more
 
@@ -28,8 +31,13 @@ def test_replicates_are_taken_together():
     ]
     (point,) = curve_points(of(10, *rows))
     assert (point.title, point.sampler, point.calls) == ("num_step=10", "ddim", 5)
-    assert point.figures == {
-        "equivalent_sample_size": pytest.approx((harmonic_mean(sizes), 100, 600)),
+    figures = dict(point.figures)
+    size = figures.pop("equivalent_sample_size")
+    together = harmonic_mean(sizes)
+    assert size.value == pytest.approx(together)
+    # narrower than the interval of one of them would be
+    assert together / 2 < size.low < together < size.high < math.inf
+    assert figures == {
         "energy_distance": pytest.approx((1 / harmonic_mean(sizes), 1 / 600, 1 / 100)),
         "tail_excess": (3, 1, 6),
         "seconds_per_10000": (0.2, 0.1, 9),
@@ -77,4 +85,14 @@ def test_a_bound_ranks_by_its_distance():
     points = curve_points([*of(10, row("ddim", 5, 7.0)), *of(20, bound)])
     (best,) = best_of_all(points)
     assert (best.sampler, best.at_least) == ("deis", True)
+    assert best.figures["equivalent_sample_size"] == (best.figures["equivalent_sample_size"].low,) * 2 + (
+        math.inf,
+    )
     assert [point.at_least for point in points] == [False, True]
+
+
+def test_of_bounds_alone_the_lowest_is_told():
+    rows = [row("deis", 5, size, equivalent_sample_size_at_least=True) for size in (40.0, 60.0)]
+    (point,) = curve_points(of(10, *rows))
+    assert point.at_least
+    assert point.figures["equivalent_sample_size"] == (20, 20, math.inf)
