@@ -81,6 +81,7 @@ SHAPES: Registry[Any] = Registry(
     blobs="Blobs",
     s_curve_3d="SCurve3d",
     swiss_roll_3d="SwissRoll3d",
+    two_moons="TwoMoons",
     image="Image",
 )
 

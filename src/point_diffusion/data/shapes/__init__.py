@@ -7,6 +7,7 @@ from point_diffusion.data.shapes.curves import Circles, Curves, Moons, Rings, Sp
 from point_diffusion.data.shapes.image import Image
 from point_diffusion.data.shapes.mixtures import Blobs, Checkerboard, GaussianGrid, Gaussians, Pinwheel
 from point_diffusion.data.shapes.scikit_learn import SCurve, SCurve3d, SwissRoll, SwissRoll3d
+from point_diffusion.data.shapes.two_moons import TwoMoons
 
 __all__ = [
     "Blobs",
@@ -26,6 +27,7 @@ __all__ = [
     "Spirals",
     "SwissRoll",
     "SwissRoll3d",
+    "TwoMoons",
     "column_names",
     "s_curve",
 ]

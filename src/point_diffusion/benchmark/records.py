@@ -1,0 +1,188 @@
+"""What a published benchmark comes to: our figures beside others', with where these come from."""
+
+import io
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from point_diffusion.common.files import write_text
+from point_diffusion.common.paths import CHECKOUT
+from point_diffusion.runs.load import load_run
+from point_diffusion.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Record:
+    """One figure beside what was published.
+
+    Attributes:
+        task: what it is of, as ``iris``.
+        metric: what is measured, and in which units; small is good.
+        values: ours, one a seed.
+        floor: the same of fresh truth against the truth; None where there is none.
+        reach: what the mean is to stay at or below; None where it only informs.
+        published: those of others, by method.
+        seconds: of one seed, on one core: the median.
+    """
+
+    task: str
+    metric: str
+    values: Sequence[float]
+    floor: float | None = None
+    reach: float | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the mean, at 95%, by Student's t; that of one seed is unbounded."""
+        count = len(self.values)
+        if count < 2 or not math.isfinite(self.mean):
+            return -math.inf, math.inf
+        from scipy.stats import t
+
+        reach = float(t.ppf(0.975, count - 1) * np.std(self.values, ddof=1) / math.sqrt(count))
+        return self.mean - reach, self.mean + reach
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the mean is at or below what it is to reach; None where nothing is."""
+        return None if self.reach is None else self.mean <= self.reach
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of a benchmark is run.
+
+    Attributes:
+        short: a small part of it, in a minute, whose figures are no record.
+        num_jobs: trainings at once, each on one core.
+    """
+
+    short: bool = False
+    num_jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A published benchmark.
+
+    Attributes:
+        run: makes its figures.
+        sources: where each method's published figures come from.
+        protocol: how it was followed, and where it could not be; a sentence each.
+    """
+
+    run: Callable[[Size], Iterator[Record]]
+    sources: Mapping[str, str]
+    protocol: Sequence[str]
+
+
+def in_parallel(
+    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], num_jobs: int, say: Callable[..., str]
+) -> list[Any]:
+    """The function of each job's arguments, in their order; several at once, each in a process of its own.
+
+    Args:
+        function: what to call.
+        jobs: the arguments of each call.
+        num_jobs: how many at once.
+        say: of a job's arguments and what it has come to, a line to print when it is done.
+    """
+    from joblib import Parallel, delayed
+
+    found = []
+    made = Parallel(num_jobs, return_as="generator")(delayed(_quietly)(function, *each) for each in jobs)
+    for arguments, result in zip(jobs, made, strict=True):
+        found.append(result)
+        print(say(*arguments, result), file=sys.stderr, flush=True)
+    return found
+
+
+def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
+    import torch
+
+    torch.set_num_threads(1)
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        return function(*arguments)
+
+
+@contextmanager
+def trained(*overrides: str) -> Iterator[tuple[Run, Mapping[str, float]]]:
+    """A real run with these settings, and its metrics; its folder is deleted at the end."""
+    from hydra import compose, initialize_config_dir
+
+    from point_diffusion.commands.train import train_in_folder
+
+    unseen = ("callbacks.reconstruction=null", "logger=csv")
+    with tempfile.TemporaryDirectory() as folder:
+        with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+            config = compose("train", [*unseen, *overrides, f"output_dir={folder}"])
+        place, metrics = train_in_folder(config)
+        yield load_run(place), metrics
+
+
+HEADS = ("task", "figure", "ours", "95% interval", "floor", "reach", "published", "seconds")
+
+
+def cells(record: Record) -> tuple[str, ...]:
+    """A line of the table."""
+    if not math.isfinite(record.mean):
+        return record.task, record.metric, "infinite", *[""] * (len(HEADS) - 3)
+    low, high = record.interval
+    span = f"{low:.3f} to {high:.3f}" if math.isfinite(low) else ""
+    reach = "" if record.reach is None else f"{record.reach:.3f}{'' if record.reached else '  missed'}"
+    others = ", ".join(f"{name} {value:.3f}" for name, value in record.published.items())
+    floor = "" if record.floor is None else f"{record.floor:.3f}"
+    seconds = "" if record.seconds is None else f"{record.seconds:,.0f}"
+    return record.task, record.metric, f"{record.mean:.3f}", span, floor, reach, others, seconds
+
+
+def save(name: str, benchmark: Benchmark, records: Sequence[Record], size: Size, file: Path) -> None:
+    """Write the figures as JSON, the table as Markdown, and the picture, beside each other."""
+    from point_diffusion.report.records import Line, beside_published
+    from point_diffusion.report.style import pixels, save_pixels
+
+    whole = {
+        "benchmark": name,
+        "short": size.short,
+        "protocol": list(benchmark.protocol),
+        "sources": dict(benchmark.sources),
+        "records": [
+            {
+                **asdict(each),
+                "values": [_finite(value) for value in each.values],
+                "mean": _finite(each.mean),
+                "interval": each.interval if math.isfinite(sum(each.interval)) else None,
+                "reached": each.reached,
+            }
+            for each in records
+        ],
+    }
+    write_text(file, json.dumps(whole, indent=2) + "\n")
+    rows = [HEADS, ("---",) * len(HEADS), *map(cells, records)]
+    write_text(file.with_suffix(".md"), "".join(f"| {' | '.join(row)} |\n" for row in rows))
+    lines = [
+        Line(each.task, each.metric, (each.mean, *each.interval), each.floor, each.reach, each.published)
+        for each in records
+        if math.isfinite(each.mean)
+    ]
+    save_pixels(pixels(beside_published(lines)), file.with_suffix(".png"))
+
+
+def _finite(number: float) -> float | None:
+    """For JSON, which knows no infinity."""
+    return number if math.isfinite(number) else None
