@@ -19,7 +19,7 @@ from point_diffusion.denoisers import Denoised, Denoiser
 from point_diffusion.precision import float64
 from point_diffusion.registry import OPTIMIZED
 from point_diffusion.schedule import NoiseLevel, NoiseSchedule
-from point_diffusion.timestep_spacing import SPACINGS, listed
+from point_diffusion.timestep_spacing import SPACINGS, check_falling, listed
 
 # points are sampled in blocks of this size, each with a generator of its own: bounded memory, in cache
 SAMPLE_BLOCK = 2_000
@@ -107,6 +107,7 @@ class Sampler(ABC):
         object.__setattr__(self, "timesteps", tuple(steps))  # as a frozen dataclass may hold
         if not steps or not all(isinstance(t, int) and not isinstance(t, bool) for t in steps):
             raise ValueError(f"timesteps={list(steps)}: must be whole numbers")
+        check_falling(steps)
         if self.num_inference_steps not in (None, self.calls_of(len(steps))):
             raise ValueError(
                 f"num_inference_steps={self.num_inference_steps}: must be null, or {self.calls_of(len(steps))} for"

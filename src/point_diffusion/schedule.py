@@ -45,6 +45,7 @@ class NoiseLevel(NamedTuple):
 
 
 CLEAN = NoiseLevel(alpha=1.0, sigma=0.0)
+LEAST_RHO = 0.1  # of karras_betas; below it powers overflow
 
 
 class NoiseSchedule(nn.Module):
@@ -268,8 +269,8 @@ def karras_betas(num_step: int, sigma_min: float = 0.002, sigma_max: float = 80.
     """
     if not 0 < sigma_min < sigma_max < math.inf:
         raise ValueError(f"sigma_min={sigma_min:g}, sigma_max={sigma_max:g}: must be above 0, and must rise")
-    if not (rho > 0 and math.isfinite(rho)):
-        raise ValueError(f"rho={rho:g}: must be above 0")
+    if not LEAST_RHO <= rho < math.inf:
+        raise ValueError(f"rho={rho:g}: must be at least {LEAST_RHO:g}")
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return _betas_of_levels(torch.linspace(high, low, num_step, dtype=torch.float64).flip(0) ** rho)
 

@@ -81,6 +81,13 @@ SPACINGS: dict[str, Callable[[NoiseSchedule, int], list[int]]] = {
 }
 
 
+def check_falling(steps: Sequence[int]) -> None:
+    """Raise ValueError unless each step is below the one before."""
+    for before, t in pairwise(steps):
+        if t >= before:
+            raise ValueError(f"timesteps: must fall, but {t} follows {before}")
+
+
 def listed(schedule: NoiseSchedule, steps: Sequence[int]) -> list[int]:
     """These steps.
 
@@ -91,9 +98,7 @@ def listed(schedule: NoiseSchedule, steps: Sequence[int]) -> list[int]:
     if any(not 0 <= t <= last for t in steps):
         wrong = next(t for t in steps if not 0 <= t <= last)
         raise ValueError(f"timesteps: each must be from 0 to {last}, num_step - 1, not {wrong}")
-    for before, t in pairwise(steps):
-        if t >= before:
-            raise ValueError(f"timesteps: must fall, but {t} follows {before}")
+    check_falling(steps)
     if steps[0] != last:
         raise ValueError(
             f"timesteps: must begin at {last}, the noise that sampling starts from, not at {steps[0]}"

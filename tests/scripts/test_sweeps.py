@@ -160,7 +160,9 @@ def test_a_search_makes_the_metric_large_and_goes_on(script, tmp_path):
     few = [*(each for each in SWEPT if "max_epochs" not in each), NO_PICTURES]
     # what is searched for is made visible: the number of epochs, of which more are better
     asked = ["experiment=search", *few, "sampler.num_inference_steps=5", "metric=epochs", "num_step=20"]
-    asked += ["optimizer.lr=choice(1.0,0.001)", "trainer.max_epochs=range(1,5)"]  # beta_end is of an interval
+    # beta_end is of an interval, of which all is above beta_start, as what it is by itself is not
+    asked += ["optimizer.lr=choice(1.0,0.001)", "trainer.max_epochs=range(1,5)", "schedule.beta_start=0.12"]
+    asked += ["schedule.beta_end=interval(0.15,0.3)"]
     script("train", *asked, "hydra.sweeper.n_trials=3")
     (folder,) = tmp_path.glob("outputs/sweeps/*/*")
     first = {run.name for run in folder.iterdir() if run.is_dir()}

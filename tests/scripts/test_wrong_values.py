@@ -169,12 +169,16 @@ def test_a_gpu_that_is_not_there_is_refused(script, tmp_path):
     assert list(tmp_path.rglob("*")) == []
 
 
+FEW_CALLS = "sampler.num_inference_steps=30: must be at most num_step,"
+
+
 @pytest.mark.parametrize(
     ("asked", "wrong"),
     [
         (["-m", "seed=1,2", "optimizer.lr=-1", "data.batch_size=x"], ["data.batch_size=x", "optimizer.lr=-1"]),
-        (["experiment=wings", "num_step=10"], ["sampler.num_inference_steps=30: must be at most num_step, 10"]),
-        (["experiment=search", "num_step=10"], ["sampler.num_inference_steps=30: must be at most num_step, 10"]),
+        (["experiment=wings", "num_step=10"], [f"{FEW_CALLS} 10"]),
+        (["-m", "experiment=quick", "num_step=10,20"], [f"{FEW_CALLS} 10", f"{FEW_CALLS} 20"]),
+        (["experiment=search", "data.batch_size=0"], ["data.batch_size=0: must be"]),
     ],
 )
 def test_what_is_wrong_with_all_jobs_is_refused_before_the_sweep(script, tmp_path, asked, wrong):

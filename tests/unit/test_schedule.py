@@ -225,7 +225,7 @@ def test_karras_levels_are_even_to_the_power_of_rho(rho):
         ("rectified", {"shift": 0.0}, "shift=0: must be above 0"),
         ("rectified", {"shift": float("inf")}, "shift=inf: must be above 0"),
         ("rectified", {"s_end": 1.0}, "s_end=1: must be above 0 and below 1"),
-        ("karras", {"rho": -1.0}, "rho=-1: must be above 0"),
+        ("karras", {"rho": -1.0}, "rho=-1: must be at least 0.1"),
         ("karras", {"sigma_min": 2.0, "sigma_max": 1.0}, "sigma_min=2, sigma_max=1: must be above 0, and must"),
         ("karras", {"sigma_min": 0.0}, "sigma_min=0, sigma_max=80: must be above 0, and must rise"),
     ],

@@ -4,7 +4,6 @@ import atexit
 import logging
 from contextlib import suppress
 from copy import deepcopy
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,15 @@ from point_diffusion.common.errors import UsageError, format_error
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import shell_path, typed_path
 from point_diffusion.common.text import show
-from point_diffusion.config.validate import value_problems
+from point_diffusion.config.schema import SECTIONS
+from point_diffusion.config.validate import schema_problems, value_problems
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
-from point_diffusion.runs.folders import unique_dir
+from point_diffusion.runs.folders import SEEDS, unique_dir
 from point_diffusion.runs.requeue import mark, requeued_folder
 from point_diffusion.runs.resume import resume_settings
 from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
 from point_diffusion.runs.status import finished_metrics, run_lock
-from point_diffusion.runs.sweeps import covering_jobs, job_names, jobs_in, sweep_overrides
+from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_jobs, sweep_overrides
 from point_diffusion.training.preparation import drop_unused, hand_on, planned
 
 MAX_CHECKED = 20  # of a sweep's jobs, before it has a folder
@@ -157,17 +157,22 @@ def _check_swept_choices(folders: list[Path], overrides: dict[str, Override]) ->
 
 
 def _check_all_jobs(config: DictConfig, overrides: dict[str, Override]) -> None:
-    """Refuse what is wrong with every job of a sweep: else each of them would say it, in a folder of its own."""
-    typed = [str(each.input_line) for each in overrides.values() if not each.is_sweep_override()]
-    wrong: list[str] | None = None
-    for job in islice(covering_jobs(*_sweep_of(config)), MAX_CHECKED):
-        composed = GlobalHydra.instance().config_loader().load_sweep_config(config, [*typed, *job])
-        with open_dict(composed):
-            drop_unused(composed)
-        lines = list(value_problems(composed))
-        wrong = lines if wrong is None else [line for line in wrong if line in lines]
-        if not wrong:
-            return
+    """Refuse a sweep none of whose jobs can run: else each would say so, in a folder of its own."""
+    typed = {key: str(each.input_line) for key, each in overrides.items() if not each.is_sweep_override()}
+    jobs: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for job in sweep_jobs(*_sweep_of(config)):  # of replicates one
+        jobs.setdefault(tuple(each for each in job if each.partition("=")[0] not in SEEDS), job)
+    if 0 < len(jobs) <= MAX_CHECKED:
+        wrong: list[str] = []
+        for job in jobs.values():
+            composed = GlobalHydra.instance().config_loader().load_sweep_config(config, [*typed.values(), *job])
+            with open_dict(composed):
+                drop_unused(composed)
+            if not (lines := list(value_problems(composed))):
+                return
+            wrong += [line for line in lines if line not in wrong]
+    else:  # too many, or not known before a search
+        wrong = [line for key, line in schema_problems(config, SECTIONS) if key in typed]
     if wrong:
         raise UsageError("\n".join(wrong))
 

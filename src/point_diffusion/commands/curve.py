@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -21,7 +20,7 @@ SHARED_OPTIONS = ("start", "guidance")  # of all samplers, beside the number of 
 VARIANTS: dict[str, list[dict[str, Any]]] = {"dpm_solver": [{"eta": 0.0}, {"eta": 1.0}]}
 
 
-def curve_samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
+def curve_samplers(config: DictConfig, run: Run) -> list[tuple[str, Any]]:
     """The samplers of a curve, by name, each at several numbers of network calls; what can't sample the run so is
     left out, and said.
 
@@ -30,12 +29,13 @@ def curve_samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
         run: whose samples they draw.
 
     Raises:
-        UsageError: no number of calls is one of the run.
+        UsageError: no number of calls is one of the run, or nothing can sample it.
     """
     given = plain(config.sampler)
     counts = [steps for steps in config.curve_steps if steps <= run.schedule.num_step]
     if not counts:
         raise UsageError(f"curve_steps={config.curve_steps}: none is at most num_step, {run.schedule.num_step}")
+    found, errors = [], []
     for name, kind in SAMPLERS.items():
         if name != given.get("name", name) or (kind.jumps and not run.diffusion.jumps and "name" not in given):
             continue
@@ -47,13 +47,22 @@ def curve_samplers(config: DictConfig, run: Run) -> Iterator[tuple[str, Any]]:
             for steps in counts:
                 try:
                     asked = {**options, **variant, "name": name, "num_inference_steps": steps}
-                    yield name, with_steps(config, run, name, asked)
+                    found.append((name, with_steps(config, run, name, asked)))
                 except UsageError as error:
-                    print(f"left out of {run.folder.name}: {name} in {steps} calls: {error}", file=sys.stderr)
+                    errors.append(f"{name} in {steps} calls: {error}")
+    if not found:
+        raise UsageError(errors[0].partition(": ")[2])
+    for error in errors:
+        print(f"left out of {run.folder.name}: {error}", file=sys.stderr)
+    return found
 
 
 def curve(
-    config: DictConfig, run: Run, samplers: list[tuple[str, Any]], doing: str = "Sampling"
+    config: DictConfig,
+    run: Run,
+    samplers: list[tuple[str, Any]],
+    doing: str = "Sampling",
+    purpose: str = "truth",
 ) -> list[dict[str, Any]]:
     """Quality against network calls.
 
@@ -62,6 +71,7 @@ def curve(
         run: whose samples they draw.
         samplers: by name.
         doing: the title of the progress bar.
+        purpose: which fresh points of the truth they are compared with.
 
     Returns:
         A row for each sampler, with its figures and the seconds that 10,000 points take, and one of the training
@@ -71,7 +81,7 @@ def curve(
 
     source = run.source_at(config.data.path)
     train = source.comparable(source.train.points)
-    fresh = source.fresh(truth_size(config.num_samples, len(train)))
+    fresh = source.fresh(truth_size(config.num_samples, len(train)), purpose)
     truth, tail = reference_of(source.comparable(fresh.points)), Tail(source, run.points, fresh)
     rows = []
     for name, sampler in progress(samplers, doing):

@@ -44,7 +44,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
     run = open_run(config)
     with memory_error_names(f"num_samples={config.num_samples}"):
         if config.curve:
-            rows = curve(config, run, list(curve_samplers(config, run)))
+            rows = curve(config, run, curve_samplers(config, run))
         else:
             given = plain(config.sampler)
             name = given.get("name", run.config.sampler.name)

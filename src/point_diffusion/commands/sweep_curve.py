@@ -14,11 +14,12 @@ from point_diffusion.common.console import console, progress
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import atomic_write
 from point_diffusion.common.paths import shell_path, typed_path
+from point_diffusion.registry import FILE
 from point_diffusion.runs.curves import CurvePoint, best_of_all, curve_points
 from point_diffusion.runs.folders import runs_below
 from point_diffusion.runs.load import load_run
 from point_diffusion.runs.newest import prepare
-from point_diffusion.runs.settings import SETTINGS
+from point_diffusion.runs.settings import SETTINGS, stored_settings
 from point_diffusion.runs.sweeps import ABSENT, jobs_in, varied_keys
 
 FIGURES = {  # in the sweep's folder, and the axis of each
@@ -57,14 +58,15 @@ def sweep_curve(config: DictConfig, place: Path) -> list[dict[str, Any]]:
         raise UsageError(f"run={config.run}: holds no finished run")
     keys = varied_keys(jobs)
     rows: list[tuple[Mapping[str, Any], dict[str, Any]]] = []
-    # each replicate has noise of its own, or the noise of measuring would be the same in all of them
-    seeds = [config.seed + int(job.settings.get("seed") or 0) for job in jobs]
+    # each run has noise and a truth of its own, or the noise of measuring would be the same in all of them
+    seeds = range(config.seed, config.seed + len(jobs))
     at_once = Parallel(n_jobs=config.num_jobs, return_as="generator")
     found = at_once(delayed(_curve_of)(config, job.folder, seed) for job, seed in zip(jobs, seeds, strict=True))
     for job, of_run in progress(zip(jobs, found, strict=True), "Evaluating runs", len(jobs)):
         setting = {key: job.settings.get(key, ABSENT) for key in keys}
         rows += [(setting, {"run": str(job.folder), **row}) for row in of_run]
-    points = curve_points(rows)
+    shared = any(stored_settings(job.folder, "run").data.shape == FILE for job in jobs)  # there is no more
+    points = curve_points(rows, shared)
     written = [place / "quality_curve.csv", *_draw(place, points)]
     # a key of the run may have the name of one of the row, as sampler has
     whole = [
@@ -86,7 +88,7 @@ def _curve_of(config: DictConfig, folder: Path, seed: int) -> list[dict[str, Any
     prepare(config)
     run = load_run(folder)
     with memory_error_names(f"num_samples={config.num_samples}"):
-        rows = curve(config, run, list(curve_samplers(config, run)), folder.name)
+        rows = curve(config, run, curve_samplers(config, run), folder.name, f"truth {seed}")
     write(config, run, rows)
     return rows[:-1]
 

@@ -141,11 +141,16 @@ class Schedule:
     shift: float = key(
         "rectified: above 1 more steps lie where the noise is strong", above=0, at_most=1000, required=False
     )
-    s_end: float = key("rectified: how much of x_T is noise, but for the shift", above=0, below=1, required=False)
-    sigma_min: float = key("karras: the noise of the first step", above=0, at_most=1e6, required=False)
-    sigma_max: float = key("karras: the noise of the last step", above=0, at_most=1e6, required=False)
+    s_end: float = key(
+        "rectified: how much of x_T is noise, but for the shift", above=0, at_most=0.999999, required=False
+    )
+    sigma_min: float = key("karras: the noise of the first step", at_least=1e-6, at_most=1e6, required=False)
+    sigma_max: float = key("karras: the noise of the last step", at_least=1e-6, at_most=1e6, required=False)
     rho: float = key(
-        "karras: at 1 the levels are even; the larger, the more are small", above=0, at_most=1000, required=False
+        "karras: at 1 the levels are even; the larger, the more are small",
+        at_least=0.1,
+        at_most=1e3,
+        required=False,
     )
     alphas_cumprod_end: float | None = key(
         "rescale the betas so that alpha-bar at the last step is this, at every num_step",

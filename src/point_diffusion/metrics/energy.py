@@ -128,28 +128,32 @@ def quality(x: ArrayLike, reference: ArrayLike | Reference, empirical: bool = Fa
     return distance, _estimate(ratio, math.sqrt(min(variance / (4 * ratio), null) if ratio > 0 else null))
 
 
-def mean_quality(distances: Sequence[float], lows: Sequence[float], spread: float) -> Estimate:
+def mean_quality(ratios: Sequence[float], lows: Sequence[float], shared_truth: bool = False) -> Estimate:
     """What several generators are worth together: that of their mean distance, which is less noisy than each.
 
     The noise of each is read off the lower end of its interval, as :func:`quality` makes it. That of another
     training draw or seed is not in the interval, as it is not in theirs.
 
     Args:
-        distances: the squared energy distance of each, of samples and truths of their own.
+        ratios: the squared energy distance of each over E|X - X'| of its truth: 1 / equivalent sample size.
         lows: the lower ends of their equivalent sample sizes.
-        spread: E|X - X'| of the truth, the product of a distance and an equivalent sample size.
+        shared_truth: whether all were compared with the same points: their noise is then taken to be the same in
+            all, and the interval is as wide as theirs.
 
     Returns:
         A number of points.
     """
-    ratios, farthest = np.asarray(distances) / spread, 1 / np.asarray(lows) ** 0.5
+    each, farthest = np.asarray(ratios), 1 / np.asarray(lows) ** 0.5
+    count = 1 if shared_truth else len(each)
     # farthest = sqrt(max(ratio, 0) + error^2 / 2) + Z error, solved for the error
-    scale, rest = Z**2 - 0.5, np.maximum(farthest**2 - np.maximum(ratios, 0), 0)
+    scale, rest = Z**2 - 0.5, np.maximum(farthest**2 - np.maximum(each, 0), 0)
     errors = (farthest * Z - np.sqrt((farthest * Z) ** 2 - scale * rest)) / scale
     # away from the truth a ratio's variance is 4 ratio error^2; next to it error^2 is the deviation of the null's
-    variance = float(np.maximum(4 * ratios * errors**2, errors**4).mean()) / len(errors)
-    null = float((errors**2).max()) / math.sqrt(len(errors))
-    ratio = float(ratios.mean())
+    null = float((errors**2).max())
+    # next to the truth the mean is skew: 7 covers 92 of 100 there
+    variance = max(float((4 * each * errors**2).mean()), 7 * null**2) / count
+    null /= math.sqrt(count)
+    ratio = float(each.mean())
     return _estimate(ratio, math.sqrt(min(variance / (4 * ratio), null) if ratio > 0 else null))
 
 

@@ -37,6 +37,7 @@ class CurvePoint:
         sampler: its name, with its noise where it has any.
         calls: network calls.
         figures: by name, ``equivalent_sample_size`` and those of :data:`TOGETHER` that all runs have.
+        ratio: the mean distance, in units of the truth's own; NaN where nothing says what these are.
         at_least: whether what they are worth together is a lower bound.
     """
 
@@ -44,6 +45,7 @@ class CurvePoint:
     sampler: str
     calls: int
     figures: Mapping[str, Spread]
+    ratio: float
     at_least: bool = False
 
     @property
@@ -58,12 +60,15 @@ def sampler_title(row: Mapping[str, Any]) -> str:
     return " ".join([row["sampler"], *more])
 
 
-def curve_points(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[CurvePoint]:
+def curve_points(
+    rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], shared_truth: bool = False
+) -> list[CurvePoint]:
     """What rows of many runs say together, ordered by setting, with samplers as they come and rising calls.
 
     Args:
         rows: each of one run, one sampler and one number of calls, behind the run's values of the keys in which
             runs differ, seeds aside.
+        shared_truth: whether replicates were compared with the same points.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     settings: dict[tuple[Any, ...], Mapping[str, Any]] = {}
@@ -71,16 +76,17 @@ def curve_points(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
         place = (*map(show, setting.values()), sampler_title(row), row["num_inference_steps"])
         groups.setdefault(place, []).append(row)
         settings[place] = setting
-    points, spread = [], _spread([row for _, row in rows])
+    points, spreads = [], _spreads([row for _, row in rows])
     for place, group in groups.items():
-        size = _together(group, spread)
+        ratios = [row["energy_distance"] / spreads.get(row.get("run"), math.nan) for row in group]
+        size = _together(group, ratios, shared_truth)
         figures = {"equivalent_sample_size": Spread(size.value, size.low, size.high)}
         for name, together in TOGETHER.items():
             numbers = [row[name] for row in group if row.get(name) is not None]
             if len(numbers) == len(group):
                 figures[name] = Spread(together(numbers), min(numbers), max(numbers))
         sampler, calls = sampler_title(group[0]), group[0]["num_inference_steps"]
-        points.append(CurvePoint(settings[place], sampler, calls, figures, size.at_least))
+        points.append(CurvePoint(settings[place], sampler, calls, figures, fmean(ratios), size.at_least))
     names = list(dict.fromkeys(point.sampler for point in points))
 
     def place_of(point: CurvePoint) -> Any:
@@ -89,26 +95,33 @@ def curve_points(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
     return sorted(points, key=place_of)
 
 
-def _spread(rows: Sequence[Mapping[str, Any]]) -> float:
-    """E|X - X'| of the truth, which only a row says whose worth is no bound; 0 where there is none."""
-    known = [row for row in rows if not row["equivalent_sample_size_at_least"]]
-    return median([row["energy_distance"] * row["equivalent_sample_size"] for row in known]) if known else 0.0
+def _spreads(rows: Sequence[Mapping[str, Any]]) -> dict[Any, float]:
+    """E|X - X'| of each run's truth, which only a row says whose worth is no bound."""
+    known: dict[Any, list[float]] = {}
+    for row in rows:
+        if not row["equivalent_sample_size_at_least"]:
+            known.setdefault(row.get("run"), []).append(row["energy_distance"] * row["equivalent_sample_size"])
+    return {run: median(products) for run, products in known.items()}
 
 
-def _together(rows: Sequence[Mapping[str, Any]], spread: float) -> Estimate:
+def _together(rows: Sequence[Mapping[str, Any]], ratios: Sequence[float], shared_truth: bool) -> Estimate:
     lows = [row["equivalent_sample_size_low"] for row in rows]
-    if spread == 0:  # all are as good as can be told
+    if any(map(math.isnan, ratios)):  # of a run all of whose samples are as good as can be told
         return Estimate(min(lows), min(lows), math.inf, at_least=True)
-    return mean_quality([row["energy_distance"] for row in rows], lows, spread)
+    return mean_quality(ratios, lows, shared_truth)
 
 
 def best_of_all(points: Sequence[CurvePoint]) -> list[CurvePoint]:
-    """For each number of calls the point whose samples are nearest to the truth: by the energy distance, as what
-    they are worth may be a lower bound.
+    """For each number of calls the point whose samples are nearest to their truth: by the energy distance over the
+    truth's own, as what they are worth may be a lower bound.
     """
     best: dict[int, CurvePoint] = {}
     for point in points:
-        distance = point.figures["energy_distance"].value
-        if point.calls not in best or distance < best[point.calls].figures["energy_distance"].value:
+        # what is not known is of samples as good as can be told
+        if point.calls not in best or _rank(point) < _rank(best[point.calls]):
             best[point.calls] = point
     return [best[calls] for calls in sorted(best)]
+
+
+def _rank(point: CurvePoint) -> float:
+    return 0.0 if math.isnan(point.ratio) else point.ratio

@@ -111,34 +111,21 @@ def sweep_overrides(given: Mapping[str, Any], typed: Sequence[str]) -> dict[str,
     return {each.key_or_group: each for each in OverridesParser.create().parse_overrides(texts)}
 
 
-def swept_values(given: Mapping[str, Any], typed: Sequence[str]) -> list[list[str]]:
-    """What a sweep takes for each key that it is over, ``KEY=VALUE``, but for those of which a search takes any of
-    an interval; arguments as for :func:`job_names`.
-    """
-    return [
-        [f"{key}={value}" for value in itertools.islice(each.sweep_string_iterator(), MAX_JOBS + 1)]
-        for key, each in sweep_overrides(given, typed).items()
-        if each.is_sweep_override() and not each.is_interval_sweep()
-    ]
-
-
 def sweep_jobs(given: Mapping[str, Any], typed: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """What is swept, for each job: ``KEY=VALUE``; none where a search takes any of an interval, whose jobs are not
     known before it; arguments and errors as for :func:`job_names`.
     """
-    if any(each.is_interval_sweep() for each in sweep_overrides(given, typed).values()):
+    overrides = sweep_overrides(given, typed)
+    if any(each.is_interval_sweep() for each in overrides.values()):
         return iter(())
-    values = swept_values(given, typed)
+    values = [
+        [f"{key}={value}" for value in itertools.islice(each.sweep_string_iterator(), MAX_JOBS + 1)]
+        for key, each in overrides.items()
+        if each.is_sweep_override()
+    ]
     if math.prod(map(len, values)) > MAX_JOBS:
         raise UsageError(f"-m: asks for more than {MAX_JOBS:,} jobs")
     return itertools.product(*values)
-
-
-def covering_jobs(given: Mapping[str, Any], typed: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The fewest of :func:`sweep_jobs` that hold each value of each key."""
-    values = swept_values(given, typed)
-    for k in range(max(map(len, values), default=1)):
-        yield tuple(each[k % len(each)] for each in values)
 
 
 def job_names(given: Mapping[str, Any], typed: Sequence[str]) -> list[str]:

@@ -137,25 +137,34 @@ def test_behind_a_bound_stands_the_best_guess():
 
 @pytest.mark.parametrize("shift", [0.0, 0.05, 0.4])
 def test_of_one_the_mean_quality_is_its_own(shift):
-    distance, size = quality(draw(2, 2_000, 3, shift), draw(2, 4_000, 4))
-    spread = size.point * distance
-    mean = mean_quality([distance], [size.low], spread)
+    size = equivalent_sample_size(draw(2, 2_000, 3, shift), draw(2, 4_000, 4))
+    mean = mean_quality([1 / size.point], [size.low])
     assert mean.at_least == size.at_least
     assert (mean.value, mean.low) == pytest.approx((size.value, size.low), rel=0.02)
     if not size.at_least:
         assert mean.high == pytest.approx(size.high, rel=0.1)
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.05, 0.2])
-def test_the_interval_of_several_covers_and_is_narrower(shift):
-    true = true_size(2, shift, 1.0) if shift else np.inf
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.4])
+def test_the_interval_of_several_covers(shift, shared):
+    """Each with a truth of its own, or all with the same points, as of a file."""
+    true = true_size(2, shift, 1.0) if shift else math.inf
     hits, spans, repeats = 0, [], 60
     for repeat in range(repeats):
         seeds = range(6 * repeat, 6 * repeat + 6, 2)
-        pairs = [(draw(2, 400, seed, shift), draw(2, 800, seed + 1)) for seed in seeds]
-        found = [quality(*pair) for pair in pairs]
-        mean = mean_quality([each for each, _ in found], [size.low for _, size in found], np.sqrt(np.pi))
+        truths = [draw(2, 800, 6 * repeat + 1 if shared else seed + 1) for seed in seeds]
+        found = [quality(draw(2, 400, seed, shift), truth) for seed, truth in zip(seeds, truths, strict=True)]
+        mean = mean_quality([1 / size.point for _, size in found], [size.low for _, size in found], shared)
         hits += mean.low <= true <= mean.high
         spans.append(mean.low / np.mean([size.low for _, size in found]))
-    assert hits >= 0.85 * repeats
-    assert np.median(spans) > 1.1
+    assert hits >= 0.87 * repeats
+    assert np.median(spans) > (0.9 if shared else 1.05)
+
+
+def test_the_truth_of_all_is_not_averaged_away():
+    ratios, lows = [0.01, 0.012, 0.011], [80.0, 70.0, 75.0]
+    alone, shared = mean_quality(ratios, lows), mean_quality(ratios, lows, shared_truth=True)
+    assert shared.value == alone.value == pytest.approx(1 / 0.011)
+    assert shared.low == pytest.approx(75, rel=0.02)
+    assert shared.low < alone.low < alone.value < alone.high < shared.high

@@ -8,14 +8,14 @@ import pytest
 from point_diffusion.runs.curves import best_of_all, curve_points, sampler_title
 
 
-def row(sampler, calls, size, **more):
+def row(sampler, calls, size, spread=1.0, **more):
     return {
         "sampler": sampler,
         "num_inference_steps": calls,
         "equivalent_sample_size": size,
         "equivalent_sample_size_low": size / 2,
         "equivalent_sample_size_at_least": False,
-        "energy_distance": 1 / size,
+        "energy_distance": spread / size,
     } | more
 
 
@@ -95,3 +95,16 @@ def test_of_bounds_alone_the_lowest_is_told():
     (point,) = curve_points(of(10, *rows))
     assert point.at_least
     assert point.figures["equivalent_sample_size"] == (20, 20, math.inf)
+
+
+def test_each_run_is_measured_by_its_own_truth():
+    """Of another shape, or in other units: a distance says nothing without those of the truth itself."""
+    rows = [("small", row("ddim", 5, 100.0, run="a")), ("large", row("ddim", 5, 300.0, 50.0, run="b"))]
+    bound = row("deis", 5, 80.0, 50.0, run="b", equivalent_sample_size_at_least=True) | {"energy_distance": 0.1}
+    points = curve_points([({"data": name}, each) for name, each in [*rows, ("large", bound)]])
+    found = {(each.title, each.sampler): each.figures["equivalent_sample_size"].value for each in points}
+    assert found["data=small", "ddim"] == pytest.approx(100)
+    assert found["data=large", "ddim"] == pytest.approx(300)
+    assert [each.ratio for each in points] == pytest.approx([1 / 300, 0.1 / 50, 1 / 100])
+    (best,) = best_of_all(points)
+    assert (best.title, best.sampler) == ("data=large", "deis")
