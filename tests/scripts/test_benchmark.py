@@ -65,6 +65,48 @@ def test_growth_is_measured_in_time_and_memory(monkeypatch):
     assert len(found) == 8
 
 
+@pytest.mark.parametrize("name", ["two_moons", "tables", "densities"])
+def test_a_published_benchmark_in_short(tmp_path, name):
+    """Real trainings, tests and transport, of a small part; two at once."""
+    program = [sys.executable, "-m", "point_diffusion.benchmark", name, "short=true", "num_jobs=2"]
+    done = subprocess.run(
+        [*program, "output=record.json"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert "no record" in done.stdout
+    found = json.loads((tmp_path / "record.json").read_text())
+    assert (found["benchmark"], found["short"]) == (name, True)
+    assert found["protocol"]
+    assert all(len(each["values"]) == 2 for each in found["records"])
+    first = found["records"][0]
+    assert first["mean"] > first["floor"]  # so little training shows
+    assert set(first["published"]) <= set(found["sources"])
+    assert len(done.stderr.splitlines()) == {"two_moons": 2, "tables": 2, "densities": 6}[name]  # a line each
+    lines = (tmp_path / "record.md").read_text().splitlines()
+    assert len(lines) == 2 + len(found["records"])
+    with Image.open(tmp_path / "record.png") as picture:
+        assert picture.width > 500
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["record.json", "record.md", "record.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("two_moon", "two_moon: no such section; did you mean two_moons?"),
+        ("two_moons epoch", "two_moons epoch: a published benchmark is run by itself"),
+        ("epoch short=true", "num_jobs and short: are of two_moons, tables, densities"),
+        ("tables num_jobs=0", "num_jobs=0: must be an integer from 1 to 64"),
+        ("tables short=yes", "short=yes: must be true or false"),
+        ("tables output=a.txt", "output=a.txt: must end in one of .json"),
+    ],
+)
+def test_wrong_words_about_a_published_benchmark(monkeypatch, capsys, words, wrong):
+    monkeypatch.setattr(sys, "argv", ["benchmark", *words.split()])
+    with pytest.raises(SystemExit) as end, refusing():
+        benchmark.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {wrong}")
+
+
 def test_wrong_sections_are_refused_in_one_line(tmp_path, monkeypatch, capsys):
     program = [sys.executable, "-m", "point_diffusion.benchmark", "thread"]
     done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
