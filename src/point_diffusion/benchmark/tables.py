@@ -21,7 +21,12 @@ FOREST_FLOW = {"iris": 0.328, "wine": 1.421, "breast_cancer": 1.749}
 TABLES = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 BELOW_COPY = ("wine", "breast_cancer", "digits", "diabetes")
 TO_TEST, COPIES, TO_TRAIN = "distance to test rows", "share of copies", "distance to training rows"
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {  # the same for all tables
+    "model.num_units": 256,
+    "optimizer.lr": 2e-3,
+    "sampler": "ddpm",
+    "sampler.num_inference_steps": 12,
+    "trainer.max_epochs": 1_200,
     "data.clip": True,
     "data.holdout": 0.01,  # all but the two rows that a run keeps at least
     "callbacks.reconstruction": None,

@@ -16,6 +16,8 @@ from point_diffusion.runs.run import Run
 
 STEPS = 4_000  # at least, unless the epochs are given: few points make short epochs
 HOLDOUT = 0.1
+# of recommended; the noise of a step's gradient grows as batches get smaller, and the rate falls with their root
+FULL_BATCH, BATCH_LR = 512, 1e-2
 
 
 def fit(
@@ -73,13 +75,14 @@ def fit(
         with atomic_write(path) as part:
             frame.write_parquet(part)
     rows = max(1, round((1 - HOLDOUT) * len(frame)))
-    batch_size = min(512, 2 ** max(0, (rows // 4).bit_length() - 1))
+    batch_size = min(FULL_BATCH, 2 ** max(0, (rows // 4).bit_length() - 1))
     asked: dict[str, Any] = {
         "experiment": "recommended",
         "data": "file",
         "data.path": str(path),
         "data.holdout": HOLDOUT,
         "data.batch_size": batch_size,
+        "optimizer.lr": float(f"{BATCH_LR * (batch_size / FULL_BATCH) ** 0.5:.2g}"),
         "trainer.max_epochs": max(100, STEPS * batch_size // rows) if epochs is None else epochs,
         "seed": seed,
         "data.seed": seed,
