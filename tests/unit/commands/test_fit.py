@@ -59,7 +59,16 @@ def test_few_points_have_small_batches_and_more_epochs(tmp_path):
     few = np.random.default_rng(0).normal(size=(40, 1))
     run = fit(few, output_dir=tmp_path, settings={**SHORT, "trainer.max_epochs": 1})
     assert run.config.data.batch_size == 8
+    assert run.config.optimizer.lr == pytest.approx(1e-2 * (8 / 512) ** 0.5, rel=0.05)  # of recommended, at 512
     assert run.columns == ("x",)
+
+
+def test_many_points_are_trained_as_recommended(tmp_path):
+    many = np.random.default_rng(0).normal(size=(3_000, 1))
+    run = fit(many, output_dir=tmp_path, settings={**SHORT, "trainer.max_epochs": 1})
+    assert (run.config.data.batch_size, run.config.optimizer.lr) == (512, 1e-2)
+    asked = fit(many, output_dir=tmp_path, settings={**SHORT, "trainer.max_epochs": 1, "optimizer.lr": 3e-3})
+    assert asked.config.optimizer.lr == 3e-3
 
 
 def test_parts_of_ones_own_and_one_condition_by_name(points, tmp_path):
