@@ -113,9 +113,17 @@ def test_one_call_draws_samples_of_a_mean_flow(script, tmp_path):
 def test_others_do_not_jump(trained, script, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    refused = script("evaluate", f"run={run}", "sampler=mean_flow", check=False)
-    assert refused.returncode == 2
-    assert "MeanFlow takes a model that was trained to jump: experiment=mean_flow" in refused.stderr
+    for more in ("curve=false", "curve=true"):
+        refused = script("evaluate", f"run={run}", "sampler=mean_flow", more, check=False)
+        assert refused.returncode == 2
+        text = "MeanFlow takes a model that was trained to jump: experiment=mean_flow"
+        assert refused.stderr == f"error: sampler: {text}\n"
+    assert not (run / "figures" / "quality_curve.png").exists()
+    heun = [f"run={run}", "sampler=heun", "sampler.num_inference_steps=6"]
+    for name, more in (("sample", "sampler.timesteps=optimized"), ("evaluate", "optimize=true")):
+        refused = script(name, *heun, more, check=False)
+        assert refused.returncode == 2
+        assert "num_inference_steps=6: must be odd, a level takes two calls" in refused.stderr
     curve = script("evaluate", f"run={run}", "num_samples=50", "curve=true", "curve_steps=[5]")
     assert "mean_flow" not in curve.stdout + curve.stderr
     rows = json.loads((run / "evaluations.json").read_text())[-1]["rows"]
@@ -135,6 +143,10 @@ def test_a_sweep_has_curves(sweep, script, tmp_path):
         ("10", "8"),
     }
     assert len({row["run"] for row in rows}) == 4
+    assert len({(row["run"], row["seed"]) for row in rows}) == len({row["seed"] for row in rows}) == 4  # own noise
+    ddim = [row for row in rows if (row["sampler"], row["num_inference_steps"]) == ("ddim", "2")]
+    spreads = {float(row["energy_distance"]) * float(row["equivalent_sample_size"]) for row in ddim}
+    assert len(spreads) == 4  # and truths
     for picture in ("quality_curve.png", "tail_curve.png"):
         assert Image.open(sweep / picture).size > (500, 300)
     script("evaluate", *asked)  # in one process

@@ -24,9 +24,10 @@ TO_TEST, COPIES, TO_TRAIN = "distance to test rows", "share of copies", "distanc
 SETTINGS: dict[str, Any] = {  # the same for all tables
     "model.num_units": 256,
     "optimizer.lr": 2e-3,
-    "sampler": "ddpm",
-    "sampler.num_inference_steps": 12,
     "trainer.max_epochs": 1_200,
+    "sampler": "ddpm",
+    "sampler.variance_type": "fixed_small",
+    "sampler.num_inference_steps": 12,
     "data.clip": True,
     "data.holdout": 0.01,  # all but the two rows that a run keeps at least
     "callbacks.reconstruction": None,
