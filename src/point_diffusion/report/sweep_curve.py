@@ -76,7 +76,7 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
     rows, columns, places = _grid(known)
     whole = new_figure(3.1 * columns + (1.6 if columns < 3 else 0.0), 2.5 * rows + 0.9)
     best = best_of_all(known) if figure == "equivalent_sample_size" else []
-    highest = [point.figures[figure].value for point in best]
+    highest = [point.guess for point in best]
     counts = sorted({point.calls for point in known})
     first = None
     for title, (row, column) in places.items():
@@ -90,9 +90,11 @@ def sweep_curves(points: Sequence[CurvePoint], figure: str, axis: str) -> Figure
             if line:
                 value, low, high = np.array([point.figures[figure] for point in line]).T
                 options = {"color": f"C{color}", "marker": "o", "markersize": 3, "linewidth": 1.3, "capsize": 2}
+                if best:  # a bound is drawn at the best guess, with no end above
+                    value = np.array([point.guess for point in line])
                 reach = np.maximum(np.stack([value - low, np.where(np.isfinite(high), high - value, 0)]), 0)
                 axes.errorbar([point.calls for point in line], value, reach, elinewidth=0.6, label=name, **options)
-                bounds = [(point.calls, point.figures[figure].value) for point in line if point.at_least and best]
+                bounds = [(point.calls, point.guess) for point in line if point.at_least and best]
                 for bound in bounds:  # it may lie higher
                     axes.plot(*bound, "^", color=f"C{color}", markersize=7)
         axes.set(xscale="log", yscale="log")

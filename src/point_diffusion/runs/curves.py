@@ -39,6 +39,7 @@ class CurvePoint:
         figures: by name, ``equivalent_sample_size`` and those of :data:`TOGETHER` that all runs have.
         ratio: the mean distance, in units of the truth's own; NaN where nothing says what these are.
         at_least: whether what they are worth together is a lower bound.
+        num_points: drawn of each: they resolve no more.
     """
 
     setting: Mapping[str, Any]
@@ -47,11 +48,17 @@ class CurvePoint:
     figures: Mapping[str, Spread]
     ratio: float
     at_least: bool = False
+    num_points: int = 1
 
     @property
     def title(self) -> str:
         """The setting as one reads it."""
         return ", ".join(f"{key.rpartition('.')[2]}={show(value)}" for key, value in self.setting.items())
+
+    @property
+    def guess(self) -> float:
+        """The best guess of what they are worth, up to the number of points drawn."""
+        return self.num_points if not self.ratio > 1 / self.num_points else 1 / self.ratio
 
 
 def sampler_title(row: Mapping[str, Any]) -> str:
@@ -86,7 +93,11 @@ def curve_points(
             if len(numbers) == len(group):
                 figures[name] = Spread(together(numbers), min(numbers), max(numbers))
         sampler, calls = sampler_title(group[0]), group[0]["num_inference_steps"]
-        points.append(CurvePoint(settings[place], sampler, calls, figures, fmean(ratios), size.at_least))
+        points.append(
+            CurvePoint(
+                settings[place], sampler, calls, figures, fmean(ratios), size.at_least, group[0]["num_points"]
+            )
+        )
     names = list(dict.fromkeys(point.sampler for point in points))
 
     def place_of(point: CurvePoint) -> Any:

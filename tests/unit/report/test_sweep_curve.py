@@ -20,7 +20,7 @@ def point(setting, sampler, calls, size):
         "tail_excess": Spread(1.5, 1, 2),
         "seconds_per_10000": Spread(0.123, 0.1, 0.2),
     }
-    return CurvePoint(setting, sampler, calls, figures, 1 / size)
+    return CurvePoint(setting, sampler, calls, figures, 1 / size, num_points=100_000)
 
 
 POINTS = [

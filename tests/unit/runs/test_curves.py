@@ -12,6 +12,7 @@ def row(sampler, calls, size, spread=1.0, **more):
     return {
         "sampler": sampler,
         "num_inference_steps": calls,
+        "num_points": 1_000,
         "equivalent_sample_size": size,
         "equivalent_sample_size_low": size / 2,
         "equivalent_sample_size_at_least": False,
@@ -87,6 +88,8 @@ def test_a_bound_ranks_by_its_distance():
     assert (best.sampler, best.at_least) == ("deis", True)
     size = best.figures["equivalent_sample_size"]
     assert size == (size.low, size.low, math.inf)
+    assert best.guess == 1_000  # as many as were drawn
+    assert points[0].guess == pytest.approx(7)
     assert [point.at_least for point in points] == [False, True]
 
 
