@@ -27,7 +27,7 @@ def test_a_shifted_truth_is_told_as_the_best_classifier_does(shift):
 
 
 def test_units_do_not_matter_and_a_seed_repeats():
-    x, y = draw(500, 1), draw(500, 2, 1.0)
+    x, y = draw(150, 1), draw(150, 2, 1.0)
     units = np.array([1.0, 1e4])
     assert c2st(x, y) == c2st(x, y)
     assert c2st(x * units, y * units) == pytest.approx(c2st(x, y), abs=1e-9)
