@@ -165,7 +165,9 @@ def _check_all_jobs(config: DictConfig, overrides: dict[str, Override]) -> None:
     if 0 < len(jobs) <= MAX_CHECKED:
         wrong: list[str] = []
         for job in jobs.values():
-            composed = GlobalHydra.instance().config_loader().load_sweep_config(config, [*typed.values(), *job])
+            parts = [text.partition("=") for text in job]
+            swept = [f"{overrides[key].get_key_element()}={value}" for key, _, value in parts]  # with its +
+            composed = GlobalHydra.instance().config_loader().load_sweep_config(config, [*typed.values(), *swept])
             with open_dict(composed):
                 drop_unused(composed)
             if not (lines := list(value_problems(composed))):
