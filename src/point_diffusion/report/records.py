@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from point_diffusion.report.style import new_figure, styled
 
 MARKERS = "sDv^P*X<>"
-SPREAD = 20.0  # times the smallest figure, from which on an axis is logarithmic
+SPREAD = 100.0  # times the smallest figure, from which on an axis is logarithmic
 
 
 class Line(NamedTuple):
