@@ -118,6 +118,12 @@ class Sampler(ABC):
         """Network calls that so many noise levels take."""
         return count
 
+    def check_listed(self, calls: int, num_step: int) -> None:
+        """Raise ValueError unless there is a list of a schedule's steps that takes so many network calls."""
+        levels = range(1, num_step + 1)
+        if calls <= self.calls_of(num_step) and calls not in map(self.calls_of, levels):
+            raise ValueError(f"num_inference_steps={calls}: must be odd, a level takes two calls")
+
     def steps(self, schedule: NoiseSchedule) -> list[int]:
         """The step of each network call: downwards, the schedule's last one first.
 

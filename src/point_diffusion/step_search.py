@@ -73,9 +73,8 @@ def find_steps(
         return math.inf if math.isnan(found) else found  # of steps that lead nowhere
 
     distinct = {name: sorted(set(replace(sampler, timesteps=name).steps(schedule)))[::-1] for name in SPACINGS}
-    calls = sampler.num_inference_steps
-    if calls is not None and any(sampler.calls_of(len(steps)) != calls for steps in distinct.values()):
-        raise ValueError(f"num_inference_steps={calls}: must be odd, a level takes two calls")
+    if sampler.num_inference_steps is not None:
+        sampler.check_listed(sampler.num_inference_steps, schedule.num_step)
     spaced = {name: deviation(steps) for name, steps in distinct.items()}
     name = min(spaced, key=lambda each: spaced[each])
     best, least = distinct[name], spaced[name]

@@ -21,7 +21,7 @@ import torch
 
 from point_diffusion.benchmark import densities, tables, two_moons
 from point_diffusion.benchmark.growth import growth, race
-from point_diffusion.benchmark.records import HEADS, Benchmark, Size, cells, save
+from point_diffusion.benchmark.records import HEADS, Benchmark, Size, cells, save, write_markdown
 from point_diffusion.benchmark.speed import callbacks, epoch, gpu, quality, sampling, startup, threads
 from point_diffusion.benchmark.timing import Figure
 from point_diffusion.cli.main import refusing
@@ -138,8 +138,7 @@ def _speed(asked: list[str], output: Path | None) -> None:
     if output is not None:
         write_text(output, json.dumps([asdict(line) for line in lines], indent=2) + "\n")
         ratios = [_cells(line) for line in lines if not line.unit or line.limit is not None]
-        rows = [heads, ("---",) * len(heads), *ratios]
-        write_text(output.with_suffix(".md"), "".join(f"| {' | '.join(row)} |\n" for row in rows))
+        write_markdown(output.with_suffix(".md"), heads, ratios)
         drawn = [line for line in lines if line.at is not None]
         for section, points in groupby(drawn, lambda line: line.section):
             _draw(points, output.with_name(f"{section}.png"))

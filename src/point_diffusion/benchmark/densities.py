@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
+from statistics import median
 
 from point_diffusion.benchmark.records import Benchmark, Record, Size, in_parallel, trained
 from point_diffusion.runs.densities import density_figures
@@ -47,7 +48,7 @@ def run(size: Size) -> Iterator[Record]:
             for name, count in SETS.items():
                 found = [made[shape, count, seed, size.short] for seed in seeds]
                 reach = REACH.get(shape, SMOOTH) if kind == "forward_kl" and name == "fresh draws" else None
-                seconds = sorted(each["seconds"] for each in found)[len(found) // 2]
+                seconds = median(each["seconds"] for each in found)
                 yield Record(
                     f"{shape}, {name}", metric, [each[kind] for each in found], 0.0, reach, seconds=seconds
                 )

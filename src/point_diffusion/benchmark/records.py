@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -173,14 +173,19 @@ def save(name: str, benchmark: Benchmark, records: Sequence[Record], size: Size,
         ],
     }
     write_text(file, json.dumps(whole, indent=2) + "\n")
-    rows = [HEADS, ("---",) * len(HEADS), *map(cells, records)]
-    write_text(file.with_suffix(".md"), "".join(f"| {' | '.join(row)} |\n" for row in rows))
+    write_markdown(file.with_suffix(".md"), HEADS, map(cells, records))
     lines = [
         Line(each.task, each.metric, (each.mean, *each.interval), each.floor, each.reach, each.published)
         for each in records
         if math.isfinite(each.mean)
     ]
     save_pixels(pixels(beside_published(lines)), file.with_suffix(".png"))
+
+
+def write_markdown(file: Path, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table as Markdown."""
+    lines = [heads, ("---",) * len(heads), *rows]
+    write_text(file, "".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
 def _finite(number: float) -> float | None:

@@ -35,7 +35,8 @@ def curve_samplers(config: DictConfig, run: Run) -> list[tuple[str, Any]]:
     counts = [steps for steps in config.curve_steps if steps <= run.schedule.num_step]
     if not counts:
         raise UsageError(f"curve_steps={config.curve_steps}: none is at most num_step, {run.schedule.num_step}")
-    found, errors = [], []
+    found: list[tuple[str, Any]] = []
+    errors: list[tuple[str, UsageError]] = []
     for name, kind in SAMPLERS.items():
         if name != given.get("name", name) or (kind.jumps and not run.diffusion.jumps and "name" not in given):
             continue
@@ -49,11 +50,11 @@ def curve_samplers(config: DictConfig, run: Run) -> list[tuple[str, Any]]:
                     asked = {**options, **variant, "name": name, "num_inference_steps": steps}
                     found.append((name, with_steps(config, run, name, asked)))
                 except UsageError as error:
-                    errors.append(f"{name} in {steps} calls: {error}")
+                    errors.append((f"{name} in {steps} calls", error))
     if not found:
-        raise UsageError(errors[0].partition(": ")[2])
-    for error in errors:
-        print(f"left out of {run.folder.name}: {error}", file=sys.stderr)
+        raise errors[0][1]
+    for what, error in errors:
+        print(f"left out of {run.folder.name}: {what}: {error}", file=sys.stderr)
     return found
 
 

@@ -125,7 +125,7 @@ def quality(x: ArrayLike, reference: ArrayLike | Reference, empirical: bool = Fa
         variance += np.var(frames, ddof=1) / len(frames) / spread**2
     null = _null(y, y_to_y, 1 / m + (0 if empirical else 1 / n))
 
-    return distance, _estimate(ratio, math.sqrt(min(variance / (4 * ratio), null) if ratio > 0 else null))
+    return distance, _estimate(ratio, variance, null)
 
 
 def mean_quality(ratios: Sequence[float], lows: Sequence[float], shared_truth: bool = False) -> Estimate:
@@ -152,13 +152,12 @@ def mean_quality(ratios: Sequence[float], lows: Sequence[float], shared_truth: b
     null = float((errors**2).max())
     # next to the truth the mean is skew: 7 covers 92 of 100 there
     variance = max(float((4 * each * errors**2).mean()), 7 * null**2) / count
-    null /= math.sqrt(count)
-    ratio = float(each.mean())
-    return _estimate(ratio, math.sqrt(min(variance / (4 * ratio), null) if ratio > 0 else null))
+    return _estimate(float(each.mean()), variance, null / math.sqrt(count))
 
 
-def _estimate(ratio: float, error: float) -> Estimate:
-    """An equivalent sample size from its inverse, and the error of that one's root."""
+def _estimate(ratio: float, variance: float, null: float) -> Estimate:
+    """An equivalent sample size from its inverse, the variance of that, and its deviation at the truth."""
+    error = math.sqrt(min(variance / (4 * ratio), null) if ratio > 0 else null)  # of the root
     nearest = max(math.sqrt(max(ratio, 0)) - Z * error, 0) ** 2
     farthest = (math.sqrt(max(ratio, 0) + error**2 / 2) + Z * error) ** 2
     low = 1 / farthest if farthest > 0 else math.inf

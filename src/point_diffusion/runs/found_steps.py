@@ -38,8 +38,10 @@ def with_stored_steps(folder: Path, sampler: "Sampler", num_step: int, epochs: i
     name = next((name for name in SAMPLERS if SAMPLERS[name].__name__ == kind), kind)
     if sampler.stochastic:
         raise ValueError(f"timesteps=optimized: {name} draws noise; {WITHOUT_NOISE}")
-    if calls not in map(sampler.calls_of, range(1, num_step + 1)):
-        raise ValueError(f"timesteps=optimized: num_inference_steps={calls}: must be odd, a level takes two calls")
+    try:
+        sampler.check_listed(calls, num_step)
+    except ValueError as error:
+        raise ValueError(f"timesteps=optimized: {error}") from None
     for each in _read(folder):
         if _asked(each) == wanted:
             return replace(sampler, timesteps=tuple(each["timesteps"]))
