@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 pytest.register_assert_rewrite("helpers.run_files")
 
 from helpers.shared import made_once  # noqa: E402
-from helpers.small_runs import CHECKOUT, SMALL  # noqa: E402
+from helpers.small_runs import CHECKOUT, PICTURES, SMALL  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -77,10 +77,12 @@ def small_train(config, tmp_path):
 
 @pytest.fixture(scope="session")
 def small_run(config, tmp_path_factory):
-    """The metrics and the folder of a small run; tests only read it."""
+    """The metrics and the folder of a small run with pictures; tests only read it."""
     from point_diffusion.commands.train import train
 
-    outputs = made_once(tmp_path_factory, "small", lambda folder: train(config(*SMALL, f"output_dir={folder}")))
+    outputs = made_once(
+        tmp_path_factory, "small", lambda folder: train(config(*SMALL, PICTURES, f"output_dir={folder}"))
+    )
     (folder,) = outputs.glob("runs/*/*")
     return json.loads((folder / "metrics.json").read_text()), folder
 
@@ -108,7 +110,7 @@ def trained(config, tmp_path_factory):
     """A small run, within a folder of outputs of its own; tests only read it."""
     from point_diffusion.commands.train import train
 
-    options = [*SMALL, "data.scale=1", "module.prediction_type=v_prediction"]
+    options = [*SMALL, PICTURES, "data.scale=1", "module.prediction_type=v_prediction"]
     outputs = made_once(
         tmp_path_factory, "trained", lambda folder: train(config(*options, f"output_dir={folder}"))
     )

@@ -1,14 +1,16 @@
 """The diffusion model: a schedule, a network and the units of its data, with the loss and sampling."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from point_diffusion.common.workers import in_order
 from point_diffusion.denoisers import Denoiser, NetworkDenoiser
+from point_diffusion.draws import Draws
 from point_diffusion.guidance import Guided
 from point_diffusion.networks import build_network, call_network
 from point_diffusion.prediction import PredictionType, deviation_of
@@ -21,8 +23,10 @@ from point_diffusion.schedule import (
     build_schedule,
     prior_kl,
 )
-from point_diffusion.timestep_sampling import antithetic_timesteps
 from point_diffusion.training_target import training_example
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Diffusion(nn.Module):
@@ -171,8 +175,8 @@ class Diffusion(nn.Module):
             x_0: shape (B, dim).
             generator: on the device of ``x_0``; None means torch's own.
         """
-        t = antithetic_timesteps(len(x_0), self.schedule.num_step, generator, x_0.device)
-        return t, torch.randn(x_0.shape, generator=generator, device=x_0.device, dtype=x_0.dtype)
+        draws = Draws.by(generator, *x_0.shape, device=x_0.device)
+        return draws.timesteps(self.schedule.num_step), draws.noise.to(x_0)
 
     def loss(
         self,
@@ -248,14 +252,15 @@ class Diffusion(nn.Module):
         self, num_samples: int, seed: int = 0, sampler: Sampler | None = None, condition: Tensor | None = None
     ) -> Iterator[Tensor]:
         """The points that :meth:`sample` draws, block by block: for as many as memory could not hold at once."""
-        for trajectory in self._blocks(num_samples, seed, sampler, condition):
-            with torch.inference_mode():
-                for _, x in trajectory:  # noqa: B007, the last is kept
-                    pass
-                points = self.scaling.finish(self.scaling.to_data(x))
-            yield points
 
-    @torch.inference_mode()
+        @torch.inference_mode()
+        def end(trajectory: Iterator[tuple[int, Tensor]]) -> Tensor:
+            for _, x in trajectory:  # noqa: B007, the last is kept
+                pass
+            return self.scaling.finish(self.scaling.to_data(x))
+
+        yield from self._each(end, self._blocks(num_samples, seed, sampler, condition))
+
     def sample_trajectory(
         self, num_samples: int, seed: int = 0, sampler: Sampler | None = None, condition: Tensor | None = None
     ) -> tuple[list[int], Tensor]:
@@ -265,11 +270,20 @@ class Diffusion(nn.Module):
             t: the number of noise steps that are in each state, from T down to 0.
             states: shape (len(t), num_samples, dim), in the data's own units.
         """
-        blocks = [list(block) for block in self._blocks(num_samples, seed, sampler, condition)]
-        states = torch.cat([torch.stack([x for _, x in block]) for block in blocks], dim=1)
-        states = self.scaling.to_data(states)
-        states[-1] = self.scaling.finish(states[-1])
-        return [t for t, _ in blocks[0]], states
+
+        @torch.inference_mode()
+        def way(trajectory: Iterator[tuple[int, Tensor]]) -> tuple[tuple[int, ...], Tensor]:
+            t, states = zip(*trajectory, strict=True)
+            points = self.scaling.to_data(torch.stack(states))
+            points[-1] = self.scaling.finish(points[-1])
+            return t, points
+
+        steps, states = zip(*self._each(way, self._blocks(num_samples, seed, sampler, condition)), strict=True)
+        return list(steps[0]), torch.cat(states, dim=1)
+
+    def _each(self, function: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]:
+        """What a function makes of each block: on all cores; one by one where another device computes."""
+        return in_order(function, blocks) if self.device.type == "cpu" else map(function, blocks)
 
     def _blocks(
         self, num_samples: int, seed: int, sampler: Sampler | None, condition: Tensor | None

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from point_diffusion.common.workers import in_order
 from point_diffusion.intervals import blurred
 from point_diffusion.precision import float64
 
@@ -85,6 +86,14 @@ class Law(ABC):
         return self.log_evidence(points, points.new_zeros(self.dim), labels)
 
 
+class _Block(NamedTuple):
+    """Some points: y, 0 where it is not ``seen``, which is 1 or 0 for each coordinate; and their labels."""
+
+    y: Tensor
+    seen: Tensor
+    label: Tensor | None
+
+
 class Parts(Law):
     """Parts of which each has independent coordinates.
 
@@ -105,32 +114,40 @@ class Parts(Law):
         """E[x | y] from the probability of each part, (B, K)."""
 
     def posterior(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Posterior:
-        means, totals = [], []
-        for some, seen, joint in self._joint(y, noise, label):
+        def of_block(block: _Block) -> tuple[Tensor, Tensor]:
+            joint = self._joint(block, noise)
             # the largest of each point is 1
             top = joint.detach().amax(dim=1, keepdim=True).clamp(min=LOWEST)
             share = torch.exp(joint - top)
             total = share.sum(dim=1, keepdim=True)
-            means.append(self._mean(share / total, some, seen, noise.to(some)))
-            totals.append((total.log() + top)[:, 0])
+            mean = self._mean(share / total, block.y, block.seen, noise.to(block.y))
+            return mean, (total.log() + top)[:, 0]
+
+        means, totals = zip(*in_order(of_block, self._blocks(y, label)), strict=True)
         return Posterior(torch.cat(means), torch.cat(totals))
 
     def log_evidence(self, y: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
-        return torch.cat([torch.logsumexp(joint, dim=1) for *_, joint in self._joint(y, noise, label)])
+        def of_block(block: _Block) -> Tensor:
+            return torch.logsumexp(self._joint(block, noise), dim=1)
+
+        return torch.cat(list(in_order(of_block, self._blocks(y, label))))
 
     def log_density(self, points: Tensor, label: int | None = None) -> Tensor:
         _check_label(self.labels, label)
         return super().log_density(points, label)
 
-    def _joint(self, y: Tensor, noise: Tensor, label: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Block by block of points: y, which of it is seen, and log p(y, part) of shape (., K)."""
+    def _blocks(self, y: Tensor, label: Tensor | None) -> Iterator[_Block]:
         y = float64(y)
         rows = max(1, BLOCK // len(self.weights))
         # points without labels end first
         for some, which in zip(y.split(rows), repeat(None) if label is None else label.split(rows), strict=False):
             seen = (~some.isnan()).to(y)
-            some = some.nan_to_num(0.0, math.inf, -math.inf)
-            yield some, seen, self._log_terms(some, seen, noise.to(y)) + self._log_weights(which, y)
+            yield _Block(some.nan_to_num(0.0, math.inf, -math.inf), seen, which)
+
+    def _joint(self, block: _Block, noise: Tensor) -> Tensor:
+        """Log p(y, part), shape (., K)."""
+        log_terms = self._log_terms(block.y, block.seen, noise.to(block.y))
+        return log_terms + self._log_weights(block.label, block.y)
 
     def _log_weights(self, label: Tensor | None, like: Tensor) -> Tensor:
         """Shape (1, K), or (B, K) where there are labels."""

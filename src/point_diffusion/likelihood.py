@@ -16,6 +16,7 @@ The formula is that of a map that is one to one. One that folds has a derivative
 such points are marked.
 """
 
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,12 +24,13 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from point_diffusion.common.workers import in_order
 from point_diffusion.denoisers import Denoiser
 from point_diffusion.precision import float64
 from point_diffusion.samplers import Sampler
 from point_diffusion.schedule import CLEAN
 
-ROWS = 2**14  # points times tangents at a time
+ROWS = 2**12  # points times tangents at a time
 MAX_NEWTON = 30
 # how far from a point noise may lead, of the point's length, or of 1 about the origin, in the network's units:
 # where the search ends, and where the density still counts
@@ -91,8 +93,30 @@ def flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | No
         ValueError: the sampler draws noise.
     """
     check_deterministic(sampler)
-    parts = [_flow(denoiser, sampler, *each) for each in _blocks(x, condition)]
+    parts = in_order(lambda block: _flow(denoiser, sampler, *block), _blocks(x, condition))
     return Flow(*map(torch.cat, zip(*parts, strict=True)))
+
+
+class _Derivatives:
+    """Torch's one level of forward derivatives, which threads may be in together."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._level = threading.Lock(), 0, forward_ad.dual_level()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._level.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._level.__exit__(None, None, None)
+
+
+_derivatives = _Derivatives()
 
 
 # tangents are none of inference mode's tensors
@@ -104,7 +128,7 @@ def _flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | N
     condition = None if condition is None else condition.repeat(dim, 1)
     points, jacobian = x, float64(basis)
     folded = torch.zeros(count, dtype=torch.bool, device=x.device)
-    with forward_ad.dual_level():
+    with _derivatives:
         start = forward_ad.make_dual(x.repeat(dim, 1), basis)
         unused = torch.Generator(device=x.device)
         for _, state in sampler.trajectory(denoiser, start, unused, condition):
@@ -137,14 +161,17 @@ def density_of_draws(
         ValueError: the sampler draws noise, or no points are asked for.
     """
     check_deterministic(sampler)
-    found, begin = [], 0
-    for start, _ in sampler.starts(denoiser.schedule, num_samples, seed, moments):
-        rows = None if condition is None else condition[begin : begin + len(start)]
-        for x, told in _blocks(start, rows):
-            end = _flow(denoiser, sampler, x, told)
-            found.append(_density(sampler, denoiser, x, end, moments))
-        begin += len(start)
-    return Density(*map(torch.cat, zip(*found, strict=True)))
+
+    def blocks() -> Iterator[tuple[Tensor, Tensor | None]]:
+        begin = 0
+        for start, _ in sampler.starts(denoiser.schedule, num_samples, seed, moments):
+            yield from _blocks(start, None if condition is None else condition[begin : begin + len(start)])
+            begin += len(start)
+
+    def density(block: tuple[Tensor, Tensor | None]) -> Density:
+        return _density(sampler, denoiser, block[0], _flow(denoiser, sampler, *block), moments)
+
+    return Density(*map(torch.cat, zip(*in_order(density, blocks()), strict=True)))
 
 
 def density_at(
@@ -171,14 +198,14 @@ def density_at(
         ValueError: the sampler draws noise.
     """
     check_deterministic(sampler)
-    found = []
-    for some, told in _blocks(points, condition):
-        x, end, residual = _invert(denoiser, sampler, some, told)
-        density = _density(sampler, denoiser, x, end, moments)
-        lost = ~(residual <= REACHED[points.dtype] * _length(some)).to(density.log_density.device)
-        log_density = density.log_density.masked_fill(lost, torch.nan)
-        found.append(Density(some, log_density, density.folded, residual))
-    return Density(*map(torch.cat, zip(*found, strict=True)))
+
+    def density(block: tuple[Tensor, Tensor | None]) -> Density:
+        x, end, residual = _invert(denoiser, sampler, *block)
+        found = _density(sampler, denoiser, x, end, moments)
+        lost = ~(residual <= REACHED[points.dtype] * _length(block[0])).to(found.log_density.device)
+        return Density(block[0], found.log_density.masked_fill(lost, torch.nan), found.folded, residual)
+
+    return Density(*map(torch.cat, zip(*in_order(density, _blocks(points, condition)), strict=True)))
 
 
 def _blocks(x: Tensor, condition: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -33,19 +33,19 @@ class AverageVelocity(Protocol):
         ...
 
 
-def draw_ends(t: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def ends_of_jumps(t: Tensor, end: Tensor, interval: Tensor) -> Tensor:
     """The lower steps that points at the steps ``t`` are to jump to.
 
     Args:
         t: shape (B,), int64.
-        generator: on its device.
+        end: shape (B,), uniform in [0, 1).
+        interval: likewise.
 
     Returns:
         Shape (B,): for :data:`INTERVALS` of them uniform from -1, the clean points, to t - 1; t for the others.
     """
-    where, which = torch.rand((2, len(t)), generator=generator, device=t.device)
-    below = (where * (t + 1)).long().clamp(max=t) - 1  # a product of float32 can round up
-    return torch.where(which < INTERVALS, below, t)
+    below = (end * (t + 1)).long().clamp(max=t) - 1  # a product of float32 can round up
+    return torch.where(interval < INTERVALS, below, t)
 
 
 def mean_flow_errors(

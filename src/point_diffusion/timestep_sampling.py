@@ -17,22 +17,6 @@ LEAST = 1e-3  # of all draws are uniform, Nichol & Dhariwal 2021, the code
 MEMORY = 0.9  # of the mean square of a step's loss: about the last ten, as they have it
 
 
-def antithetic_timesteps(
-    batch_size: int,
-    num_step: int,
-    generator: torch.Generator | None = None,
-    device: torch.device | str | None = None,
-) -> Tensor:
-    """Steps in pairs t and T - 1 - t, so that every batch sees low and high noise alike.
-
-    Returns:
-        Shape (batch_size,), int64, each uniform in [0, num_step); an odd batch leaves one step without its twin.
-    """
-    device = generator.device if generator is not None else device
-    half = torch.randint(0, num_step, ((batch_size + 1) // 2,), generator=generator, device=device)
-    return torch.cat([half, num_step - 1 - half])[:batch_size]
-
-
 def uniform(schedule: NoiseSchedule, sigma_data: float) -> Tensor:
     """Each step alike (Ho et al. 2020, algorithm 1).
 
@@ -70,20 +54,18 @@ def _normal(schedule: NoiseSchedule, mean: float, deviation: float) -> Tensor:
     return torch.cat([below, one]) - torch.cat([zero, below])
 
 
-def draw_timesteps(probabilities: Tensor, batch_size: int, generator: torch.Generator | None = None) -> Tensor:
-    """Independent steps.
+def timesteps_by_law(probabilities: Tensor, chances: Tensor) -> Tensor:
+    """The steps that chances fall upon.
 
     Args:
-        probabilities: shape (T,).
-        batch_size: how many.
-        generator: on their device.
+        probabilities: of each step, shape (T,).
+        chances: shape (B,), uniform in [0, 1).
 
     Returns:
-        Shape (batch_size,), int64.
+        Shape (B,), int64.
     """
     bounds = probabilities.cumsum(0)
-    chances = torch.rand(batch_size, generator=generator, device=bounds.device, dtype=bounds.dtype)
-    return torch.searchsorted(bounds, chances * bounds[-1], right=True).clamp(max=len(bounds) - 1)
+    return torch.searchsorted(bounds, chances.to(bounds) * bounds[-1], right=True).clamp(max=len(bounds) - 1)
 
 
 class ImportanceSampling(nn.Module):

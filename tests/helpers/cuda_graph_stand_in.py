@@ -32,10 +32,7 @@ class Tape:
     replayed = 0
 
     def __init__(self):
-        self.operations, self.generators = [], set()
-
-    def register_generator_state(self, generator):
-        self.generators.add(generator._cdata)
+        self.operations = []
 
     def replay(self):
         Tape.replayed += 1
@@ -56,8 +53,8 @@ class Recorder(TorchDispatchMode):
         if function in WAITING:
             raise RuntimeError(WAITING[function])
         kwargs = kwargs or {}
-        for generator in [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Generator)]:
-            assert generator._cdata in self.tape.generators, "an unregistered generator draws"
+        drawing = any(isinstance(each, torch.Generator) for each in tree_leaves((args, kwargs)))
+        assert not drawing, "an unregistered generator draws"
         for argument, value in zip(function._schema.arguments, args, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 for each in tensors(value):

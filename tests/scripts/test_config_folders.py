@@ -12,7 +12,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from helpers.small_runs import CHECKOUT, NO_PICTURES, SWEPT
+from helpers.small_runs import CHECKOUT, SWEPT
 
 FILES = {
     "experiment/mine.yaml": "# @package _global_\ndefaults:\n  - override /model: wide\nnum_step: 7\n",
@@ -107,7 +107,7 @@ def test_settings_are_printed_wherever_the_flag_stands(script, own):
 
 def test_a_run_a_resumed_one_and_a_sweep(script, own, tmp_path):
     parts = ["callbacks=stopping", "logger=[csv,mine]"]
-    small = [*(each for each in SWEPT if not each.startswith("model.")), NO_PICTURES]
+    small = [each for each in SWEPT if not each.startswith("model.")]
     said = script("train", own, "experiment=mine", *parts, *small).stdout
     stored = settings(tmp_path / "outputs/runs")
     assert (stored.num_step, stored.model.num_units) == (7, 20)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.run_files import load, metrics_of
-from helpers.small_runs import FEW, NO_PICTURES, SMALL
+from helpers.small_runs import FEW, SMALL
 
 
 @pytest.mark.parametrize(("step", "epochs", "named"), [(13, 2, 14), (15, 2, 15), (3, 0, 4)])
@@ -12,9 +12,7 @@ def test_numbers_that_go_wrong_stop_the_run_and_spare_the_checkpoint(start, scri
     run = tmp_path / "run"  # five steps an epoch
     poison = ["+callbacks.poison._target_=helpers.planted_callbacks.Poison", f"+callbacks.poison.step={step}"]
     every = "callbacks.checkpoint.every_n_epochs=1"
-    process = start(
-        *FEW, NO_PICTURES, *poison, every, "trainer.max_epochs=9", "optimizer.lr=0.002", f"hydra.run.dir={run}"
-    )
+    process = start(*FEW, *poison, every, "trainer.max_epochs=9", "optimizer.lr=0.002", f"hydra.run.dir={run}")
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
     assert len(wrong.splitlines()) == 1
@@ -38,11 +36,9 @@ def test_numbers_that_go_wrong_stop_the_run_and_spare_the_checkpoint(start, scri
 
 def test_accumulated_gradients_are_watched_too(start, script, tmp_path):
     accumulate = "+trainer.accumulate_grad_batches=2"  # three steps an epoch
-    script("train", *FEW, NO_PICTURES, accumulate, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/run")
+    script("train", *FEW, accumulate, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/run")
     poison = ["+callbacks.poison._target_=helpers.planted_callbacks.Poison", "+callbacks.poison.step=4"]
-    process = start(
-        *FEW, NO_PICTURES, accumulate, *poison, "trainer.max_epochs=9", f"hydra.run.dir={tmp_path}/other"
-    )
+    process = start(*FEW, accumulate, *poison, "trainer.max_epochs=9", f"hydra.run.dir={tmp_path}/other")
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "the training diverged in step 5 (epoch 2): loss " in wrong
@@ -50,7 +46,7 @@ def test_accumulated_gradients_are_watched_too(start, script, tmp_path):
 
 def test_evaluate_says_so_when_samples_are_no_numbers(script, tmp_path):
     run = tmp_path / "run"
-    script("train", *SMALL, NO_PICTURES, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    script("train", *SMALL, "trainer.max_epochs=1", f"hydra.run.dir={run}")
     checkpoint = load(run / "checkpoints/last.ckpt")
     checkpoint["state_dict"]["diffusion.network.head.bias"][:] = 3e38
     torch.save(checkpoint, run / "broken.ckpt")

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from helpers.run_files import assert_same_run, events, load, metrics_of, wait_for
-from helpers.small_runs import LONG, NO_PICTURES, SMALL
+from helpers.small_runs import LONG, PICTURES, SMALL
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2"}
 LIBRARIES = {
@@ -34,7 +34,7 @@ VARIABLES = {
 def test_one_process_is_one_run(script, small_run, tmp_path, name):
     _, plain = small_run
     more = "+trainer.enable_model_summary=false"  # so that Trainer is tried out, too
-    done = script("train", *SMALL, NO_PICTURES, more, f"hydra.run.dir={tmp_path}/run", env=VARIABLES[name])
+    done = script("train", *SMALL, more, f"hydra.run.dir={tmp_path}/run", env=VARIABLES[name])
     assert done.stderr == ""
     assert_same_run(tmp_path / "run", plain)
     curves = [events(each).Scalars("train/loss") for each in (tmp_path / "run", plain)]
@@ -45,7 +45,11 @@ def test_one_process_is_one_run(script, small_run, tmp_path, name):
 def test_what_a_notebook_or_a_ci_sets_for_libraries_changes_nothing(script, small_run, tmp_path):
     _, plain = small_run
     done = script(
-        "train", *SMALL, f"hydra.run.dir={tmp_path}/run", env={**LIBRARIES, "MPLCONFIGDIR": str(tmp_path)}
+        "train",
+        *SMALL,
+        PICTURES,
+        f"hydra.run.dir={tmp_path}/run",
+        env={**LIBRARIES, "MPLCONFIGDIR": str(tmp_path)},
     )
     assert done.stderr == ""
     assert done.stdout.startswith("run folder: ")  # no line of matplotlib's, on a machine that is new to it
@@ -71,7 +75,7 @@ def test_a_rank_and_a_node_with_srun_change_nothing_of_the_curves_and_give_no_hi
     srun.chmod(0o755)
     env = {"PATH": os.pathsep.join([str(srun.parent), os.environ["PATH"]]), "LOCAL_RANK": "1"}
     more = ["logger=csv", "+trainer.enable_model_summary=false"]
-    done = script("train", *SMALL, NO_PICTURES, *more, f"hydra.run.dir={tmp_path}/run", env=env)
+    done = script("train", *SMALL, *more, f"hydra.run.dir={tmp_path}/run", env=env)
     assert done.stderr == ""
     assert "srun" not in done.stdout
     assert "train/loss" in (tmp_path / "run/csv/metrics.csv").read_text()
@@ -79,7 +83,7 @@ def test_a_rank_and_a_node_with_srun_change_nothing_of_the_curves_and_give_no_hi
 
 def test_the_signal_that_announces_the_end_stops_a_run_that_then_goes_on(start, script, tmp_path, whole):
     run, env = tmp_path / "run", {**SLURM, "SLURM_PROCID": "0"}
-    process = start(*LONG, NO_PICTURES, f"hydra.run.dir={run}", fresh=True, env=env)
+    process = start(*LONG, f"hydra.run.dir={run}", fresh=True, env=env)
     wait_for(run / "checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGUSR1)
     said, _ = process.communicate(timeout=60)

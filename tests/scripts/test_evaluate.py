@@ -7,11 +7,11 @@ import shutil
 from PIL import Image
 
 from helpers.run_files import rows_of
-from helpers.small_runs import NO_PICTURES, SMALL
+from helpers.small_runs import SMALL
 
 
 def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_path):
-    script("train", *SMALL, NO_PICTURES, "module.prediction_type=v_prediction")
+    script("train", *SMALL, "module.prediction_type=v_prediction")
     (run,) = tmp_path.glob("outputs/runs/*/*")
     before = set(tmp_path.rglob("*"))
     own = script("evaluate", "num_samples=200")
@@ -82,7 +82,7 @@ def test_evaluate_prints_its_tables_and_writes_them_beside_the_run(script, tmp_p
 
 
 def test_a_curve_takes_up_the_runs_own_options(script, tmp_path):
-    script("train", *SMALL, NO_PICTURES, "module.prediction_type=v_prediction", "sampler.start=matched")
+    script("train", *SMALL, "module.prediction_type=v_prediction", "sampler.start=matched")
     (run,) = tmp_path.glob("outputs/runs/*/*")
     script("evaluate", "num_samples=100", "curve=true", "curve_steps=[5]")
     script("evaluate", "num_samples=100", "curve=true", "curve_steps=[5]", "sampler.start=normal")
@@ -92,7 +92,7 @@ def test_a_curve_takes_up_the_runs_own_options(script, tmp_path):
 
 
 def test_one_call_draws_samples_of_a_mean_flow(script, tmp_path):
-    script("train", "experiment=mean_flow", *SMALL, NO_PICTURES)
+    script("train", "experiment=mean_flow", *SMALL)
     (run,) = tmp_path.glob("outputs/runs/*/*")
     own = script("evaluate", "num_samples=200")
     assert "mean_flow, 1 calls" in own.stdout

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from helpers.small_runs import CHECKOUT, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, SMALL
 from point_diffusion.benchmark import __main__ as benchmark
 from point_diffusion.config import schema, script_schema
 from point_diffusion.config.keys import known
@@ -57,7 +57,6 @@ def test_a_real_bug_shows_its_traceback_on_demand(script):
         "+callbacks.broken._target_=helpers.planted_callbacks.End",
         "+callbacks.broken.how=raise",
         *SMALL,
-        NO_PICTURES,
     ]
     short = script("train", *bug, check=False)
     assert short.returncode == 1
@@ -98,6 +97,6 @@ def test_a_package_that_is_installed_elsewhere_finds_its_settings(tmp_path):
     assert "num_step=100" in train("--help").stdout
     assert train("trainer.max_epoch=3").stderr.endswith("did you mean trainer.max_epochs?\n")
     assert "schedule=nope: must be one of betas, cosine" in train("schedule=nope").stderr
-    done = train(*SMALL, NO_PICTURES)
+    done = train(*SMALL)
     assert done.returncode == 0, done.stderr
     assert "python checkout/scripts/train.py resume=checkout/outputs/runs/" in done.stdout

@@ -21,7 +21,7 @@ from helpers.run_files import (
     rows_of,
     wait_for,
 )
-from helpers.small_runs import CHECKOUT, LONG, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, LONG, SMALL
 from point_diffusion.runs.status import finished_metrics, status
 
 
@@ -94,7 +94,7 @@ def test_an_extended_run_that_is_stopped_has_not_finished(start, whole, script, 
 
 def test_a_killed_sweep_goes_on_to_the_same_bits(script, forks, tmp_path):
     few = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
-    long = [*few, "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=20", "seed=1,2,3", NO_PICTURES]
+    long = [*few, "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=20", "seed=1,2,3"]
     script("train", "-m", *long, f"hydra.sweep.dir={tmp_path}/whole")
     places = [f"hydra.sweep.dir={tmp_path}/killed", f"output_dir={tmp_path}/outputs"]
     process = forks("train", ["-m", *long, *places], tmp_path)
@@ -127,7 +127,6 @@ def test_a_worker_that_is_killed_leaves_an_answer(tmp_path):
         f"{CHECKOUT}/scripts/train.py",
         "-m",
         *SMALL,
-        NO_PICTURES,
         ends,
         "+callbacks.end.how=kill,no",
     ]

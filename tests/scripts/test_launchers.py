@@ -6,7 +6,7 @@ import pytest
 from joblib import cpu_count
 
 from helpers.run_files import assert_same_tensors, load, metrics_of
-from helpers.small_runs import NO_PICTURES, SMALL, SWEPT
+from helpers.small_runs import SMALL, SWEPT
 
 
 @pytest.mark.parametrize("launcher", [pytest.param("joblib", marks=pytest.mark.long), "submitit_local"])
@@ -40,9 +40,7 @@ def test_launchers_run_the_same_jobs(finished, script, tmp_path, launcher):
 def test_joblib_gives_each_job_its_share_of_the_cores(script):
     num_threads = cpu_count() // 2 + 1  # which leave room for one job at a time
     threads = f"num_threads={num_threads}"
-    done = script(
-        "train", "-m", "hydra/launcher=joblib", "seed=1,2", threads, *SMALL, NO_PICTURES, "trainer.max_epochs=1"
-    )
+    done = script("train", "-m", "hydra/launcher=joblib", "seed=1,2", threads, *SMALL, "trainer.max_epochs=1")
     assert "Joblib.Parallel(n_jobs=1," in done.stdout
 
 

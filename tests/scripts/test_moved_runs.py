@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from helpers.run_files import assert_same_run, load, wait_for
-from helpers.small_runs import LONG, NO_PICTURES
+from helpers.small_runs import LONG
 
 OWN = [
     "+callbacks.c._target_=lightning.pytorch.callbacks.ModelCheckpoint",
@@ -41,7 +41,7 @@ def test_nothing_that_is_shared_names_a_folder_of_the_machine(whole):
 
 def test_a_run_that_is_moved_amid_its_training_is_resumed_there(start, script, tmp_path, whole):
     here, there = tmp_path / "here", tmp_path / "elsewhere/there"
-    process = start(*LONG, NO_PICTURES, *OWN, f"hydra.run.dir={here}")
+    process = start(*LONG, *OWN, f"hydra.run.dir={here}")
     wait_for(here / "checkpoints/best.ckpt", process)
     process.send_signal(15)
     process.communicate()

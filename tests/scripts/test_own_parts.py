@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from helpers.run_files import assert_same_tensors, events, load, metrics_of, module_of
-from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, FEW, PICTURES, SMALL
 from helpers.terminal import on_a_terminal
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.data.datamodule import PointSetDataModule
@@ -51,7 +51,7 @@ def callback(name, **options):
     ],
 )
 def test_what_cannot_work_is_said_with_its_cause_before_a_folder_is_made(script, tmp_path, overrides, line):
-    done = script("train", *SMALL, NO_PICTURES, *overrides, check=False)
+    done = script("train", *SMALL, *overrides, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: (callbacks\.c|logger)\b.*\n", done.stderr)
     assert re.search(line, done.stderr.rstrip("\n"))
@@ -60,7 +60,7 @@ def test_what_cannot_work_is_said_with_its_cause_before_a_folder_is_made(script,
 
 def test_a_callback_that_ends_a_training_is_named_and_the_last_epoch_is_validated(script, tmp_path):
     run = tmp_path / "run"
-    done = script("train", *FEW, *EARLY, "trainer.max_epochs=12", f"hydra.run.dir={run}")
+    done = script("train", *FEW, PICTURES, *EARLY, "trainer.max_epochs=12", f"hydra.run.dir={run}")
     assert done.stderr == ""
     assert "Signaling Trainer to stop." in done.stdout  # verbose=true
     assert "ended after epoch 2 of 12 by callbacks.early\n" in done.stdout
@@ -76,7 +76,7 @@ def test_a_callback_that_ends_a_training_is_named_and_the_last_epoch_is_validate
 @pytest.mark.parametrize("average", [[], ["callbacks.ema=null"]])
 def test_what_is_measured_is_what_is_kept(script, tmp_path, average):
     run = tmp_path / "run"
-    script("train", *SMALL, *SWA, *average, NO_PICTURES, f"hydra.run.dir={run}")
+    script("train", *SMALL, *SWA, *average, f"hydra.run.dir={run}")
     checkpoint = load(run / "checkpoints/last.ckpt")
     module, stored = module_of(checkpoint), checkpoint["hyper_parameters"]
     wanted = stored["config"]["data"]
@@ -95,7 +95,7 @@ def test_what_is_measured_is_what_is_kept(script, tmp_path, average):
 def test_what_is_asked_for_is_shown_and_logged(script, tmp_path):
     asked = ["+trainer.profiler=simple", "+trainer.enable_model_summary=true"]
     asked += callback("ModelCheckpoint", monitor="val/loss", verbose="true")
-    done = script("train", *SMALL, NO_PICTURES, *asked, f"hydra.run.dir={tmp_path}/run")
+    done = script("train", *SMALL, *asked, f"hydra.run.dir={tmp_path}/run")
     for text in ("Profiler Report", "Trainable params", "'val/loss' reached"):
         assert text in done.stdout
         assert text in (tmp_path / "run/train.log").read_text()
@@ -104,7 +104,7 @@ def test_what_is_asked_for_is_shown_and_logged(script, tmp_path):
 
 def test_several_loggers_write_the_same_curves(script, tmp_path):
     run = tmp_path / "run"
-    script("train", *SMALL, NO_PICTURES, "logger=[tensorboard,csv]", f"hydra.run.dir={run}")
+    script("train", *SMALL, "logger=[tensorboard,csv]", f"hydra.run.dir={run}")
     shown = [point.value for point in events(run).Scalars("train/loss")]
     lines = (run / "csv/metrics.csv").read_text().splitlines()
     column = lines[0].split(",").index("train/loss")
@@ -130,7 +130,7 @@ def test_other_loggers_of_lightnings_work_offline(script, tmp_path, package, opt
 @pytest.mark.parametrize("name", ["RichProgressBar", pytest.param("TQDMProgressBar", marks=pytest.mark.long)])
 def test_a_bar_of_ones_own_takes_the_place_of_ours(tmp_path, name):
     bar = f"+callbacks.bar._target_={CALLBACKS}.{name}"
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, NO_PICTURES, bar, f"output_dir={tmp_path}"]
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, bar, f"output_dir={tmp_path}"]
     shown = on_a_terminal(command, tmp_path)
     assert "Epoch 3" in shown
     assert "epoch/s" not in shown  # our bar
@@ -141,7 +141,7 @@ def test_a_bar_of_ones_own_takes_the_place_of_ours(tmp_path, name):
 def test_each_command_that_is_printed_can_be_pasted(script, tmp_path):
     own = [*EARLY[:2], "+callbacks.early.patience=100"]
     own += [f"logger._target_={LOGGERS}.CSVLogger", "+logger.name='a b'", "+logger.flush_logs_every_n_steps=10"]
-    said = script("train", *FEW, NO_PICTURES, *own, "trainer.max_epochs=2").stdout
+    said = script("train", *FEW, *own, "trainer.max_epochs=2").stdout
     (resume,) = re.findall(r"resume +python (.*)", said)
     assert "tensorboard" not in said  # there is nothing to see there
     again = subprocess.run(f"{sys.executable} {resume}", cwd=tmp_path, shell=True, capture_output=True, text=True)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_iris
 
 from helpers.run_files import assert_same_tensors, events, load, metrics_of
-from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES
+from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, PICTURES
 from point_diffusion import load_run
 from point_diffusion.metrics import equivalent_sample_size
 
@@ -45,7 +45,7 @@ def file(tmp_path):
 
 
 def test_a_file_with_labels_goes_end_to_end(script, tmp_path, iris):
-    asked = ["data=file", "data.path=iris.csv", "data.label=species", *SHORT]
+    asked = ["data=file", "data.path=iris.csv", "data.label=species", *SHORT, PICTURES]
     said = script("train", *asked, "hydra.run.dir=run").stdout
     assert "135 rows to train on, 15 held out; 4 columns: sepal length, sepal width, " in said
     assert "3 classes of species" in said
@@ -95,9 +95,7 @@ def test_a_file_with_labels_goes_end_to_end(script, tmp_path, iris):
 
 
 def test_a_file_that_has_been_moved_or_changed(script, tmp_path, iris):
-    script(
-        "train", "data=file", "data.path=iris.csv", "data.label=species", *SHORT, NO_PICTURES, "hydra.run.dir=run"
-    )
+    script("train", "data=file", "data.path=iris.csv", "data.label=species", *SHORT, "hydra.run.dir=run")
     iris.rename(tmp_path / "elsewhere.csv")
     script("sample", "run=run", "num_samples=5", "output=still.csv")  # needs no file
     gone = script("evaluate", "run=run", check=False)
@@ -154,6 +152,7 @@ def test_any_dimension_is_trained_drawn_and_measured(script, tmp_path, dim):
         f"data.dim={dim}",
         "data.label=component",
         *SHORT,
+        PICTURES,
         "data.num_points=300",
         "hydra.run.dir=run",
     )
@@ -169,7 +168,9 @@ def test_a_picture_becomes_points(script, tmp_path):
     picture = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
     ImageDraw.Draw(picture).ellipse((10, 5, 50, 35), fill=(0, 0, 0, 255))
     picture.save(tmp_path / "logo.png")
-    script("train", "data=image", "data.path=logo.png", *SHORT, "data.num_points=300", "hydra.run.dir=run")
+    script(
+        "train", "data=image", "data.path=logo.png", *SHORT, PICTURES, "data.num_points=300", "hydra.run.dir=run"
+    )
     points = load_run(tmp_path / "run").source.train.points
     inside = (points[:, 0] / (20 / 30)) ** 2 + (points[:, 1] / (15 / 30)) ** 2
     assert inside.max() < 1.15
@@ -242,7 +243,7 @@ def test_what_cannot_be_drawn_is_said_in_a_line(script, tmp_path, shared_run, as
 def shared_run(forks, tmp_path_factory):
     """A run with two classes."""
     folder = tmp_path_factory.mktemp("classes")
-    asked = ["data=gaussians", "data.num_components=2", "data.label=component", *SHORT, NO_PICTURES]
+    asked = ["data=gaussians", "data.num_components=2", "data.label=component", *SHORT]
     process = forks("train", [*asked, f"hydra.run.dir={folder}/run", f"output_dir={folder}"], folder)
     assert process.wait(timeout=300) == 0
     return folder / "run"
@@ -258,7 +259,7 @@ def test_guidance_needs_a_condition(script, tmp_path, whole):
 
 @pytest.mark.long
 def test_shapes_are_swept_and_have_their_table(script, tmp_path):
-    few = [*SHORT, "data.num_points=300", NO_PICTURES]
+    few = [*SHORT, "data.num_points=300"]
     done = script("train", "-m", "data=moons,rings", "seed=1,2", "metric=energy_distance", *few)
     assert "4 runs, 4 finished" in done.stdout
     text = (CHECKOUT / "conf/experiment/shapes.yaml").read_text()
@@ -266,7 +267,7 @@ def test_shapes_are_swept_and_have_their_table(script, tmp_path):
 
 
 def test_a_run_on_a_moved_file_is_resumed_by_its_new_place(script, tmp_path, iris):
-    asked = ["data=file", "data.path=iris.csv", "data.label=species", *SHORT, NO_PICTURES]
+    asked = ["data=file", "data.path=iris.csv", "data.label=species", *SHORT]
     script("train", *asked, "hydra.run.dir=run")
     iris.rename(tmp_path / "moved.csv")
     done = script("train", "resume=run", "trainer.max_epochs=6", check=False)
@@ -291,7 +292,7 @@ def test_a_run_on_a_moved_file_is_resumed_by_its_new_place(script, tmp_path, iri
     ],
 )
 def test_other_points_of_a_shape_are_refused(script, tmp_path, law, other, line):
-    few = [*SHORT, NO_PICTURES, "data.num_points=300"]
+    few = [*SHORT, "data.num_points=300"]
     script("train", *few, *law.split(), "hydra.run.dir=run")
     done = script("train", *few, *other.split(), "ckpt_path=run", "trainer.max_epochs=6", check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
@@ -303,7 +304,7 @@ def test_files_are_swept_over(script, tmp_path, file):
     random = np.random.default_rng(0)
     for name in ("one.csv", "two.csv"):
         file(name, {"x": random.normal(size=200), "y": random.normal(size=200)})
-    done = script("train", "-m", "data=file", "data.path=one.csv,two.csv", *SHORT, NO_PICTURES)
+    done = script("train", "-m", "data=file", "data.path=one.csv,two.csv", *SHORT)
     assert "2 runs, 2 finished" in done.stdout
     runs = ",".join(str(path) for path in sorted(tmp_path.glob("outputs/sweeps/*/*/*/")) if path.is_dir())
     done = script("compare", f"runs=[{runs}]", check=False)  # of different points, by themselves

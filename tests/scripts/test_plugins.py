@@ -66,7 +66,7 @@ def test_their_arguments_are_keys(script):
 
 def test_they_are_swept_over_also_in_processes_of_their_own(script, tmp_path):
     sweep = ["-m", "model=residual", "model.depth=1,2", "plugins=[mine.py]", "hydra/launcher=joblib"]
-    done = script("train", *sweep, *FEW, NO_PICTURES, "hydra.launcher.n_jobs=2")
+    done = script("train", *sweep, *FEW, "hydra.launcher.n_jobs=2")
     assert "2 runs, 2 finished" in done.stdout
     (folder,) = tmp_path.glob("outputs/sweeps/*/*")
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"model.depth=1", "model.depth=2"}

@@ -11,12 +11,12 @@ import torch
 import yaml
 
 from helpers.run_files import assert_same_tensors, load, metrics_of
-from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, FEW, PICTURES, SMALL
 
 
 def test_resume_goes_on_in_the_same_folder_to_the_same_bits(script, tmp_path):
-    script("train", *SMALL, NO_PICTURES, "lr_scheduler=constant", "model.num_units=24")
-    script("train", *SMALL, NO_PICTURES, "lr_scheduler=constant", "model.num_units=24", "trainer.max_epochs=2")
+    script("train", *SMALL, "lr_scheduler=constant", "model.num_units=24")
+    script("train", *SMALL, "lr_scheduler=constant", "model.num_units=24", "trainer.max_epochs=2")
     whole, half = sorted(tmp_path.glob("outputs/runs/*/*"), key=lambda path: path.name)
     done = script("train", f"resume={half.relative_to(tmp_path)}", "trainer.max_epochs=4")
     assert len(list(tmp_path.glob("outputs/runs/*/*"))) == 2
@@ -40,13 +40,13 @@ def test_resume_goes_on_in_the_same_folder_to_the_same_bits(script, tmp_path):
 
 def test_paths_with_odd_characters_are_taken_as_typed(script, tmp_path):
     odd = "it's a=b, [c] {d}"
-    script("train", *SMALL, NO_PICTURES, f"hydra.run.dir={tmp_path}/{odd}")
+    script("train", *SMALL, f"hydra.run.dir={tmp_path}/{odd}")
     checkpoint = tmp_path / odd / "checkpoints/last.ckpt"
     assert checkpoint.exists()
-    script("train", *SMALL, NO_PICTURES, f"ckpt_path={checkpoint}", "trainer.max_epochs=6")
+    script("train", *SMALL, f"ckpt_path={checkpoint}", "trainer.max_epochs=6")
     script("train", f"resume={tmp_path}/{odd}", "trainer.max_epochs=6")
     assert load(checkpoint)["epoch"] == 5
-    taken = script("train", *SMALL, NO_PICTURES, f"hydra.run.dir={tmp_path}/{odd}", check=False)
+    taken = script("train", *SMALL, f"hydra.run.dir={tmp_path}/{odd}", check=False)
     assert taken.returncode == 2
     assert "holds a run already" in taken.stderr
     assert load(checkpoint)["epoch"] == 5
@@ -54,7 +54,7 @@ def test_paths_with_odd_characters_are_taken_as_typed(script, tmp_path):
 
 def test_a_failed_resume_leaves_the_run_as_it_was(script, tmp_path):
     run = tmp_path / "run"
-    script("train", *SMALL, NO_PICTURES, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    script("train", *SMALL, "trainer.max_epochs=2", f"hydra.run.dir={run}")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for wrong, message in [
         ("optimizer.name=SGD", "optimizer.name=SGD: must be Adam, as in the checkpoint"),
@@ -74,7 +74,7 @@ def test_a_failed_resume_leaves_the_run_as_it_was(script, tmp_path):
 def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):
     odd = tmp_path / "a b=$HOME's"
     odd.mkdir()
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "output_dir=out"]
+    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, PICTURES, "output_dir=out"]
     done = subprocess.run(command, cwd=odd, capture_output=True, text=True, check=True)
     (resume,) = re.findall(r"resume +python (.*)", done.stdout)
     again = subprocess.run(f"{sys.executable} {resume}", cwd=tmp_path, shell=True, capture_output=True, text=True)
@@ -94,7 +94,7 @@ def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):
 
 def test_the_seconds_of_all_who_went_on_are_counted(start, script, tmp_path):
     run = tmp_path / "run"
-    script("train", *FEW, NO_PICTURES, "trainer.max_epochs=3", f"hydra.run.dir={run}")
+    script("train", *FEW, "trainer.max_epochs=3", f"hydra.run.dir={run}")
     checkpoint = load(run / "checkpoints/last.ckpt")
     assert 0 < checkpoint["callbacks"]["Clock"]["seconds"] <= metrics_of(run)["seconds"]
     checkpoint["callbacks"]["Clock"]["seconds"] = 1000.0
@@ -105,7 +105,7 @@ def test_the_seconds_of_all_who_went_on_are_counted(start, script, tmp_path):
 
 def test_the_csv_of_a_run_that_goes_on_is_kept(script, tmp_path):
     run = tmp_path / "run"
-    script("train", *FEW, NO_PICTURES, "logger=csv", "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    script("train", *FEW, "logger=csv", "trainer.max_epochs=2", f"hydra.run.dir={run}")
     before = (run / "csv/metrics.csv").read_text()
     for epochs in (3, 4):
         script("train", f"resume={run}", f"trainer.max_epochs={epochs}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.run_files import assert_same_run, load, metrics_of, wait_for
-from helpers.small_runs import CHECKOUT, LONG, NO_PICTURES, SWEPT
+from helpers.small_runs import CHECKOUT, LONG, SWEPT
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
 
@@ -122,7 +122,7 @@ def test_a_requeued_job_resumes_its_run_to_the_same_bits(submit, tmp_path, whole
 
 
 def test_a_requeued_sweep_runs_what_is_missing(submit, tmp_path):
-    job = submit("-m", "seed=1,2", *SWEPT, NO_PICTURES, "num_step=5")
+    job = submit("-m", "seed=1,2", *SWEPT, "num_step=5")
     while not (first := list(tmp_path.glob("outputs/sweeps/*/*/seed=1/metrics.json"))):
         assert Job(job).poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.05)
@@ -166,7 +166,7 @@ def test_the_signal_before_the_end_of_time_leads_to_a_requeue(submit, tmp_path, 
 
 
 def test_a_preempted_job_of_a_sweep_on_the_cluster_is_finished_by_its_next_start(start, tmp_path):
-    command = ["-m", "seed=1,2", *LONG, NO_PICTURES, "hydra/launcher=submitit_slurm"]
+    command = ["-m", "seed=1,2", *LONG, "hydra/launcher=submitit_slurm"]
     command += ["hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=60", f"hydra.sweep.dir={tmp_path}/sweep"]
     process = start(*command, fresh=True, env={k: v for k, v in os.environ.items() if k.startswith("SLURM_CONF")})
     wait_for(tmp_path / "sweep/seed=1/checkpoints/last.ckpt", process)

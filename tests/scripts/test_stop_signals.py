@@ -9,7 +9,7 @@ import time
 import pytest
 
 from helpers.run_files import assert_same_run, catches, load, metrics_of, validation_loss_of, wait_for
-from helpers.small_runs import CHECKOUT, FEW, LONG, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, FEW, LONG, PICTURES, SMALL
 from point_diffusion.runs.status import status
 
 
@@ -18,7 +18,7 @@ from point_diffusion.runs.status import status
 )
 def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_path, number, code):
     run = tmp_path / "run"
-    process = start(*LONG, NO_PICTURES, f"hydra.run.dir={run}")
+    process = start(*LONG, f"hydra.run.dir={run}")
     wait_for(run / "checkpoints/last.ckpt", process)
     process.send_signal(number)
     said, wrong = process.communicate(timeout=60)
@@ -39,7 +39,7 @@ def test_a_signal_stops_at_the_epochs_end_and_the_run_goes_on(start, whole, tmp_
 def test_a_second_signal_stops_at_once(start, script, tmp_path):
     run = tmp_path / "run"
     # epochs of several seconds
-    process = start(*FEW, "data.num_points=400000", "trainer.max_epochs=3", f"hydra.run.dir={run}")
+    process = start(*FEW, PICTURES, "data.num_points=400000", "trainer.max_epochs=3", f"hydra.run.dir={run}")
     while "x_T" not in process.stdout.readline():
         assert process.poll() is None
     wait_for(run / "figures/forward.png", process)
@@ -61,12 +61,12 @@ def test_a_second_signal_stops_at_once(start, script, tmp_path):
 
 def test_a_second_signal_keeps_the_last_checkpoint(start, whole, tmp_path):
     run = tmp_path / "run"
-    process = start(*LONG, NO_PICTURES, "callbacks.checkpoint.every_n_epochs=7", f"hydra.run.dir={run}")
+    process = start(*LONG, "callbacks.checkpoint.every_n_epochs=7", f"hydra.run.dir={run}")
     wait_for(run / "checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 143
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 143, wrong
     # the second may come after the epoch's end
     assert re.search(
         r"^stopped( by SIGTERM after epoch \d+ of 300)?; resume it: python .* resume=run$", said, re.MULTILINE
@@ -82,7 +82,7 @@ def test_a_second_signal_keeps_the_last_checkpoint(start, whole, tmp_path):
 def test_a_signal_amid_the_final_figures(start, script, tmp_path):
     run = tmp_path / "run"
     many = "callbacks.quality.final_num_samples=3000000"
-    process = start(*FEW, many, "trainer.max_epochs=5", f"hydra.run.dir={run}")
+    process = start(*FEW, PICTURES, many, "trainer.max_epochs=5", f"hydra.run.dir={run}")
     while not (run / "figures/vector_field.png").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -103,7 +103,7 @@ def test_a_signal_amid_the_final_figures(start, script, tmp_path):
 
 
 def test_a_signal_while_a_run_sets_up_leaves_no_dead_end(start, script, tmp_path):
-    command = [*FEW, NO_PICTURES, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run"]
+    command = [*FEW, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run"]
     process = start(*command, fresh=True)
     wait_for(tmp_path / "run/.hydra/config.yaml", process)
     process.send_signal(signal.SIGTERM)
@@ -129,7 +129,7 @@ def test_a_signal_before_the_training(start, number, code):
 def test_a_signal_amid_the_last_picture(start, script, tmp_path):
     run = tmp_path / "run"
     interrupted = "+callbacks.last._target_=helpers.planted_callbacks.LastPicture"
-    process = start(*FEW, interrupted, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    process = start(*FEW, PICTURES, interrupted, "trainer.max_epochs=2", f"hydra.run.dir={run}")
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == 143
     assert wrong == ""
@@ -167,7 +167,7 @@ def test_a_stopped_script_leaves_nothing_behind(trained, tmp_path):
 
 def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
     sweep = tmp_path / "sweep"
-    swept = ["-m", "seed=1,2", *FEW, NO_PICTURES, "trainer.max_epochs=200", f"hydra.sweep.dir={sweep}"]
+    swept = ["-m", "seed=1,2", *FEW, "trainer.max_epochs=200", f"hydra.sweep.dir={sweep}"]
     process = start(*swept)
     wait_for(sweep / "seed=1/checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGINT)
@@ -181,7 +181,7 @@ def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
 
 def test_a_signal_ends_a_parallel_sweep_with_all_its_workers(start, script, tmp_path):
     sweep = tmp_path / "sweep"
-    swept = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2,3", *FEW, NO_PICTURES]
+    swept = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2,3", *FEW]
     swept += [f"hydra.sweep.dir={sweep}"]
     process = start(*swept, "trainer.max_epochs=100000", fresh=True)
     for seed in (1, 2):
@@ -203,7 +203,6 @@ def test_a_signal_to_a_sweep_that_imports_ends_all_of_it(tmp_path, number):
         "-m",
         "seed=1,2",
         *FEW,
-        NO_PICTURES,
         "trainer.max_epochs=3",
     ]
     for wait in (0.1, 1.0):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from helpers.run_files import assert_same_tensors, bytes_of, load, metrics_of, rows_of
-from helpers.small_runs import NO_PICTURES, SMALL, SWEPT
+from helpers.small_runs import SMALL, SWEPT
 from point_diffusion.runs.status import status
 
 
@@ -37,7 +37,6 @@ def test_a_sweep_over_several_keys_keeps_runs_apart(script, tmp_path):
         "+trainer.limit_train_batches=1",
         "callbacks.ema.decay=0.9,0.5",
         *SMALL,
-        NO_PICTURES,
     )
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == [
@@ -130,7 +129,7 @@ def test_other_settings_are_not_mixed_into_a_sweep(sweep, script):
 
 def test_what_a_callback_does_ends_its_own_job_alone(script, tmp_path):
     ends = ["+callbacks.end._target_=helpers.planted_callbacks.End", "+callbacks.end.how=raise,exit,stop,no"]
-    done = script("train", "-m", *SMALL, NO_PICTURES, *ends, check=False)
+    done = script("train", "-m", *SMALL, *ends, check=False)
     assert done.returncode == 2
     assert "4 runs, 3 failed, 1 finished" in done.stdout
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
@@ -143,7 +142,7 @@ def test_what_a_callback_does_ends_its_own_job_alone(script, tmp_path):
 
 
 def test_two_sweeps_at_once_do_not_mix(forks, tmp_path):
-    command = ["-m", *SWEPT, NO_PICTURES, f"output_dir={tmp_path}"]
+    command = ["-m", *SWEPT, f"output_dir={tmp_path}"]
     processes = [forks("train", [*command, each], tmp_path) for each in ("num_step=5,6", "num_step=7,8")]
     said = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
@@ -157,7 +156,7 @@ def test_two_sweeps_at_once_do_not_mix(forks, tmp_path):
 
 
 def test_a_search_makes_the_metric_large_and_goes_on(script, tmp_path):
-    few = [*(each for each in SWEPT if "max_epochs" not in each), NO_PICTURES]
+    few = [each for each in SWEPT if "max_epochs" not in each]
     # what is searched for is made visible: the number of epochs, of which more are better
     asked = ["experiment=search", *few, "sampler.num_inference_steps=5", "metric=epochs", "num_step=20"]
     # beta_end is of an interval, of which all is above beta_start, as what it is by itself is not

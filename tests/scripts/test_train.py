@@ -6,7 +6,7 @@ import sys
 import yaml
 
 from helpers.run_files import assert_same_tensors, load
-from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, FEW, SMALL
 from helpers.terminal import on_a_terminal
 
 
@@ -19,14 +19,14 @@ def test_logger_can_be_switched_off_from_the_command_line(script, tmp_path):
 
 def test_the_bar_shows_the_loss_and_the_time_left(tmp_path):
     command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, "trainer.max_epochs=100", "logger=false"]
-    command += [NO_PICTURES, "trainer.check_val_every_n_epoch=50", f"output_dir={tmp_path}"]
+    command += ["trainer.check_val_every_n_epoch=50", f"output_dir={tmp_path}"]
     text = on_a_terminal(command, tmp_path)
     assert re.search(r"Training: +\d+%.*\d+/100 \[\d\d:\d\d<\d\d:\d\d, .*epoch/s, train/loss \d", text)
     assert re.search(r"epoch 50/100  train/loss", text)
 
 
 def test_runs_started_at_once_do_not_share_a_folder(forks, tmp_path):
-    command = [*SMALL, NO_PICTURES, "trainer.max_epochs=1", f"output_dir={tmp_path}"]
+    command = [*SMALL, "trainer.max_epochs=1", f"output_dir={tmp_path}"]
     processes = [forks("train", [*command, f"seed={seed}"], tmp_path) for seed in [1, 2, 3, 4] * 2]
     assert [process.wait() for process in processes] == [0] * 8
     runs = [file.parent for file in tmp_path.glob("runs/*/*/metrics.json")]
@@ -47,7 +47,7 @@ def test_of_runs_that_want_the_same_folder_one_gets_it(forks, tmp_path):
         processes = [
             forks(
                 "train",
-                [*SMALL, NO_PICTURES, f"seed={seed}", f"hydra.run.dir={run}", f"output_dir={tmp_path}"],
+                [*SMALL, f"seed={seed}", f"hydra.run.dir={run}", f"output_dir={tmp_path}"],
                 tmp_path,
             )
             for seed in (1, 2, 3)
@@ -67,7 +67,7 @@ def test_other_arguments_of_trainer_make_no_noise(script):
 
 def test_callbacks_of_ones_own_see_single_steps_and_can_change_them(script, tmp_path):
     callback = "lightning.pytorch.callbacks"
-    four = ["trainer.max_epochs=4", NO_PICTURES]
+    four = ["trainer.max_epochs=4"]
     told = [f"+callbacks.own._target_={callback}.LambdaCallback"]
     told += ["+callbacks.own.on_train_batch_end._target_=helpers.planted_callbacks.tells_of_each_step"]
     assert script("train", *FEW, *four, *told).stdout.count("a step") == 20

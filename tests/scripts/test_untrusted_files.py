@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from helpers.run_files import load, metrics_of
-from helpers.small_runs import LONG, NO_PICTURES, SMALL
+from helpers.small_runs import LONG, SMALL
 from point_diffusion import __version__
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import FORMAT
@@ -174,7 +174,7 @@ def test_stored_settings_can_not_make_us_call_what_is_not_ours(whole, script, tm
 
 def test_a_stored_config_can_not_make_us_import_what_is_not_ours(script, tmp_path):
     run = tmp_path / "run"
-    script("train", *SMALL, NO_PICTURES, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    script("train", *SMALL, "trainer.max_epochs=2", f"hydra.run.dir={run}")
     config = yaml.safe_load((run / ".hydra/config.yaml").read_text())
     config["callbacks"]["evil"] = {"_target_": "os.mkdir", "path": str(tmp_path / "evil")}
     (run / ".hydra/config.yaml").write_text(yaml.safe_dump(config))

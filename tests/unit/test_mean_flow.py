@@ -9,7 +9,7 @@ import torch
 from helpers.denoisers import Known
 from point_diffusion.density import log_density, sample_with_density
 from point_diffusion.diffusion import Diffusion
-from point_diffusion.mean_flow import adaptive_weights, draw_ends, mean_flow_errors
+from point_diffusion.mean_flow import adaptive_weights, ends_of_jumps, mean_flow_errors
 from point_diffusion.networks import IntervalMLP, MLPDiffusion
 from point_diffusion.prediction import Flow
 from point_diffusion.samplers import DDIM, DPMSolver, MeanFlow
@@ -60,7 +60,7 @@ def batch(count=500):
     x = SCHEDULE.add_noise(x_0, torch.randn(count, 2, generator=draws, dtype=torch.float64), t)
     alpha, sigma = SCHEDULE.levels(t, x)
     velocity = OfGaussian().velocity(x / (alpha + sigma), sigma / (alpha + sigma))
-    return x, velocity, t, draw_ends(t, draws)
+    return x, velocity, t, ends_of_jumps(t, *torch.rand((2, count), generator=draws))
 
 
 def test_true_average_velocities_have_no_error():
@@ -104,7 +104,7 @@ def test_where_nothing_lies_between_it_is_the_loss_of_a_flow():
 
 def test_ends_are_even_below():
     t = torch.full((200_000,), 4)
-    ends = draw_ends(t, torch.Generator().manual_seed(0))
+    ends = ends_of_jumps(t, *torch.rand((2, len(t)), generator=torch.Generator().manual_seed(0)))
     shares = torch.bincount(ends + 1, minlength=6) / len(t)
     expected = torch.tensor([0.75 / 5] * 5 + [0.25])
     assert (shares - expected).abs().max() < 4 * math.sqrt(0.25 / len(t))
@@ -112,7 +112,9 @@ def test_ends_are_even_below():
 
 @pytest.mark.parametrize("t", [0, 1, 99_999])
 def test_ends_are_never_above(t):
-    ends = draw_ends(torch.full((10_000,), t), torch.Generator().manual_seed(0))
+    chances = torch.rand((2, 10_000), generator=torch.Generator().manual_seed(0))
+    chances[0, 0] = 1 - 2**-24  # the largest there is
+    ends = ends_of_jumps(torch.full((10_000,), t), *chances)
     assert ends.min() >= -1
     assert ends.max() == t
 

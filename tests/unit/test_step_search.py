@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from helpers.denoisers import Known
-from helpers.small_runs import CHECKOUT, NO_PICTURES
+from helpers.small_runs import CHECKOUT
 from point_diffusion import DDIM, DEIS, DPMSolver, Heun, load_run
 from point_diffusion.commands.evaluate import evaluate
 from point_diffusion.common.errors import UsageError
@@ -145,7 +145,7 @@ def test_steps_are_of_a_seed_and_of_the_weights(folder):
 
 @pytest.mark.slow
 def test_conditional_runs_are_searched_with_conditions_as_in_their_points(small_train):
-    _, folder = small_train("data=gaussians", "data.label=component", "data.num_points=300", NO_PICTURES)
+    _, folder = small_train("data=gaussians", "data.label=component", "data.num_points=300")
     run = load_run(folder)
     found = run.find_steps("ddim", num_inference_steps=4)
     steps = run.sampler("ddim", num_inference_steps=4, timesteps="optimized").timesteps

@@ -9,30 +9,11 @@ from point_diffusion.common.seeds import generator
 from point_diffusion.schedule import NoiseSchedule, linear_betas
 from point_diffusion.timestep_sampling import (
     ImportanceSampling,
-    antithetic_timesteps,
-    draw_timesteps,
     logit_normal,
     lognormal,
+    timesteps_by_law,
     uniform,
 )
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 7, 272, 512])
-def test_every_point_gets_a_step_and_steps_come_in_pairs(batch_size):
-    t = antithetic_timesteps(batch_size, 100, generator("test"))
-    assert t.shape == (batch_size,)
-    assert t.dtype == torch.int64
-    assert t.min() >= 0
-    assert t.max() <= 99
-    half = (batch_size + 1) // 2
-    assert torch.equal(t[half:], 99 - t[: batch_size // 2])
-
-
-def test_steps_are_uniform():
-    t = antithetic_timesteps(100_001, 10, generator("test"))
-    counts = t.bincount(minlength=10).double()
-    assert ((counts - 10_000).abs() < 5 * 100).all()
-
 
 SCHEDULE = NoiseSchedule(linear_betas(50, 1e-4, 0.2))
 
@@ -57,29 +38,33 @@ def test_normal_laws_are_those_of_draws_to_the_nearest_step(law, mean, deviation
     torch.testing.assert_close(law(SCHEDULE, 0.7), expected, rtol=0, atol=5 * 0.5 / len(log_rho) ** 0.5)
 
 
+def chances(count, draws=None):
+    return torch.rand(count, generator=draws or generator("draw"))
+
+
 def test_steps_are_drawn_as_probable():
     law = logit_normal(SCHEDULE, 1.0)
-    t = draw_timesteps(law, 200_000, generator("draw"))
+    t = timesteps_by_law(law, chances(200_000))
     assert t.dtype == torch.int64
     shares = t.bincount(minlength=50) / len(t)
     torch.testing.assert_close(shares.double(), law, rtol=0, atol=5 * 0.5 / len(t) ** 0.5)
-    assert draw_timesteps(torch.tensor([0.0, 1.0, 0.0]), 100, generator("draw")).tolist() == [1] * 100
+    assert timesteps_by_law(torch.tensor([0.0, 1.0, 0.0]), chances(100)).tolist() == [1] * 100
 
 
 def test_importance_leaves_the_mean_and_scatters_less():
     losses = torch.linspace(0.5, 2, 50) ** 3
     importance, draws = ImportanceSampling(50), generator("importance")
     for _ in range(2000):
-        t = draw_timesteps(importance.probabilities(), 64, draws)
+        t = timesteps_by_law(importance.probabilities(), chances(64, draws))
         importance.note(t, losses[t])
     torch.testing.assert_close(importance.mean_square, losses.square(), rtol=0.02, atol=0)
     chosen = importance.probabilities()
     assert chosen.sum().item() == pytest.approx(1, abs=1e-5)
     assert chosen.min() >= 1e-3 / 50
-    t = draw_timesteps(chosen, 400_000, draws)
+    t = timesteps_by_law(chosen, chances(400_000, draws))
     weighted = losses[t] * importance.weights(t, chosen)
     assert weighted.mean().item() == pytest.approx(losses.mean().item(), rel=0.005)
-    even = losses[draw_timesteps(uniform(SCHEDULE, 1.0), 400_000, draws)]
+    even = losses[timesteps_by_law(uniform(SCHEDULE, 1.0), chances(400_000, draws))]
     assert weighted.std() < 0.05 * even.std()
 
 

@@ -85,7 +85,7 @@ def sweep_curve(config: DictConfig, place: Path) -> list[dict[str, Any]]:
 def _curve_of(config: DictConfig, folder: Path, seed: int) -> list[dict[str, Any]]:
     """One run's rows, in a process that may be another."""
     config = OmegaConf.merge(config, {"seed": seed})  # type: ignore[assignment]
-    prepare(config)
+    prepare(config, config.num_jobs)
     run = load_run(folder)
     with memory_error_names(f"num_samples={config.num_samples}"):
         rows = curve(config, run, curve_samplers(config, run), folder.name, f"truth {seed}")

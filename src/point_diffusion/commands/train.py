@@ -84,7 +84,12 @@ def _fit(plan: Plan) -> dict[str, float]:
     raise_if_stopped()
     started, settings = time.monotonic(), plan.settings
     steps = choose_steps(plan.config)
-    process = process_settings(plan.config.num_threads, settings["float32_matmul_precision"])
+    process = process_settings(
+        plan.config.num_threads,
+        settings["float32_matmul_precision"],
+        plan.config.get("num_workers"),
+        plan.processes,
+    )
     with StopSignals() as signals, _quiet_threads(), process:
         with memory_error_names(f"data.num_points={settings['data'].get('num_points')}"):
             source = build_source(plan.config.data)

@@ -59,6 +59,12 @@ class Run:
     num_threads: int = key(
         "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
     )
+    num_workers: int | None = key(
+        "independent pieces of work at once, as blocks of samples; null: as many as there are free cores",
+        at_least=1,
+        at_most=1024,
+        required=False,
+    )
     cuda_graph: bool = key(
         "on an NVIDIA GPU: an epoch's steps are recorded once and launched as one; not yet proven on a real one",
         required=False,

@@ -19,6 +19,11 @@ class _OfRun(_Script):
     num_threads: int = key(
         "torch's CPU threads; more than one is a trap on a shared machine", at_least=1, at_most=1024
     )
+    num_workers: int | None = key(
+        "independent pieces of work at once, as blocks of samples; null: as many as there are free cores",
+        at_least=1,
+        at_most=1024,
+    )
 
 
 @dataclass

@@ -5,6 +5,7 @@ absolute projection over all directions, so the mean distance is that of one-dim
 angles in the plane, over random orthonormal frames beyond.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.spatial.distance import cdist
+
+from point_diffusion.common.workers import in_order
 
 NUM_ANGLES = 180  # in 2-D the error of so many is about 1e-6 of E|X - X'|
 NUM_DIRECTIONS = 150  # beyond, about so many, in orthonormal frames,
@@ -113,16 +116,18 @@ def distance_sums(sets: Sequence[np.ndarray], exact: bool = False, truth: Refere
         sums = {(a, b): np.zeros(len(x)) for a, x in enumerate(sets) for b in range(len(sets))}
         name, weight = frame.tobytes(), scale / len(frame)
         known = truth is not None and name in truth.within
-        for direction in frame:
+
+        def seen(direction: np.ndarray, known: bool = known) -> Sums:
             lines = [_line(points @ direction) for points in sets[:-1]]
             lines.append(_line(sets[-1] @ direction) if truth is None else truth.along(direction, sets[-1]))
-            for a, line in enumerate(lines):
-                if not (known and a == last):
-                    sums[a, a] += weight * _within(line)
-                for b in range(a + 1, len(lines)):
-                    here, there = _between(line, lines[b])
-                    sums[a, b] += weight * here
-                    sums[b, a] += weight * there
+            found = {(a, a): _within(line) for a, line in enumerate(lines) if not (known and a == last)}
+            for a, b in itertools.combinations(range(len(lines)), 2):
+                found[a, b], found[b, a] = _between(lines[a], lines[b])
+            return found
+
+        for found in in_order(seen, frame):
+            for pair, each in found.items():
+                sums[pair] += weight * each
         if truth is not None:
             sums[last, last] = truth.within.setdefault(name, sums[last, last])
         frames.append(sums)

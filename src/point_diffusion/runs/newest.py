@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
+from point_diffusion.common.workers import set_num_workers
 from point_diffusion.plugins import load_plugins
 from point_diffusion.runs.folders import runs_below
 from point_diffusion.runs.load import load_run
@@ -13,14 +14,19 @@ from point_diffusion.runs.run import Run
 from point_diffusion.runs.status import METRICS, finished_metrics
 
 
-def prepare(config: DictConfig) -> None:
+def prepare(config: DictConfig, processes: int = 1) -> None:
     """What a script does before it opens runs: registers parts of the user's own, and from here on torch computes
-    with ``num_threads``.
+    with ``num_threads``, and ``num_workers`` pieces of work at once.
+
+    Args:
+        config: of the script.
+        processes: that compute side by side.
     """
     import torch
 
     load_plugins(config.plugins or ())
     torch.set_num_threads(config.num_threads)
+    set_num_workers(config.num_workers, processes)
 
 
 def open_run(config: DictConfig) -> Run:

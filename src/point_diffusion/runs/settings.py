@@ -14,7 +14,7 @@ from point_diffusion.config.convert import flatten
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is
 NOT_THE_RUN = (
-    *("resume", "ckpt_path", "output_dir", "num_threads", "cuda_graph"),
+    *("resume", "ckpt_path", "output_dir", "num_threads", "num_workers", "cuda_graph"),
     *("metric", "logger", "plugins", "hydra"),
 )
 

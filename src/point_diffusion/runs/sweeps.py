@@ -19,7 +19,7 @@ from point_diffusion.runs.folders import SEEDS, job_folder, runs_below
 from point_diffusion.runs.settings import SETTINGS, stored_settings, typed_overrides, typed_settings
 from point_diffusion.runs.status import Status, status
 
-TYPED_ALONE = ("experiment", "ckpt_path", "num_threads")
+TYPED_ALONE = ("experiment", "ckpt_path", "num_threads", "num_workers")
 MAX_JOBS = 10_000  # in a sweep
 ABSENT = "-"  # the value of a key that a run has not
 

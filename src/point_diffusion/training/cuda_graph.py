@@ -12,6 +12,7 @@ from torch import Tensor
 
 from point_diffusion.common.errors import format_error
 from point_diffusion.data.datamodule import Batch
+from point_diffusion.draws import Draws
 
 # these read a learning rate that stands on the device, and keep all of their state there
 RECORDABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
@@ -23,8 +24,8 @@ MAX_STEPS = 2_000
 log = logging.getLogger(__name__)
 
 Results = tuple[list[Tensor], list[Tensor]]
-# all points of an epoch, the learning rate of each step, the generator: to each step's loss and gradient norm
-StepsFunction = Callable[[Batch, Iterable[Tensor | float], torch.Generator], Results]
+# all points of an epoch, the learning rate of each step, the draws: to each step's loss and gradient norm
+StepsFunction = Callable[[Batch, Iterable[Tensor | float], Draws], Results]
 
 
 def recording(
@@ -66,8 +67,8 @@ class EpochGraph:
     """Makes the steps of an epoch: the first one's as they come, which warms up all that is set up lazily; while
     those of the second are recorded, nothing is computed; from then on each epoch is one launch.
 
-    The kernels and their numbers are the same either way, and so is what the generator draws. What can't be
-    recorded after all is said once, and made as it comes.
+    The kernels and their numbers are the same either way. What can't be recorded after all is said once, and made
+    as it comes.
 
     Args:
         steps: makes the steps, with work for the device alone: nothing in it may look at a value.
@@ -80,13 +81,13 @@ class EpochGraph:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = self._failed = False
 
-    def __call__(self, batch: Batch, learning_rates: list[float], generator: torch.Generator) -> Results:
+    def __call__(self, batch: Batch, learning_rates: list[float], draws: Draws) -> Results:
         """All steps of an epoch.
 
         Args:
             batch: all points of the epoch, as many each time.
             learning_rates: of each step.
-            generator: on the device; it has drawn nothing yet.
+            draws: of all points.
 
         Returns:
             Each step's loss and gradient norm, scalars; they hold until the next epoch.
@@ -94,29 +95,25 @@ class EpochGraph:
         # on the device also where nothing is recorded: the bits must not depend on that
         rates = torch.tensor(learning_rates, dtype=torch.float32, device=batch.points.device)
         if self._warm and self._graph is None and not self._failed:
-            self._record(batch, rates, generator)
-            # a recording keeps its generator, and one that fails leaves it unusable
-            generator = torch.Generator(batch.points.device).manual_seed(generator.initial_seed())
+            self._record(batch, rates, draws)
         if self._graph is None:
             self._warm = True
-            return self._steps(batch, rates, generator)
+            return self._steps(batch, rates, draws)
         self._rates.copy_(rates)
-        for kept, new in zip(self._batch, batch, strict=True):
+        for kept, new in zip((*self._batch, *self._draws), (*batch, *draws), strict=True):
             if kept is not None and new is not None:
                 kept.copy_(new)
-        self._generator.manual_seed(generator.initial_seed())
         self._graph.replay()
         return self._results
 
-    def _record(self, batch: Batch, rates: Tensor, generator: torch.Generator) -> None:
+    def _record(self, batch: Batch, rates: Tensor, draws: Draws) -> None:
         self._batch = Batch(batch.points.clone(), None if batch.condition is None else batch.condition.clone())
-        self._rates, self._generator = rates.clone(), generator
+        self._rates, self._draws = rates.clone(), Draws(*(each.clone() for each in draws))
         graph, optimizer = torch.cuda.CUDAGraph(), self._optimizer
-        graph.register_generator_state(generator)
         try:
             # the outer stream: a recording that fails leaves its own one in place
             with torch.cuda.stream(torch.cuda.current_stream()), _capturable(optimizer), torch.cuda.graph(graph):
-                self._results = self._steps(self._batch, self._rates, generator)
+                self._results = self._steps(self._batch, self._rates, self._draws)
         except RuntimeError as error:
             log.info(NO_GRAPH, format_error(error.__context__ or error))
             optimizer.zero_grad()

@@ -11,6 +11,8 @@ import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from point_diffusion.common.workers import get_num_workers, set_num_workers
+
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # which trainer.deterministic sets
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # there is nothing to load
@@ -80,13 +82,18 @@ def _of_a_callback(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def process_settings(num_threads: int, float32_matmul_precision: str) -> Iterator[None]:
+def process_settings(
+    num_threads: int, float32_matmul_precision: str, num_workers: int | None = None, processes: int = 1
+) -> Iterator[None]:
     """Train in this block with so many threads, quietly, and as the only process, whose rank is 0.
 
     Args:
         num_threads: of torch.
         float32_matmul_precision: as torch.set_float32_matmul_precision takes it.
+        num_workers: see :func:`point_diffusion.common.workers.set_num_workers`.
+        processes: see there.
     """
+    workers = get_num_workers()
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     # of trainer.deterministic and trainer.benchmark
     exact, warns = (
@@ -99,6 +106,7 @@ def process_settings(num_threads: int, float32_matmul_precision: str) -> Iterato
     with quiet_lightning():
         try:
             torch.set_num_threads(num_threads)
+            set_num_workers(num_workers, processes)
             torch.set_float32_matmul_precision(float32_matmul_precision)
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
             yield
@@ -110,3 +118,4 @@ def process_settings(num_threads: int, float32_matmul_precision: str) -> Iterato
                 os.environ.pop(WORKSPACE, None)
             torch.set_float32_matmul_precision(precision)
             torch.set_num_threads(threads)
+            set_num_workers(workers)

@@ -9,9 +9,10 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.seeds import derive_seed, generator
+from point_diffusion.common.seeds import derive_seed
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.draws import Draws, DrawsByPlace
 from point_diffusion.training.muon import hidden_matrices
 from point_diffusion.training.objective import Objective
 from point_diffusion.training.optimizers import build_optimizer, clip_grad_norm, cosine_decay, use_new_settings
@@ -25,8 +26,8 @@ class DivergenceError(UsageError):
 class DiffusionModule(L.LightningModule):
     """Trains a :class:`~point_diffusion.diffusion.Diffusion` by its simple loss.
 
-    Batches are points as the network sees them, from any loader. The steps and the noise of an epoch come from a
-    generator named by (seed, epoch), so nothing random needs saving.
+    Batches are points as the network sees them, from any loader. The steps and the noise of a point are named by
+    (seed, epoch, place in the epoch's order), so nothing random needs saving.
 
     Logs ``train/loss`` (the mean over the epoch's points), ``train/grad_norm`` (the mean over its steps, before
     clipping), ``train/clipped`` (the share of its steps that are) and ``lr`` once an epoch, and ``val/loss`` with
@@ -40,7 +41,7 @@ class DiffusionModule(L.LightningModule):
 
     Attributes:
         step_log: what the steps of the current epoch have left.
-        generator: draws the steps and the noise of the current epoch.
+        draws: the steps and the noise of the current epoch.
     """
 
     def __init__(self, config: Mapping[str, Any], points: Mapping[str, Any], steps: Steps | None = None) -> None:
@@ -66,9 +67,14 @@ class DiffusionModule(L.LightningModule):
         """Optimiser steps that an epoch has."""
         return -(-self.num_points // self.batch_size)
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, draws: Draws) -> Tensor:
         """The loss that is trained."""
-        return self.objective.loss(self.diffusion, batch, generator)
+        return self.objective.loss(self.diffusion, batch, draws)
+
+    def next_draws(self, num_points: int) -> Draws:
+        """Those of the next points of the epoch."""
+        begin, self._place = self._place, self._place + num_points
+        return self.draws.of(begin, self._place)
 
     def on_train_start(self) -> None:
         self.objective.start(self.diffusion)
@@ -81,7 +87,7 @@ class DiffusionModule(L.LightningModule):
         self.eval()  # for the final figures: nothing is dropped out
 
     def on_train_epoch_start(self) -> None:
-        self.generator = generator(self.config["seed"], "noise", self.current_epoch, device=self.device)
+        self.draws, self._place = self._draws("noise", self.current_epoch), 0
         # what a network draws by itself, dropout say, comes from torch's global generator
         torch.manual_seed(derive_seed(self.config["seed"], "network", self.current_epoch))
         self._parameter_list = list(self.parameters())  # walking the module tree costs a tenth of a step
@@ -145,19 +151,23 @@ class DiffusionModule(L.LightningModule):
         values = {**values, "step": float(self.global_step)}
         self.log_dict(values, on_step=False, on_epoch=True, **options)
 
-    def on_validation_epoch_start(self) -> None:
-        self._val_generator = self.validation_noise()
+    def _draws(self, *purpose: int | str) -> DrawsByPlace:
+        return DrawsByPlace(self.config["seed"], *purpose, dim=self.diffusion.dim, device=self.device)
 
-    def validation_noise(self) -> torch.Generator:
-        """What draws the steps and the noise of a validation, batch by batch; the same each time."""
-        return generator(self.config["seed"], "validation", device=self.device)
+    def validation_draws(self) -> DrawsByPlace:
+        """The steps and the noise of a validation; the same each time."""
+        return self._draws("validation")
+
+    def on_validation_epoch_start(self) -> None:
+        self._val_draws, self._val_place = self.validation_draws(), 0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._log({"val/loss": self._validation_loss(batch)}, batch_size=len(batch.points))
 
     def _validation_loss(self, batch: Batch) -> Tensor:
-        t, noise = self.diffusion.draw(batch.points, self._val_generator)
-        return self.diffusion.loss(batch.points, t, noise, batch.condition)
+        begin, self._val_place = self._val_place, self._val_place + len(batch.points)
+        draws, num_step = self._val_draws.of(begin, self._val_place), self.diffusion.schedule.num_step
+        return self.diffusion.loss(batch.points, draws.timesteps(num_step), draws.noise, batch.condition)
 
     @torch.no_grad()
     def validation_loss(self, batches: Iterable[Batch]) -> float:

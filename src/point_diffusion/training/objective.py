@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.draws import Draws
 from point_diffusion.loss_weighting import output_weights
-from point_diffusion.mean_flow import AverageVelocity, adaptive_weights, draw_ends, mean_flow_errors
+from point_diffusion.mean_flow import AverageVelocity, adaptive_weights, ends_of_jumps, mean_flow_errors
 from point_diffusion.registry import MEAN_FLOW
-from point_diffusion.timestep_sampling import LAWS, ImportanceSampling, draw_timesteps
+from point_diffusion.timestep_sampling import LAWS, ImportanceSampling, timesteps_by_law
 from point_diffusion.training_target import training_example
 
 SIMPLE = "simple"  # the loss weighs all errors of what is predicted alike
@@ -45,20 +46,18 @@ class Objective(nn.Module):
             law = LAWS[self.sampling](diffusion.schedule, self._sigma_data)
             self._law = law.to(diffusion.device, torch.float32)
 
-    def loss(self, diffusion: Diffusion, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The loss of a batch, a scalar; the generator draws the steps, the noise, and what is not told."""
+    def loss(self, diffusion: Diffusion, batch: Batch, draws: Draws) -> Tensor:
+        """The loss of a batch, a scalar; the draws decide upon steps, noise, and what is not told."""
         probabilities = self._law if self.importance is None else self.importance.probabilities()
-        t, noise = diffusion.draw(batch.points, generator)
+        t, noise = draws.timesteps(diffusion.schedule.num_step), draws.noise.to(batch.points)
         if probabilities is not None:
-            t = draw_timesteps(probabilities, len(batch.points), generator)
-        dropped = None
-        if batch.condition is not None:
-            chances = torch.rand(len(batch.points), generator=generator, device=batch.points.device)
-            dropped = chances < self.dropout
+            t = timesteps_by_law(probabilities, draws.level)
+        dropped = None if batch.condition is None else draws.told < self.dropout
         options: dict[str, Any] = {"condition": batch.condition, "dropped": dropped}
         options |= {"stable": self.stable, "widening": self.widening}
         if self.jumps:
-            errors = self._mean_flow_errors(diffusion, batch.points, t, noise, generator, options)
+            ends = ends_of_jumps(t, draws.end, draws.interval)
+            errors = self._mean_flow_errors(diffusion, batch.points, t, ends, noise, options)
             errors = errors * adaptive_weights(errors)
         elif self.importance is None and self.weighting == SIMPLE:
             return diffusion.loss(batch.points, t, noise, **options)
@@ -77,10 +76,10 @@ class Objective(nn.Module):
         diffusion: Diffusion,
         points: Tensor,
         t: Tensor,
+        ends: Tensor,
         noise: Tensor,
-        generator: torch.Generator,
         options: dict[str, Any],
     ) -> Tensor:
         x, told, velocity = training_example(diffusion.schedule, diffusion.prediction, points, t, noise, **options)
-        network, ends = cast(AverageVelocity, diffusion.network), draw_ends(t, generator)
+        network = cast(AverageVelocity, diffusion.network)
         return mean_flow_errors(network, diffusion.schedule, x, velocity, t, ends, told)

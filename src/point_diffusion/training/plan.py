@@ -93,6 +93,14 @@ class Plan:
         """Whether no other job of a sweep is shown on the same screen."""
         return not in_sweep() or "basic_launcher" in HydraConfig.get().launcher["_target_"]
 
+    @property
+    def processes(self) -> int:
+        """How many runs a launcher has on these cores at once."""
+        from joblib import effective_n_jobs
+
+        count = HydraConfig.get().launcher.get("n_jobs") if in_sweep() else None
+        return 1 if count is None else effective_n_jobs(count)
+
     def store(self) -> None:
         """Write the settings into the folder; of a resumed run, mark its metrics as no longer final."""
         hydra: Any = HydraConfig.get() if is_hydras(self.folder) and not self.in_place else None

@@ -7,7 +7,7 @@ import lightning as L
 import torch
 
 from point_diffusion.common.errors import memory_error_names
-from point_diffusion.data.datamodule import VALIDATION_BATCH, PointSetDataModule
+from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.oracle import ExactDenoiser
 from point_diffusion.regret import Errors, ExactTargets
 from point_diffusion.training.validation import ValidationCallback, cut_short
@@ -68,13 +68,10 @@ class Regret(ValidationCallback):
     def _prepared(self, exact: ExactDenoiser, trainer: L.Trainer, pl_module: "DiffusionModule") -> ExactTargets:
         data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
         diffusion, count = pl_module.diffusion, min(self.num_points, len(data.val_points))
-        whole = min(-(-count // VALIDATION_BATCH) * VALIDATION_BATCH, len(data.val_points))  # batches of val/loss
         # not from the loader: to begin a round of it draws from torch's global generator
-        held_out = data.val_dataloader().dataset[torch.arange(whole)]
+        held_out = data.val_dataloader().dataset[torch.arange(count)]
         x_0, condition = (None if each is None else each.to(diffusion.data_mean) for each in held_out)
         assert x_0 is not None
-        noise = pl_module.validation_noise()
-        drawn = [diffusion.draw(part, noise) for part in x_0.split(VALIDATION_BATCH)]
-        t, epsilon = (torch.cat(each)[:count] for each in zip(*drawn, strict=True))
-        told = None if condition is None else condition[:count]
-        return ExactTargets(exact, diffusion.prediction, x_0[:count], t, epsilon, told)
+        draws = pl_module.validation_draws().of(0, count)
+        t = draws.timesteps(diffusion.schedule.num_step)
+        return ExactTargets(exact, diffusion.prediction, x_0, t, draws.noise.to(x_0), condition)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import Tensor
@@ -17,6 +16,7 @@ from point_diffusion.config.convert import user_callbacks
 from point_diffusion.config.keys import known
 from point_diffusion.config.schema import Trainer
 from point_diffusion.data.datamodule import Batch
+from point_diffusion.draws import Draws
 from point_diffusion.training.cuda_graph import EpochGraph, log_no_graph, recording
 from point_diffusion.training.optimizers import clip_grad_norm, next_learning_rates
 
@@ -82,7 +82,7 @@ class SingleSteps(Steps):
             log_no_graph("a callback, a precision or an argument of Trainer wants single steps", module.device)
 
     def run(self, module: Any, batch: Batch) -> Tensor:
-        loss = module.loss(batch, module.generator)
+        loss = module.loss(batch, module.next_draws(len(batch.points)))
         module.step_log.losses.append(loss.detach())
         module.step_log.batch_sizes.append(len(batch.points))
         return loss
@@ -119,7 +119,7 @@ class EpochSteps(Steps):
         log.batch_sizes = [len(part.points) for part in batch.split(module.batch_size)]
         log.learning_rates = next_learning_rates(module.optimizer, scheduler, len(log.batch_sizes))
         run = self._graph or self.steps
-        log.losses, log.norms = run(batch, log.learning_rates, module.generator)
+        log.losses, log.norms = run(batch, log.learning_rates, module.next_draws(len(batch.points)))
         module.optimizer.param_groups[0]["lr"] = log.learning_rates[-1]
         for _ in log.batch_sizes if scheduler is not None else ():
             scheduler.step()
@@ -129,13 +129,14 @@ class EpochSteps(Steps):
             count.completed += len(log.batch_sizes)
 
     def steps(
-        self, batch: Batch, learning_rates: Iterable[Tensor | float], generator: torch.Generator
+        self, batch: Batch, learning_rates: Iterable[Tensor | float], draws: Draws
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Each step's loss and gradient norm. Nothing here may wait for the device."""
         module, optimizer = self._module, self._optimizer
         losses, norms = [], []
-        for part, rate in zip(batch.split(module.batch_size), learning_rates, strict=True):
-            loss = module.loss(part, generator)
+        drawn = draws.split(module.batch_size)
+        for part, its_draws, rate in zip(batch.split(module.batch_size), drawn, learning_rates, strict=True):
+            loss = module.loss(part, its_draws)
             loss.backward()
             losses.append(loss.detach())
             norms.append(clip_grad_norm(self._parameters, module.max_grad_norm))

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from helpers.denoisers import Known
 from helpers.points import s_curve_source
-from helpers.small_runs import CHECKOUT, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, SMALL
 from point_diffusion.commands.budget import split
 from point_diffusion.commands.evaluate import evaluate
 from point_diffusion.commands.train import train
@@ -174,7 +174,7 @@ def of_file(config, tmp_path_factory):
     points = np.random.default_rng(0).normal(size=(400, 2))
     np.savetxt(folder / "points.csv", points, delimiter=",", header="a,b", comments="")
     small = [each for each in SMALL if not each.startswith("data.num_points")]
-    own = ["data=file", f"data.path={folder}/points.csv", f"output_dir={folder}/outputs", NO_PICTURES]
+    own = ["data=file", f"data.path={folder}/points.csv", f"output_dir={folder}/outputs"]
     train(config(*small, *own))
     (path,) = folder.glob("outputs/runs/*/*")
     return path
@@ -193,7 +193,6 @@ def test_guidance_is_named_as_what_moves_the_samples(config, tmp_path):
             "data=gaussians",
             "data.label=component",
             "trainer.max_epochs=1",
-            NO_PICTURES,
             "data.num_points=300",
             f"output_dir={tmp_path}",
         )

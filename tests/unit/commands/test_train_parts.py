@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from helpers.small_runs import NO_PICTURES
 from point_diffusion.registry import SAMPLERS
 from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import Sampler
@@ -86,6 +85,6 @@ def test_a_new_sampler_is_one_class_with_one_step(small_train):
     ],
 )
 def test_parts_mix_freely(small_train, kind, parts):
-    metrics, folder = small_train(*parts, NO_PICTURES, f"module.prediction_type={kind}", "trainer.max_epochs=1")
+    metrics, folder = small_train(*parts, f"module.prediction_type={kind}", "trainer.max_epochs=1")
     assert math.isfinite(metrics["val_loss"])
     assert load_run(folder).sample(20).isfinite().all()

@@ -134,7 +134,14 @@ def test_a_scripts_own_keys_and_the_samplers_are_checked():
         "seed": 0,
     }
     right |= {"samples_per_condition": 1}
-    right |= {"output": "a.csv", "overwrite": False, "output_dir": ".", "num_threads": 1, "sampler": {}}
+    right |= {
+        "output": "a.csv",
+        "overwrite": False,
+        "output_dir": ".",
+        "num_threads": 1,
+        "num_workers": None,
+        "sampler": {},
+    }
     check_script(OmegaConf.create(right), Sample)
     with pytest.raises(UsageError) as refused:
         check_script(OmegaConf.create({**right, "seed": -1, "sampler": {"eta": 2}}), Sample)

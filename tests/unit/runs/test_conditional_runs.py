@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 import torch
 
-from helpers.small_runs import NO_PICTURES, SMALL
+from helpers.small_runs import SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.load import load_run
 from point_diffusion.runs.newest import newest_run
 from point_diffusion.samplers import DDIM
 
-OF_FILE = [each for each in SMALL if not each.startswith("data.num_points")] + [NO_PICTURES]
+OF_FILE = [each for each in SMALL if not each.startswith("data.num_points")]
 
 
 def write_points(path, count=300, seed=0):
@@ -118,7 +118,7 @@ def test_points_of_a_shape_have_no_file(small_run):
 
 def test_a_run_of_a_shapes_classes_needs_no_file(config, tmp_path):
     options = ["data=gaussians", "data.label=component", "data.num_components=3", "trainer.max_epochs=1"]
-    train(config(*SMALL, NO_PICTURES, *options, f"output_dir={tmp_path}"))
+    train(config(*SMALL, *options, f"output_dir={tmp_path}"))
     run = load_run(newest_run(tmp_path))
     assert run.points.classes == ("0", "1", "2")
     assert sum(run.points.counts) == 300

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from helpers.small_runs import NO_PICTURES, SMALL
+from helpers.small_runs import SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.data.shapes import Gaussians, SCurve
@@ -18,7 +18,7 @@ from point_diffusion.runs.load import load_run
 from point_diffusion.runs.newest import newest_run
 from point_diffusion.samplers import DDIM
 
-CHOSEN = ["data.scale=2", "module.prediction_type=v_prediction", "schedule.alphas_cumprod_end=1e-3", NO_PICTURES]
+CHOSEN = ["data.scale=2", "module.prediction_type=v_prediction", "schedule.alphas_cumprod_end=1e-3"]
 CHOSEN += ["callbacks.quality.num_densities=20"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict, read_write
 
-from helpers.small_runs import CHECKOUT, NO_PICTURES, SMALL
+from helpers.small_runs import CHECKOUT, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
@@ -15,7 +15,7 @@ from point_diffusion.runs.resume import earlier_try, misfits, resume_settings
 from point_diffusion.runs.settings import SETTINGS, store_settings
 
 OF_FILE = [each for each in SMALL if not each.startswith(("data.num_points", "data.batch_size"))]
-OF_FILE += ["data=file", "data.batch_size=16", NO_PICTURES]
+OF_FILE += ["data=file", "data.batch_size=16"]
 OWN = "+callbacks.own._target_=lightning.pytorch.callbacks.Timer"
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from helpers import cuda_graph_stand_in as stand_in
-from helpers.small_runs import NO_PICTURES, SMALL
+from helpers.small_runs import SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.data.datamodule import Batch
+from point_diffusion.draws import Draws
 from point_diffusion.training import cuda_graph as graph
 from point_diffusion.training.checkpoints import LastCheckpoint
 from point_diffusion.training.steps import SingleSteps
@@ -29,7 +30,7 @@ def run(config, tmp_path):
 
     def _run(name, *overrides):
         folder = tmp_path / name
-        train(config(*SMALL, *EPOCHS, "cuda_graph=true", *overrides, NO_PICTURES, f"output_dir={folder}"))
+        train(config(*SMALL, *EPOCHS, "cuda_graph=true", *overrides, f"output_dir={folder}"))
         (checkpoint,) = folder.glob("runs/*/*/checkpoints/last.ckpt")
         return checkpoint
 
@@ -177,8 +178,8 @@ def test_steps_that_look_at_a_value_are_made_as_they_come(monkeypatch, caplog):
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([weight], fused=True)
 
-    def steps(batch, rates, noise):
-        loss = (weight * batch.points + torch.randn(3, generator=noise)).square().sum()
+    def steps(batch, rates, draws):
+        loss = (weight * batch.points + draws.noise[:, 0]).square().sum()
         loss.backward()
         optimizer.param_groups[0]["lr"] = rates[0]
         optimizer.step()
@@ -186,7 +187,8 @@ def test_steps_that_look_at_a_value_are_made_as_they_come(monkeypatch, caplog):
         return [loss.detach() if loss.item() > 0 else loss], []
 
     epochs = graph.recording(steps, optimizer, 1, torch.device("cpu"))
-    losses = [epochs(Batch(torch.ones(3)), [0.1], torch.Generator().manual_seed(seed))[0][0] for seed in (0, 1, 1)]
+    draws = [Draws.by(torch.Generator().manual_seed(seed), 3, 1) for seed in (0, 1, 1)]
+    losses = [epochs(Batch(torch.ones(3)), [0.1], each)[0][0] for each in draws]
     assert said(caplog) == [
         "no CUDA graph (RuntimeError: a value is looked at): each kernel is launched by itself"
     ]

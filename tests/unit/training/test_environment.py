@@ -68,7 +68,7 @@ def test_a_training_from_python_leaves_the_process_as_it_was(small_train):
     before = state()
     own = ["+callbacks.c._target_=lightning.pytorch.callbacks.LearningRateMonitor"]
     exact = ["+trainer.deterministic=true", "+trainer.benchmark=true"]
-    small_train(NO_PICTURES, "trainer.max_epochs=1", "float32_matmul_precision=medium", *own, *exact)
+    small_train("trainer.max_epochs=1", "float32_matmul_precision=medium", *own, *exact)
     after = state()
     logging.disable(logging.NOTSET)
     assert after == before
@@ -77,5 +77,5 @@ def test_a_training_from_python_leaves_the_process_as_it_was(small_train):
 @pytest.mark.slow
 def test_what_is_asked_for_is_in_the_log_of_a_training_from_python(small_train, monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [logging.NullHandler()])  # as of a caller that logs, too
-    _, folder = small_train(NO_PICTURES, "trainer.max_epochs=1", "+trainer.profiler=simple")
+    _, folder = small_train("trainer.max_epochs=1", "+trainer.profiler=simple")
     assert "Profiler Report" in (folder / "train.log").read_text()

@@ -12,13 +12,13 @@ from omegaconf import OmegaConf
 from helpers.planted_callbacks import Recorder
 from helpers.points import s_curve_source
 from helpers.run_files import assert_same_tensors, events, load, module_of
-from helpers.small_runs import NO_PICTURES, SMALL
+from helpers.small_runs import SMALL
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.description import Description, describe
 from point_diffusion.data.source import build_source
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.draws import DrawsByPlace
 from point_diffusion.training.module import DiffusionModule
 
 RECORDED = "+callbacks.recorder._target_=helpers.planted_callbacks.Recorder"
@@ -55,9 +55,9 @@ def test_train_loss_is_the_mean_over_the_epochs_points(small_train):
     model = module_of(load(folder / "checkpoints/last.ckpt")).diffusion
     source = s_curve_source(71)
     data = PointSetDataModule(source, Description.of(source, scale=10.0), batch_size=64)
-    draws, total = generator(1234, "noise", 0), 0.0
-    for batch in data.train_dataloader():
-        total += model.loss(batch.points, *model.draw(batch.points, draws)).item() * len(batch.points)
+    draws, total = DrawsByPlace(1234, "noise", 0, dim=2).of(0, 71), 0.0
+    for batch, its in zip(data.train_dataloader(), draws.split(64), strict=True):
+        total += model.loss(batch.points, its.timesteps(10), its.noise).item() * len(batch.points)
     assert metrics["train_loss"] == pytest.approx(total / 71, rel=1e-6)
 
 
@@ -123,7 +123,6 @@ def test_the_precision_of_matrix_products_is_torchs_setting(small_train, tmp_pat
     def trained(*overrides):
         witness = tmp_path / "precision"
         metrics, folder = small_train(
-            NO_PICTURES,
             "trainer.max_epochs=1",
             "+callbacks.precision._target_=helpers.planted_callbacks.Precision",
             f"+callbacks.precision.path={witness}",

@@ -4,22 +4,23 @@ import pytest
 import torch
 
 from helpers.run_files import load
-from helpers.small_runs import NO_PICTURES
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.draws import Draws
 from point_diffusion.loss_weighting import output_weights
-from point_diffusion.mean_flow import adaptive_weights, draw_ends, mean_flow_errors
+from point_diffusion.mean_flow import adaptive_weights, ends_of_jumps, mean_flow_errors
 from point_diffusion.networks import IntervalMLP, MLPDiffusion
 from point_diffusion.registry import LOSS_WEIGHTINGS, TIMESTEP_SAMPLINGS
 from point_diffusion.samplers import MeanFlow
 from point_diffusion.schedule import NoiseSchedule, linear_betas, rectified_betas
-from point_diffusion.timestep_sampling import antithetic_timesteps, draw_timesteps, logit_normal
+from point_diffusion.timestep_sampling import logit_normal, timesteps_by_law
 from point_diffusion.training.objective import Objective
 from point_diffusion.training_target import training_example
 
 PLAIN = {"stable_target": False, "condition_dropout": 0.1}
 POINTS = 0.8 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+DRAWS = Draws.by(generator("test"), 200, 2)
 
 
 @pytest.fixture
@@ -34,23 +35,18 @@ def model():
 def loss_of(model, **options):
     objective = Objective(PLAIN | options, 20)
     objective.start(model)
-    return objective, objective.loss(model, Batch(POINTS, None), generator("test"))
+    return objective, objective.loss(model, Batch(POINTS, None), DRAWS)
 
 
 def test_settings_of_old_runs_are_the_plain_ones(model):
     _, loss = loss_of(model)
-    draws = generator("test")
-    t = antithetic_timesteps(200, 20, draws)
-    noise = torch.randn(200, 2, generator=draws)
-    assert torch.equal(loss, model.loss(POINTS, t, noise))
+    assert torch.equal(loss, model.loss(POINTS, DRAWS.timesteps(20), DRAWS.noise))
 
 
 def test_a_law_of_steps_is_drawn_from(model):
     _, loss = loss_of(model, timestep_sampling="logit_normal")
-    draws = generator("test")
-    _, noise = model.draw(POINTS, draws)
-    t = draw_timesteps(logit_normal(model.schedule, model.sigma_data).float(), 200, draws)
-    assert torch.equal(loss, model.loss(POINTS, t, noise))
+    t = timesteps_by_law(logit_normal(model.schedule, model.sigma_data).float(), DRAWS.level)
+    assert torch.equal(loss, model.loss(POINTS, t, DRAWS.noise))
 
 
 def test_importance_leaves_the_mean_of_the_loss(model):
@@ -63,7 +59,7 @@ def test_importance_leaves_the_mean_of_the_loss(model):
     with torch.no_grad():
         for _ in range(300):
             objective.importance.mean_square.copy_(known)
-            losses.append(objective.loss(model, Batch(POINTS, None), draws))
+            losses.append(objective.loss(model, Batch(POINTS, None), Draws.by(draws, 200, 2)))
         even = [model.loss(POINTS, *model.draw(POINTS, draws)) for _ in range(300)]
     a, b = torch.stack(losses), torch.stack(even)
     error = ((a.var() + b.var()) / 300).sqrt()
@@ -73,7 +69,7 @@ def test_importance_leaves_the_mean_of_the_loss(model):
 
 def test_errors_are_weighed_by_their_noise_level(model):
     _, loss = loss_of(model, loss_weighting="min_snr")
-    t, noise = model.draw(POINTS, generator("test"))
+    t, noise = DRAWS.timesteps(20), DRAWS.noise
     weights = output_weights("min_snr", model.prediction, *model.schedule.levels(t, POINTS), model.sigma_data)
     expected = (weights * model.squared_errors(POINTS, t, noise)).mean()
     torch.testing.assert_close(loss, expected)
@@ -85,10 +81,8 @@ def test_importance_learns_from_each_batch(model):
     before = torch.ones(20)
     assert not torch.equal(objective.importance.mean_square, before)
     # of steps that are still alike the weights are 1
-    draws = generator("test")
-    _, noise = model.draw(POINTS, draws)
-    t = draw_timesteps(torch.full((20,), 1 / 20), 200, draws)
-    torch.testing.assert_close(loss, model.loss(POINTS, t, noise))
+    t = timesteps_by_law(torch.full((20,), 1 / 20), DRAWS.level)
+    torch.testing.assert_close(loss, model.loss(POINTS, t, DRAWS.noise))
 
 
 @pytest.mark.slow
@@ -100,7 +94,7 @@ def test_importance_learns_from_each_batch(model):
     ],
 )
 def test_all_of_them_train(small_train, option):
-    metrics, folder = small_train(NO_PICTURES, option, "trainer.max_epochs=2", "callbacks.quality=null")
+    metrics, folder = small_train(option, "trainer.max_epochs=2", "callbacks.quality=null")
     assert metrics["finished"]
     state = load(folder / "checkpoints/last.ckpt")["state_dict"]
     assert ("objective.importance.mean_square" in state) == ("importance" in option)
@@ -126,7 +120,7 @@ def test_a_mean_flow_learns_to_leap():
     at_first = away()
     for _ in range(600):
         optimizer.zero_grad()
-        objective.loss(diffusion, Batch(points, None), draws).backward()
+        objective.loss(diffusion, Batch(points, None), Draws.by(draws, 256, 1)).backward()
         optimizer.step()
     assert away() < 0.25 < at_first
 
@@ -135,8 +129,9 @@ def test_a_mean_flow_weighs_its_errors(model):
     model = Diffusion(model.schedule, IntervalMLP(20, num_units=16), "flow", jumps=True)
     model.describe_data(POINTS)
     _, loss = loss_of(model, objective="mean_flow")
-    draws = generator("test")
-    t, noise = model.draw(POINTS, draws)
+    t, noise = DRAWS.timesteps(20), DRAWS.noise
     x, told, velocity = training_example(model.schedule, model.prediction, POINTS, t, noise)
-    errors = mean_flow_errors(model.network, model.schedule, x, velocity, t, draw_ends(t, draws), told)
+    errors = mean_flow_errors(
+        model.network, model.schedule, x, velocity, t, ends_of_jumps(t, DRAWS.end, DRAWS.interval), told
+    )
     torch.testing.assert_close(loss, (errors * adaptive_weights(errors)).mean())

@@ -3,7 +3,6 @@
 import pytest
 
 from helpers.run_files import metrics_of, validation_loss_of
-from helpers.small_runs import NO_PICTURES
 from point_diffusion.common.errors import PartError, UsageError
 
 CALLBACKS = "lightning.pytorch.callbacks"
@@ -61,7 +60,7 @@ def test_an_error_of_a_callback_names_it_and_what_is_kept(small_train, tmp_path)
     with pytest.raises(
         PartError, match=r"^callbacks.c: LookupError: need a foo; epoch 2 is kept in .*resume it: "
     ):
-        small_train(*broken, NO_PICTURES, "callbacks.checkpoint.every_n_epochs=1")
+        small_train(*broken, "callbacks.checkpoint.every_n_epochs=1")
 
 
 @pytest.mark.parametrize(
@@ -74,9 +73,9 @@ def test_an_error_of_a_callback_names_it_and_what_is_kept(small_train, tmp_path)
     ],
 )
 def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tmp_path, asked):
-    _, run = small_train(NO_PICTURES, *asked)
+    _, run = small_train(*asked)
     assert metrics_of(run)["val_loss"] == pytest.approx(validation_loss_of(run), rel=1e-6)
-    small_train(NO_PICTURES, *asked, "trainer.max_epochs=6", f"ckpt_path='{run}/checkpoints/last.ckpt'")
+    small_train(*asked, "trainer.max_epochs=6", f"ckpt_path='{run}/checkpoints/last.ckpt'")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tm
     ],
 )
 def test_whoever_ends_a_run_is_named_and_its_last_epoch_validated(small_train, tmp_path, asked, epochs):
-    _, run = small_train(NO_PICTURES, *asked)
+    _, run = small_train(*asked)
     metrics = metrics_of(run)
     assert (metrics["finished"], metrics["epochs"], metrics["stopped_by"]) == (True, epochs, "callbacks.c")
     assert {"val_loss", "equivalent_sample_size"} <= metrics.keys()

@@ -11,19 +11,18 @@ from PIL import Image
 
 from helpers.points import s_curve_source
 from helpers.run_files import assert_same_tensors, events, load, module_of
-from helpers.small_runs import FEW, NO_PICTURES
+from helpers.small_runs import FEW, PICTURES
 from point_diffusion.commands.train import train
-from point_diffusion.common.seeds import generator
 from point_diffusion.data import datamodule
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.truth import truth_of
+from point_diffusion.draws import DrawsByPlace
 from point_diffusion.runs.load import load_run
-from point_diffusion.training import regret as training
 from point_diffusion.training.module import DiffusionModule
 from point_diffusion.training.regret import Regret
 
 
-def by_hand(folder, batch=10_000, count=10_000, dtype=torch.float32):
+def by_hand(folder, count=10_000, dtype=torch.float32):
     """Regret, floor and loss of a run, point by point."""
     run = load_run(folder)
     model, held_out = run.diffusion.to(dtype), run.source.held_out()
@@ -31,8 +30,8 @@ def by_hand(folder, batch=10_000, count=10_000, dtype=torch.float32):
     x_0 = model.scaling.to_network(torch.from_numpy(held_out.points)).to(dtype)
     told = run.points.encode(held_out.labels, held_out.numbers)
     told = None if told is None else torch.from_numpy(told).to(dtype)
-    draws = generator(run.config.seed, "validation")
-    t, noise = (torch.cat(each) for each in zip(*(model.draw(x, draws) for x in x_0.split(batch)), strict=True))
+    draws = DrawsByPlace(run.config.seed, "validation", dim=model.dim).of(0, len(x_0))
+    t, noise = draws.timesteps(run.schedule.num_step), draws.noise.to(dtype)
     parts = []
     for row in range(min(count, len(x_0))):
         here = slice(row, row + 1)
@@ -63,7 +62,7 @@ def test_a_run_tells_both_parts_of_its_validation_loss(small_run):
 
 
 def test_to_measure_it_changes_no_weights(small_run, small_train):
-    _, without = small_train("callbacks.regret=null", "callbacks.quality=null", NO_PICTURES)
+    _, without = small_train("callbacks.regret=null", "callbacks.quality=null")
     for name in ("state_dict", "current_model_state"):
         assert_same_tensors(*(load(each / "checkpoints/last.ckpt")[name] for each in (small_run[1], without)))
 
@@ -71,7 +70,7 @@ def test_to_measure_it_changes_no_weights(small_run, small_train):
 @pytest.mark.slow
 def test_where_it_is_switched_off_the_rest_stays_the_same(small_run, small_train):
     metrics, folder = small_run
-    other, without = small_train("callbacks.regret=null")
+    other, without = small_train("callbacks.regret=null", PICTURES)
     assert metrics.keys() - other.keys() == {"regret", "val_loss_floor"}
     assert {**metrics, **other, "seconds": 0} == {**metrics, "seconds": 0}
     pictures, others = ({path.name for path in each.glob("figures/*")} for each in (folder, without))
@@ -85,7 +84,6 @@ def test_it_falls_as_the_training_goes_on(small_train):
         "trainer.max_epochs=60",
         "trainer.check_val_every_n_epoch=20",
         "callbacks.quality=null",
-        NO_PICTURES,
     ]
     options += ["optimizer.lr=5e-3", "data.scale=1", "schedule.alphas_cumprod_end=1e-4"]
     _, folder = small_train(*options)
@@ -96,12 +94,11 @@ def test_it_falls_as_the_training_goes_on(small_train):
 
 @pytest.mark.parametrize("count", [120, 1000])
 def test_it_is_measured_on_the_first_points_of_the_validation(small_train, monkeypatch, count):
-    for module in (datamodule, training):
-        monkeypatch.setattr(module, "VALIDATION_BATCH", 128)  # three batches
-    options = ["trainer.max_epochs=1", "callbacks.quality=null", NO_PICTURES]
+    monkeypatch.setattr(datamodule, "VALIDATION_BATCH", 128)  # three batches
+    options = ["trainer.max_epochs=1", "callbacks.quality=null"]
     metrics, folder = small_train(*options, f"callbacks.regret.num_points={count}")
     found = [metrics["regret"], metrics["val_loss_floor"]]
-    assert found == pytest.approx(by_hand(folder, 128, count)[:2], rel=1e-4)
+    assert found == pytest.approx(by_hand(folder, count)[:2], rel=1e-4)
 
 
 @pytest.mark.slow
@@ -113,7 +110,7 @@ def test_it_is_measured_on_the_first_points_of_the_validation(small_train, monke
     ],
 )
 def test_of_other_points_and_predictions(small_train, options):
-    metrics, folder = small_train(*options, "callbacks.quality=null")
+    metrics, folder = small_train(*options, "callbacks.quality=null", PICTURES)
     found = [metrics[name] for name in ("regret", "val_loss_floor", "val_loss")]
     assert found == pytest.approx(by_hand(folder), rel=1e-3)
     assert (folder / "figures/regret.png").exists()
@@ -123,7 +120,7 @@ def test_of_other_points_and_predictions(small_train, options):
 @pytest.mark.slow
 def test_in_double_precision(small_train):
     options = ["trainer.precision=64-true", "data=gaussians", "data.label=component"]
-    metrics, folder = small_train(*options, "callbacks.quality=null", NO_PICTURES)
+    metrics, folder = small_train(*options, "callbacks.quality=null")
     found = [metrics[name] for name in ("regret", "val_loss_floor", "val_loss")]
     assert found == pytest.approx(by_hand(folder, dtype=torch.float64), rel=1e-4)
 
@@ -131,10 +128,10 @@ def test_in_double_precision(small_train):
 @pytest.mark.parametrize(
     "options",
     [
-        ["data=file", "data.path=points.csv", NO_PICTURES],
-        pytest.param(["data=file", "data.path=points.csv"], marks=pytest.mark.slow),
-        pytest.param(["data=pinwheel", "data.num_points=300"], marks=pytest.mark.slow),
-        pytest.param(["data.scaling=whiten", "data.num_points=300"], marks=pytest.mark.slow),
+        ["data=file", "data.path=points.csv"],
+        pytest.param(["data=file", "data.path=points.csv", PICTURES], marks=pytest.mark.slow),
+        pytest.param(["data=pinwheel", "data.num_points=300", PICTURES], marks=pytest.mark.slow),
+        pytest.param(["data.scaling=whiten", "data.num_points=300", PICTURES], marks=pytest.mark.slow),
     ],
 )
 def test_where_no_exact_denoiser_is_known_nothing_is_said(config, tmp_path, monkeypatch, options, caplog):
@@ -148,7 +145,7 @@ def test_where_no_exact_denoiser_is_known_nothing_is_said(config, tmp_path, monk
     assert "val_loss" in metrics
     assert not {"regret", "val_loss_floor"} & set(metrics)
     pictures = {path.name for path in folder.glob("figures/*")}
-    assert ("vector_field.png" in pictures) == (NO_PICTURES not in options)
+    assert ("vector_field.png" in pictures) == (PICTURES in options)
     assert not {"regret.png", "field_error.png"} & pictures
     assert not {"val/regret", "val/loss_floor"} & set(events(folder).Tags()["scalars"])
     assert "regret" not in caplog.text

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.run_files import assert_same_tensors, events, load
-from helpers.small_runs import NO_PICTURES, SMALL
+from helpers.small_runs import PICTURES, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 
@@ -24,7 +24,7 @@ from point_diffusion.common.errors import UsageError
     ],
 )
 def test_resuming_from_a_checkpoint_is_the_same_as_never_stopping(small_train, start, option):
-    scheduler = [NO_PICTURES, option]
+    scheduler = [option]
     whole, whole_folder = small_train(*scheduler, "callbacks.checkpoint.every_n_epochs=1")
     # stopped after two of the four epochs it was meant for: by its time limit
     stop = ["+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1"]
@@ -70,7 +70,7 @@ def test_the_best_checkpoint_is_kept_when_what_follows_is_worse(small_train):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_resuming_with_another_learning_rate_takes_it(small_train, scheduler):
-    base = [NO_PICTURES, f"lr_scheduler={scheduler}", "trainer.max_epochs=8"]
+    base = [f"lr_scheduler={scheduler}", "trainer.max_epochs=8"]
     _, first = small_train(*base, "+trainer.max_time={seconds: 0}", "callbacks.checkpoint.every_n_epochs=1")
     changed = ["optimizer.lr=0.004", "+optimizer.weight_decay=0.01", f"ckpt_path={first}"]
     _, second = small_train(*base, *changed)
@@ -111,7 +111,8 @@ def test_a_checkpoint_of_another_program_is_refused(small_train, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options", [pytest.param([], marks=pytest.mark.long), ["logger='false'", "callbacks.ema=null"]]
+    "options",
+    [pytest.param([PICTURES], marks=pytest.mark.long), [PICTURES, "logger='false'", "callbacks.ema=null"]],
 )
 def test_a_run_stopped_after_its_last_epoch_still_gets_its_final_figures(small_train, config, tmp_path, options):
     whole, other = small_train(*options)

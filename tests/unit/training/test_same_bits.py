@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.run_files import assert_same_run, assert_same_tensors, load
-from helpers.small_runs import FEW, NO_PICTURES, SMALL
+from helpers.small_runs import FEW, SMALL
 
 
 @pytest.mark.slow
@@ -14,7 +14,6 @@ def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
 
     options = [each for each in SMALL if "max_epochs" not in each]
     options += [
-        NO_PICTURES,
         "lr_scheduler=constant",
         "callbacks.checkpoint.every_n_epochs=3",
         "trainer.check_val_every_n_epoch=1",
@@ -46,7 +45,7 @@ def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
 def test_other_arithmetic_and_wild_runs_go_on_to_the_same_bits(config, tmp_path, option):
     from point_diffusion.commands.train import train
 
-    options = [*FEW, NO_PICTURES, option, "trainer.check_val_every_n_epoch=1"]
+    options = [*FEW, option, "trainer.check_val_every_n_epoch=1"]
     at_once = train(config(*options, "trainer.max_epochs=4", f"output_dir={tmp_path}/whole"))
     train(config(*options, "trainer.max_epochs=2", f"output_dir={tmp_path}/half"))
     (half,), (whole,) = tmp_path.glob("half/runs/*/*"), tmp_path.glob("whole/runs/*/*")
@@ -62,7 +61,7 @@ def test_whole_epochs_and_single_steps_give_the_same_bits_and_go_on_with_each_ot
     from point_diffusion.runs.logged_curves import logged_curves
 
     options = [each for each in SMALL if "max_epochs" not in each] + [f"lr_scheduler={scheduler}"]
-    options += ["trainer.max_epochs=4", NO_PICTURES]
+    options += ["trainer.max_epochs=4"]
     kinds = {"whole": [], "steps": ["+callbacks.own._target_=helpers.planted_callbacks.Steps"]}
     first = ["+callbacks.end._target_=helpers.planted_callbacks.Stop", "+callbacks.end.epoch=2"]
     for name, kind in kinds.items():

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from helpers.small_runs import SMALL
+from helpers.small_runs import PICTURES, SMALL
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.training.callbacks import EMA, Clock
 from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
@@ -24,7 +24,7 @@ from point_diffusion.training.trainer import build_trainer, outcome
 @pytest.fixture
 def build(config, tmp_path):
     def _build(*overrides, steps=None):
-        plan = Plan(config(*SMALL, *overrides), tmp_path)
+        plan = Plan(config(*SMALL, PICTURES, *overrides), tmp_path)
         return build_trainer(plan, steps or EpochSteps(), StopSignals(), time.monotonic())
 
     return _build

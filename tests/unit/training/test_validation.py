@@ -6,9 +6,11 @@ from PIL import Image
 
 from helpers.points import s_curve_source
 from helpers.run_files import events, load, module_of
-from point_diffusion.common.seeds import derive_seed, generator
+from helpers.small_runs import PICTURES
+from point_diffusion.common.seeds import derive_seed
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.draws import DrawsByPlace
 from point_diffusion.metrics import quality, summary
 from point_diffusion.report.figures import reverse_process
 from point_diffusion.report.style import pixels
@@ -25,7 +27,8 @@ def test_validation_loss_and_grid_come_from_the_averaged_weights(small_run):
     for weights in ("state_dict", "current_model_state"):
         model = module_of(checkpoint, weights).diffusion
         x_0 = data.val_points / 10
-        loss = model.loss(x_0, *model.draw(x_0, generator(config["seed"], "validation"))).item()
+        draws = DrawsByPlace(config["seed"], "validation", dim=2).of(0, len(x_0))
+        loss = model.loss(x_0, draws.timesteps(10), draws.noise).item()
         t, states = model.sample_trajectory(100, derive_seed(config["seed"], "reconstruction"))
         assert t == list(range(10, -1, -1))
         drawn = [states[i].numpy() for i in (2, 4, 6, 8, 10)]
@@ -52,13 +55,13 @@ def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_run):
 def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
     calls, draw = [], Diffusion._blocks
     monkeypatch.setattr(Diffusion, "_blocks", lambda self, n, *rest: calls.append(n) or draw(self, n, *rest))
-    small_train()
+    small_train(PICTURES)
     assert calls == [100, 100, 12, 200]  # two validations, the vector field, and the end
     calls.clear()
-    small_train("callbacks.quality.num_samples=50")
+    small_train(PICTURES, "callbacks.quality.num_samples=50")
     assert calls == [100, 50, 100, 50, 12, 200]
     calls.clear()
-    small_train("callbacks.reconstruction=null", "callbacks.quality.num_samples=50")
+    small_train("callbacks.quality.num_samples=50")
     assert calls == [50, 50, 200]
 
 
@@ -103,13 +106,13 @@ def test_last_epoch_is_validated_and_saved_whatever_the_intervals(small_train):
 
 @pytest.mark.slow
 def test_short_runs_of_few_steps_still_draw_their_grid(small_train):
-    _, folder = small_train("num_step=1", "trainer.max_epochs=1")
+    _, folder = small_train(PICTURES, "num_step=1", "trainer.max_epochs=1")
     assert (folder / "figures/reconstruction_epoch_0001.png").exists()
 
 
 @pytest.mark.slow
 def test_time_limit_stops_at_the_end_of_an_epoch(small_train):
-    metrics, folder = small_train("trainer.max_epochs=1000000", "+trainer.max_time='00:00:00:01'")
+    metrics, folder = small_train(PICTURES, "trainer.max_epochs=1000000", "+trainer.max_time='00:00:00:01'")
     assert 1 <= metrics["epochs"] < 1_000_000
     checkpoint = load(folder / "checkpoints/last.ckpt")
     assert checkpoint["epoch"] + 1 == metrics["epochs"]
