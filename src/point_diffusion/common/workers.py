@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from itertools import chain, islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -58,7 +59,17 @@ def in_order(function: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
         return
     import torch
 
+    pieces = iter(pieces)
+    first = list(islice(pieces, 2))
     before, count = torch.get_num_threads(), get_num_workers()
+    if len(first) < 2:  # no need of threads
+        torch.set_num_threads(1)
+        try:
+            found = [function(piece) for piece in first]
+        finally:
+            torch.set_num_threads(before)
+        yield from found
+        return
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def work(piece: T) -> R:
@@ -68,7 +79,7 @@ def in_order(function: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
     waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(count, "worker", initializer=_begin)
     try:
-        for piece in pieces:
+        for piece in chain(first, pieces):
             waiting.append(pool.submit(work, piece))
             if len(waiting) > AHEAD * count:
                 yield waiting.popleft().result()

@@ -23,6 +23,7 @@ SMALL = 1_000  # so few points are summed over all pairs: that is as quick as pr
 LARGEST = 1e100  # the square of more is not finite
 MAX_SORTED = 100_000  # points of a reference that are remembered in the order of each direction, 2 kB each
 PAIRS = 2**22  # at a time, where all are summed
+NUMBERS = 2**18  # points times directions that are worth a thread's while
 
 Sums = dict[tuple[int, int], np.ndarray]  # for each point of one set the sum of its distances to those of another
 
@@ -111,21 +112,27 @@ def distance_sums(sets: Sequence[np.ndarray], exact: bool = False, truth: Refere
         return [{(a, b): _over_all_pairs(x, y) for a, x in enumerate(sets) for b, y in enumerate(sets)}]
     # |v| over the mean of |<v, u>|
     scale = math.sqrt(math.pi) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
-    frames = []
+    frames, pairs = [], list(itertools.product(range(len(sets)), repeat=2))
     for frame in _frames(dim):
-        sums = {(a, b): np.zeros(len(x)) for a, x in enumerate(sets) for b in range(len(sets))}
+        sums = {(a, b): np.zeros(len(sets[a])) for a, b in pairs}
         name, weight = frame.tobytes(), scale / len(frame)
         known = truth is not None and name in truth.within
 
-        def seen(direction: np.ndarray, known: bool = known) -> Sums:
-            lines = [_line(points @ direction) for points in sets[:-1]]
-            lines.append(_line(sets[-1] @ direction) if truth is None else truth.along(direction, sets[-1]))
-            found = {(a, a): _within(line) for a, line in enumerate(lines) if not (known and a == last)}
-            for a, b in itertools.combinations(range(len(lines)), 2):
-                found[a, b], found[b, a] = _between(lines[a], lines[b])
+        def along(directions: np.ndarray, known: bool = known) -> Sums:
+            found = {(a, b): np.zeros(len(sets[a])) for a, b in pairs}
+            for direction in directions:
+                lines = [_line(points @ direction) for points in sets[:-1]]
+                lines.append(_line(sets[-1] @ direction) if truth is None else truth.along(direction, sets[-1]))
+                for a, line in enumerate(lines):
+                    if not (known and a == last):
+                        found[a, a] += _within(line)
+                for a, b in itertools.combinations(range(len(lines)), 2):
+                    for pair, each in zip(((a, b), (b, a)), _between(lines[a], lines[b]), strict=True):
+                        found[pair] += each
             return found
 
-        for found in in_order(seen, frame):
+        size = max(1, NUMBERS // sum(map(len, sets)))
+        for found in in_order(along, (frame[begin : begin + size] for begin in range(0, len(frame), size))):
             for pair, each in found.items():
                 sums[pair] += weight * each
         if truth is not None:
