@@ -164,6 +164,9 @@ class End(Callback):
             sys.exit(3)
         if self.how == "stop":
             raise KeyboardInterrupt
+        if self.how == "signals":
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
 

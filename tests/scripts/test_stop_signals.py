@@ -79,6 +79,15 @@ def test_a_second_signal_keeps_the_last_checkpoint(start, whole, tmp_path):
     assert_same_run(run, whole)
 
 
+def test_a_second_signal_amid_a_part_of_ones_own_is_no_fault_of_that(start, tmp_path):
+    ends = ["+callbacks.end._target_=helpers.planted_callbacks.End", "+callbacks.end.how=signals"]
+    process = start(*FEW, *ends, "trainer.max_epochs=5", f"hydra.run.dir={tmp_path}/run")
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "error" not in wrong
+    assert "stopped; it has no checkpoint yet, the same command begins anew\n" in said
+
+
 def test_a_signal_amid_the_final_figures(start, script, tmp_path):
     run = tmp_path / "run"
     many = "callbacks.quality.final_num_samples=3000000"

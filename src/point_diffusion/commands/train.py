@@ -124,7 +124,8 @@ def _fit(plan: Plan) -> dict[str, float]:
                     trainer.fit(module, data, ckpt_path=plan.checkpoint, weights_only=True)
             except (Exception, SystemExit) as error:
                 ended = error
-        part = "" if ended is None else culprit(ended, users_parts(plan.config, trainer))
+        own = ended is not None and not isinstance(ended, Stopped)  # a signal comes wherever a run is at work
+        part = culprit(ended, users_parts(plan.config, trainer)) if own else ""
         if ended is not None and not begun.is_set():
             if part:
                 plan.discard()
