@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from point_diffusion.common.files import write_text
-from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.runs.load import load_run
 from point_diffusion.runs.run import Run
 
@@ -115,7 +114,10 @@ def in_parallel(
 def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
     import torch
 
+    from point_diffusion.common.workers import set_num_workers
+
     torch.set_num_threads(1)
+    set_num_workers(1)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return function(*arguments)
 
@@ -123,15 +125,12 @@ def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
 @contextmanager
 def trained(*overrides: str) -> Iterator[tuple[Run, Mapping[str, float]]]:
     """A real run with these settings, and its metrics; its folder is deleted at the end."""
-    from hydra import compose, initialize_config_dir
-
+    from point_diffusion.benchmark.config import composed
     from point_diffusion.commands.train import train_in_folder
 
-    unseen = ("callbacks.reconstruction=null", "logger=csv")
+    unseen = ("callbacks.reconstruction=null", "logger=csv", "num_workers=1")
     with tempfile.TemporaryDirectory() as folder:
-        with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
-            config = compose("train", [*unseen, *overrides, f"output_dir={folder}"])
-        place, metrics = train_in_folder(config)
+        place, metrics = train_in_folder(composed(*unseen, *overrides, f"output_dir={folder}"))
         yield load_run(place), metrics
 
 

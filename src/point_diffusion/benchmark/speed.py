@@ -8,9 +8,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 
 from point_diffusion.benchmark.baselines import Tightest, Tutorial
+from point_diffusion.benchmark.config import composed
 from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, ratio, run_here
 from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.config.convert import plain
@@ -171,8 +171,7 @@ def gpu() -> Iterator[Figure]:
 
 
 def default_config() -> dict[str, Any]:
-    with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
-        return plain(compose("train"))
+    return plain(composed())
 
 
 def parts() -> tuple[Tutorial, Tightest, Diffusion]:

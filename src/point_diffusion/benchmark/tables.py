@@ -120,7 +120,8 @@ def generate(train: Rows, seed: int, count: int, settings: Mapping[str, Any]) ->
 
     labels = None if train.classes is None else train.classes.astype(str).tolist()
     with tempfile.TemporaryDirectory() as folder:
-        run = fit(train.numbers, labels=labels, seed=seed, output_dir=folder, settings=settings)
+        asked = {**settings, "num_workers": 1}
+        run = fit(train.numbers, labels=labels, seed=seed, output_dir=folder, settings=asked)
         found = []
         for generation in range(count):
             frame = run.frame(len(train.numbers), seed=generation)

@@ -15,12 +15,11 @@ from statistics import median
 from typing import Any, ClassVar
 
 import torch
-from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Callback
 
 from point_diffusion.benchmark.baselines import Tightest, Tutorial
+from point_diffusion.benchmark.config import composed
 from point_diffusion.commands.train import train
-from point_diffusion.common.paths import CHECKOUT
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,7 @@ class FirstStep(Callback):
 def run_here(*overrides: str) -> dict[str, float]:
     """A real run in this process, with its bar on a terminal that is not shown; its folder is deleted."""
     with tempfile.TemporaryDirectory() as folder, _terminal():
-        with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
-            config = compose("train", [*overrides, f"output_dir={folder}"])
-        return train(config)
+        return train(composed(*overrides, f"output_dir={folder}"))
 
 
 @contextmanager
