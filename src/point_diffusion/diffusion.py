@@ -23,7 +23,7 @@ from point_diffusion.schedule import (
     build_schedule,
     prior_kl,
 )
-from point_diffusion.training_target import training_example
+from point_diffusion.training_target import WHOLE, training_example
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -201,15 +201,19 @@ class Diffusion(nn.Module):
         """
         return F.mse_loss(*self._answer(x_0, t, noise, condition, **options))
 
-    def squared_errors(self, x_0: Tensor, t: Tensor, noise: Tensor, **options: Any) -> Tensor:
-        """What :meth:`loss` is the mean of, for each point, shape (B,); arguments and what is raised as there."""
-        output, target = self._answer(x_0, t, noise, **options)
+    def squared_errors(self, x_0: Tensor, t: Tensor, noise: Tensor, part: slice = WHOLE, **options: Any) -> Tensor:
+        """What :meth:`loss` is the mean of, for each point of a part, about which alone the network is asked;
+        other arguments and what is raised as there.
+        """
+        output, target = self._answer(x_0, t, noise, part=part, **options)
         return (output - target).square().mean(dim=1)
 
-    def _answer(self, x_0: Tensor, t: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+    def _answer(
+        self, x_0: Tensor, t: Tensor, *args: Any, part: slice = WHOLE, **options: Any
+    ) -> tuple[Tensor, Tensor]:
         """What the network says, and what it should."""
-        x, told, target = training_example(self.schedule, self.prediction, x_0, t, *args, **options)
-        return call_network(self.network, x, t, told), target
+        example = training_example(self.schedule, self.prediction, x_0, t, *args, **options).of(part)
+        return call_network(self.network, example.x, t[part], example.told), example.target
 
     def noised(self, points: Tensor, steps: Sequence[int], generator: torch.Generator) -> list[Tensor]:
         """Points with so many noise steps in them.
@@ -249,9 +253,16 @@ class Diffusion(nn.Module):
         return torch.cat(list(self.sample_blocks(num_samples, seed, sampler, condition)))
 
     def sample_blocks(
-        self, num_samples: int, seed: int = 0, sampler: Sampler | None = None, condition: Tensor | None = None
+        self,
+        num_samples: int,
+        seed: int = 0,
+        sampler: Sampler | None = None,
+        condition: Tensor | None = None,
+        blocks: range | None = None,
     ) -> Iterator[Tensor]:
-        """The points that :meth:`sample` draws, block by block: for as many as memory could not hold at once."""
+        """The points that :meth:`sample` draws, block by block: for as many as memory could not hold at once. Some
+        of the blocks alone, by number, or all.
+        """
 
         @torch.inference_mode()
         def end(trajectory: Iterator[tuple[int, Tensor]]) -> Tensor:
@@ -259,10 +270,14 @@ class Diffusion(nn.Module):
                 pass
             return self.scaling.finish(self.scaling.to_data(x))
 
-        yield from self._each(end, self._blocks(num_samples, seed, sampler, condition))
+        yield from self._each(end, self._blocks(num_samples, seed, sampler, condition, blocks))
 
     def sample_trajectory(
-        self, num_samples: int, seed: int = 0, sampler: Sampler | None = None, condition: Tensor | None = None
+        self,
+        num_samples: int,
+        seed: int = 0,
+        sampler: Sampler | None = None,
+        condition: Tensor | None = None,
     ) -> tuple[list[int], Tensor]:
         """The reverse trajectories of the points that :meth:`sample` draws.
 
@@ -270,6 +285,18 @@ class Diffusion(nn.Module):
             t: the number of noise steps that are in each state, from T down to 0.
             states: shape (len(t), num_samples, dim), in the data's own units.
         """
+        steps, states = zip(*self.trajectory_blocks(num_samples, seed, sampler, condition), strict=True)
+        return list(steps[0]), torch.cat(states, dim=1)
+
+    def trajectory_blocks(
+        self,
+        num_samples: int,
+        seed: int = 0,
+        sampler: Sampler | None = None,
+        condition: Tensor | None = None,
+        blocks: range | None = None,
+    ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+        """:meth:`sample_trajectory`, block by block; see :meth:`sample_blocks`."""
 
         @torch.inference_mode()
         def way(trajectory: Iterator[tuple[int, Tensor]]) -> tuple[tuple[int, ...], Tensor]:
@@ -278,20 +305,24 @@ class Diffusion(nn.Module):
             points[-1] = self.scaling.finish(points[-1])
             return t, points
 
-        steps, states = zip(*self._each(way, self._blocks(num_samples, seed, sampler, condition)), strict=True)
-        return list(steps[0]), torch.cat(states, dim=1)
+        yield from self._each(way, self._blocks(num_samples, seed, sampler, condition, blocks))
 
     def _each(self, function: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]:
         """What a function makes of each block: on all cores; one by one where another device computes."""
         return in_order(function, blocks) if self.device.type == "cpu" else map(function, blocks)
 
     def _blocks(
-        self, num_samples: int, seed: int, sampler: Sampler | None, condition: Tensor | None
+        self,
+        num_samples: int,
+        seed: int,
+        sampler: Sampler | None,
+        condition: Tensor | None,
+        blocks: range | None,
     ) -> Iterator[Iterator[tuple[int, Tensor]]]:
         sampler = sampler or self.sampler
         self.check_sampler(sampler)
         denoiser, condition = self.guided(sampler, num_samples, condition)
-        return sampler.blocks(denoiser, num_samples, seed, self.moments(), condition)
+        return sampler.blocks(denoiser, num_samples, seed, self.moments(), condition, blocks)
 
     def moments(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
         """Mean and covariance of the data as the network sees it; in the model's own type for None."""

@@ -177,6 +177,7 @@ class Sampler(ABC):
         seed: int,
         moments: tuple[Tensor, Tensor],
         condition: Tensor | None = None,
+        blocks: range | None = None,
     ) -> Iterator[Iterator[tuple[int, Tensor]]]:
         """The trajectories of new points, block by block: for as many as memory could not hold at once.
 
@@ -187,27 +188,33 @@ class Sampler(ABC):
             moments: mean, shape (dim,), and covariance, shape (dim, dim), of the data as the denoiser sees it; the
                 points are of their type and on their device.
             condition: shape (num_samples, columns).
+            blocks: which of the blocks, by number; None: all.
 
         Raises:
             ValueError: no points are asked for.
         """
-        begin = 0
-        for x, noise in self.starts(denoiser.schedule, num_samples, seed, moments):
+        begin = 0 if blocks is None else blocks.start * SAMPLE_BLOCK
+        for x, noise in self.starts(denoiser.schedule, num_samples, seed, moments, blocks):
             rows = None if condition is None else condition[begin : begin + len(x)]
             yield self.trajectory(denoiser, x, noise, rows)
             begin += len(x)
 
     def starts(
-        self, schedule: NoiseSchedule, num_samples: int, seed: int, moments: tuple[Tensor, Tensor]
+        self,
+        schedule: NoiseSchedule,
+        num_samples: int,
+        seed: int,
+        moments: tuple[Tensor, Tensor],
+        blocks: range | None = None,
     ) -> Iterator[tuple[Tensor, torch.Generator]]:
         """The points x_T of each block, and what draws the noise of its steps; arguments as of :meth:`blocks`."""
         if num_samples < 1:
             raise ValueError(f"num_samples={num_samples}: must be at least 1")
         like = moments[0]
         mean, root = self._start_moments(schedule, moments)
-        for block, begin in enumerate(range(0, num_samples, SAMPLE_BLOCK)):
+        for block in all_blocks(num_samples) if blocks is None else blocks:
             noise = generator("sample", seed, block, device=like.device)
-            shape = (min(SAMPLE_BLOCK, num_samples - begin), len(like))
+            shape = (min(SAMPLE_BLOCK, num_samples - block * SAMPLE_BLOCK), len(like))
             x = torch.randn(shape, generator=noise, device=like.device).to(like.dtype)  # the same in any precision
             yield x if root is None else x @ root.T.to(x) + mean.to(x), noise
 
@@ -236,6 +243,11 @@ class Sampler(ABC):
         """Mean and the root of the covariance of x_T, float64; None for the identity."""
         mean, covariance = schedule.last_level.moments(*moments)
         return mean, torch.linalg.cholesky(covariance) if self.start == "matched" else None
+
+
+def all_blocks(num_samples: int) -> range:
+    """The numbers of the blocks that so many points are drawn in."""
+    return range(-(-num_samples // SAMPLE_BLOCK))
 
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -95,10 +95,16 @@ class ImportanceSampling(nn.Module):
         return 1 / (len(probabilities) * probabilities[t])
 
     @torch.no_grad()
-    def note(self, t: Tensor, losses: Tensor) -> None:
-        """Learn from the losses of a batch, shape (B,), at the steps ``t``."""
-        count = torch.zeros_like(self.mean_square).index_add_(0, t, torch.ones_like(losses))
-        total = torch.zeros_like(self.mean_square).index_add_(0, t, losses.square())
+    def note(self, t: Tensor, losses: Tensor, add: Callable[[Tensor], Tensor] = lambda own: own) -> None:
+        """Learn from the losses of a batch.
+
+        Args:
+            t: shape (B,), the steps.
+            losses: shape (B,), at these.
+            add: makes the sum over all processes that each train a part of the batch.
+        """
+        count = add(torch.zeros_like(self.mean_square).index_add_(0, t, torch.ones_like(losses)))
+        total = add(torch.zeros_like(self.mean_square).index_add_(0, t, losses.square()))
         found = total / count.clamp(min=1)
         keep = torch.where(count > 0, MEMORY**count, 1.0)
         self.mean_square.mul_(keep).add_((1 - keep) * found)

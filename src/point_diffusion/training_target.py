@@ -13,6 +13,7 @@ TARGET_GROUP = 1024
 # what widened noise is multiplied by, and over how many points the mean behind it must be (1 / sum of shares^2)
 WIDER = 3.0
 SUPPORT = 10
+WHOLE = slice(None)
 
 
 class Example(NamedTuple):
@@ -27,6 +28,12 @@ class Example(NamedTuple):
     x: Tensor
     told: Tensor | None
     target: Tensor
+
+    def of(self, part: slice) -> "Example":
+        """A part of the points."""
+        if part is WHOLE:
+            return self
+        return Example(self.x[part], None if self.told is None else self.told[part], self.target[part])
 
 
 def training_example(

@@ -22,13 +22,10 @@ from point_diffusion.cli.command_line import CommandLine, command_line
 from point_diffusion.cli.explain import explain
 from point_diffusion.cli.quoting import quote_override
 from point_diffusion.cli.variables import keep_harmless
-from point_diffusion.common.errors import UsageError, first_line, format_error
+from point_diffusion.common.errors import FULL_ERROR, UsageError, first_line, format_error
 from point_diffusion.common.signals import SIGNALS, exit_code, raise_if_stopped, raise_stopped
 from point_diffusion.config.own_parts import register
 from point_diffusion.runs.sweeps import sweep_jobs
-
-FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set by then
-
 
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters, as Unicode counts them
 

@@ -2,6 +2,10 @@
 
 import atexit
 import logging
+import os
+import shutil
+import sys
+import tempfile
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -22,6 +26,7 @@ from point_diffusion.commands.compare import show_comparison
 from point_diffusion.common.errors import UsageError, format_error
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import shell_path, typed_path
+from point_diffusion.common.processes import process_rank
 from point_diffusion.common.text import show
 from point_diffusion.config.schema import SECTIONS
 from point_diffusion.config.validate import schema_problems, value_problems
@@ -43,6 +48,9 @@ class RunDirs(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the config, with the stored settings of a run to resume, and give out the run's folder."""
         with refusing(), read_write(config), open_dict(config):
+            if process_rank(config.trainer) > 0:
+                _stand_beside(config)
+                return
             _check_hydra(config)
             _check_experiment(config)
             config.hydra.runtime.output_dir = config.hydra.run.dir  # for settings that refer to it
@@ -119,6 +127,19 @@ class RunDirs(Callback):
                     f"{len(missing)} of the sweep's runs have not finished; the same command with"
                     f" hydra.sweep.dir={shell_path(folder)} runs them again"
                 )
+
+
+def _stand_beside(config: DictConfig) -> None:
+    """Prepare a process that trains beside the first one: no folder of its own, no log, nothing on the screen."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    config.hydra.run.dir = config.hydra.runtime.output_dir = folder
+    config.hydra.output_subdir = None
+    config.hydra.job_logging = {"version": 1, "root": None, "disable_existing_loggers": False}
+    HydraConfig.instance().set_config(deepcopy(config))
+    if not OmegaConf.is_missing(config, "resume") and config.resume:
+        resume_settings(config, _typed(config))
 
 
 def _check_hydra(config: DictConfig) -> None:

@@ -78,6 +78,7 @@ def _fit(plan: Plan) -> dict[str, float]:
     from point_diffusion.training.environment import process_settings
     from point_diffusion.training.module import DiffusionModule
     from point_diffusion.training.parts import culprit
+    from point_diffusion.training.ranks import lost, together
     from point_diffusion.training.steps import choose_steps
     from point_diffusion.training.trainer import build_trainer, outcome, users_parts
 
@@ -90,7 +91,7 @@ def _fit(plan: Plan) -> dict[str, float]:
         plan.config.get("num_workers"),
         plan.processes,
     )
-    with StopSignals() as signals, _quiet_threads(), process:
+    with StopSignals(quiet=not plan.is_first) as signals, _quiet_threads(), process:
         with memory_error_names(f"data.num_points={settings['data'].get('num_points')}"):
             source = build_source(plan.config.data)
             description = plan.description(source)
@@ -120,10 +121,18 @@ def _fit(plan: Plan) -> dict[str, float]:
             module.diffusion.describe_data(data.train_points)
             log.info("%s", prior_line(module.diffusion, settings["data"]["scale"]))
             try:
-                with memory_error_names(asked):
+                with memory_error_names(asked), together(plan.config.trainer, plan.typed_by_job):
                     trainer.fit(module, data, ckpt_path=plan.checkpoint, weights_only=True)
             except (Exception, SystemExit) as error:
                 ended = error
+        missed = "" if ended is None else lost(ended, plan.config.trainer)
+        if not plan.is_first:
+            if ended is not None:
+                raise Stopped(1) if missed else ended  # the first one says so
+            return {}
+        module.ranks.leave()
+        if missed:
+            ended = UsageError(missed)
         own = ended is not None and not isinstance(ended, Stopped)  # a signal comes wherever a run is at work
         part = culprit(ended, users_parts(plan.config, trainer)) if own else ""
         if ended is not None and not begun.is_set():

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+FULL_ERROR = "POINT_DIFFUSION_FULL_ERROR"  # the user's own HYDRA_FULL_ERROR; Hydra's is always set
+
 
 class UsageError(Exception):
     """A wrong value, said in lines a user can act on: each names the key, the value and what is allowed."""

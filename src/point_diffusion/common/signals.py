@@ -52,12 +52,16 @@ class StopSignals:
     While :attr:`deferring`, the first of them is only noted, for the training to stop where it can be resumed
     exactly. All others raise :class:`Stopped` with a shell's code for the signal: 130 or 143.
 
+    Args:
+        quiet: say nothing of a signal that is noted.
+
     Attributes:
         signal: the one that was noted; None before.
         deferring: whether the training checks :attr:`signal`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.signal: int | None = None
         self.deferring = False
         self._before: dict[int, Any] = {}  # outside of the block it takes none
@@ -90,7 +94,8 @@ class StopSignals:
         if not self.deferring or self.signal is not None:
             raise Stopped(exit_code(number))
         self.signal = number
-        os.write(2, b"\nstopping at the end of this epoch; once more stops at once\n")
+        if not self.quiet:
+            os.write(2, b"\nstopping at the end of this epoch; once more stops at once\n")
 
 
 def _is_free(handler: Any, number: int) -> bool:

@@ -285,7 +285,8 @@ class Trainer:
     """Lightning's Trainer; any other argument of it as +trainer.NAME=value."""
 
     accelerator: str = key("as the top-level accelerator, which sets it", choices=ACCELERATORS)
-    devices: Any = key("1, or a list with the index of one GPU: [0]")
+    devices: Any = key("processes on each machine, a GPU each; auto: all GPUs; or a list of GPUs' indices: [0]")
+    num_nodes: int = key("machines", at_least=1, at_most=10_000, required=False)
     max_epochs: int = key("epochs to train", at_least=1, at_most=10**9)
     gradient_clip_val: float | None = key("largest norm of the gradient; null: no clipping", above=0)
     check_val_every_n_epoch: int = key(

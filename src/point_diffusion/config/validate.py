@@ -36,8 +36,7 @@ NOT_FOR_TRAINER = {
     "overfit_batches": "data.num_points=...",
     "num_sanity_val_steps": "trainer.check_val_every_n_epoch=...",
     "plugins": "trainer.precision=...",
-    "num_nodes": "a sweep: -m seed=1,2",
-    "strategy": "a sweep: -m seed=1,2",
+    "strategy": "trainer.devices=N",
 }
 
 # loggers that write below the run's folder, and what they put into the paths there
@@ -234,13 +233,12 @@ def _logger_problems(section: Any) -> Iterator[tuple[str, str]]:
 
 def _relations(config: DictConfig, value: _Values) -> Iterator[tuple[str, str]]:
     devices = value["trainer.devices"]
-    one_gpu = OmegaConf.is_list(devices) and len(devices) == 1 and isinstance(devices[0], int)
-    if devices is not None and not one_gpu and (isinstance(devices, (bool, float)) or devices not in (1, "1")):
-        yield (
-            "trainer.devices",
-            f"trainer.devices={show(devices)}: must be 1 (more would train on duplicates of the data); "
-            "to use several, run a sweep: -m seed=1,2",
-        )
+    indices = list(devices) if OmegaConf.is_list(devices) else None
+    listed = bool(indices) and all(type(each) is int and each >= 0 for each in indices or ())
+    counted = type(devices) is int and devices >= 1
+    if devices is not None and not (listed or counted or devices == "auto"):
+        wanted = "must be a number of processes from 1 on, auto, or a list of the indices of GPUs"
+        yield "trainer.devices", f"trainer.devices={show(devices)}: {wanted}"
     for name, instead in NOT_FOR_TRAINER.items():
         if value["trainer"] is not None and name in value["trainer"]:
             yield f"trainer.{name}", f"trainer.{name}={show(value['trainer'][name])}: not here; use {instead}"

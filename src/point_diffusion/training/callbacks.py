@@ -153,14 +153,14 @@ class Ending(Checkpoint):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._defer(trainer)
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:  # type: ignore[override]
         self._defer(trainer)
         if not trainer.is_last_batch:
             return
         out_of_epochs = trainer.current_epoch + 1 == trainer.max_epochs
-        if not out_of_epochs and self.clock.is_over:
+        if not out_of_epochs and pl_module.ranks.told(self.clock.is_over):
             self.reason = self.reason or "trainer.max_time"
-        if out_of_epochs or self.reason:
+        if out_of_epochs or pl_module.ranks.any(bool(self.reason), pl_module.device):
             # Lightning asks right after this hook whether to validate
             trainer.check_val_every_n_epoch = 1
             trainer.should_stop = True
@@ -168,9 +168,11 @@ class Ending(Checkpoint):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._validated = True
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         if trainer.should_stop and trainer.current_epoch + 1 != trainer.max_epochs:
             self.reason = self.reason or self._who(trainer)
+        # one that came to any process
+        self.signals.signal = pl_module.ranks.largest(self.signals.signal or 0, pl_module.device) or None
         if self.signals.signal is not None:
             trainer.should_stop = True
             trainer.state.status = TrainerStatus.INTERRUPTED  # no final figures, then

@@ -18,6 +18,7 @@ EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # there is nothing to load
     ".*logging interval.*",  # losses are logged once an epoch
     ".*exists and is not empty.*",  # so it is when a run is resumed
+    ".*sync_dist=True.*",  # what several processes log is the same in each
     ".*LeafSpec.*",  # between Lightning and torch
     ".*`srun` command is available.*",  # so it is on each login node of a cluster
 )

@@ -10,12 +10,16 @@ from torch import Tensor
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import derive_seed
+from point_diffusion.common.text import show
+from point_diffusion.common.version import __version__
+from point_diffusion.config.convert import flatten
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.draws import Draws, DrawsByPlace
 from point_diffusion.training.muon import hidden_matrices
 from point_diffusion.training.objective import Objective
 from point_diffusion.training.optimizers import build_optimizer, clip_grad_norm, cosine_decay, use_new_settings
+from point_diffusion.training.ranks import Ranks
 from point_diffusion.training.steps import SingleSteps, StepLog, Steps
 
 
@@ -40,6 +44,7 @@ class DiffusionModule(L.LightningModule):
         steps: how the steps of an epoch are made.
 
     Attributes:
+        ranks: the processes that train together.
         step_log: what the steps of the current epoch have left.
         draws: the steps and the noise of the current epoch.
     """
@@ -49,9 +54,10 @@ class DiffusionModule(L.LightningModule):
         self.steps = steps or SingleSteps()
         self.automatic_optimization = self.steps.automatic
         self.save_hyperparameters({"config": config, "points": points}, logger=False)
-        self.config = config
+        self.config, self._points = config, points
         self.diffusion = Diffusion.from_config(config, points)
-        self.objective = Objective(config["module"], self.diffusion.schedule.num_step)
+        self.ranks = Ranks()
+        self.objective = Objective(config["module"], self.diffusion.schedule.num_step, self.ranks)
         self.num_points: int = points["num_points"]
         self.batch_size: int = config["data"]["batch_size"]
         self.max_grad_norm: float | None = config["trainer"]["gradient_clip_val"]
@@ -76,6 +82,21 @@ class DiffusionModule(L.LightningModule):
         begin, self._place = self._place, self._place + num_points
         return self.draws.of(begin, self._place)
 
+    def on_fit_start(self) -> None:
+        self.ranks.join()
+        weights = sum(parameter.double().sum().item() for parameter in self.parameters())
+        known = {"version": __version__, "data": self._points, "weights": weights}
+        self._check_alike(dict(flatten(self.config)) | known)
+
+    def _check_alike(self, own: Mapping[str, Any]) -> None:
+        """Raise UsageError unless all processes are to train the same."""
+        first, *others = self.ranks.all(own)
+        for rank, other in enumerate(others, 1):
+            for name in first.keys() | other.keys():
+                if (here := other.get(name)) != (there := first.get(name)):
+                    values = "" if name in ("data", "weights") else f" ({show(there)}, and {show(here)})"
+                    raise UsageError(f"{name}: differs between processes 0 and {rank}{values}; must be the same")
+
     def on_train_start(self) -> None:
         self.objective.start(self.diffusion)
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
@@ -95,6 +116,9 @@ class DiffusionModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         return self.steps.run(self, batch)
+
+    def on_after_backward(self) -> None:
+        self.ranks.mean_gradients(self._parameter_list)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -120,7 +144,7 @@ class DiffusionModule(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         # after all callbacks but those that write checkpoints: nothing that has diverged is kept
-        losses, norms = torch.stack(self.step_log.losses), torch.stack(self.step_log.norms)
+        losses, norms = self.ranks.mean(torch.stack(self.step_log.losses)), torch.stack(self.step_log.norms)
         self._check_finite(losses, norms)
         # logged once: a self.log in each step costs a fifth of a step
         weights = torch.tensor(self.step_log.batch_sizes, device=losses.device)
@@ -167,7 +191,12 @@ class DiffusionModule(L.LightningModule):
     def _validation_loss(self, batch: Batch) -> Tensor:
         begin, self._val_place = self._val_place, self._val_place + len(batch.points)
         draws, num_step = self._val_draws.of(begin, self._val_place), self.diffusion.schedule.num_step
-        return self.diffusion.loss(batch.points, draws.timesteps(num_step), draws.noise, batch.condition)
+        drawn = draws.timesteps(num_step), draws.noise
+        if self.ranks.count == 1:
+            return self.diffusion.loss(batch.points, *drawn, batch.condition)
+        part, told = self.ranks.part(len(batch.points)), batch.condition
+        errors = self.diffusion.squared_errors(batch.points, *drawn, part, condition=told)
+        return self.ranks.add(errors.sum()) / len(batch.points)
 
     @torch.no_grad()
     def validation_loss(self, batches: Iterable[Batch]) -> float:

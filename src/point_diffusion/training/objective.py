@@ -13,7 +13,8 @@ from point_diffusion.loss_weighting import output_weights
 from point_diffusion.mean_flow import AverageVelocity, adaptive_weights, ends_of_jumps, mean_flow_errors
 from point_diffusion.registry import MEAN_FLOW
 from point_diffusion.timestep_sampling import LAWS, ImportanceSampling, timesteps_by_law
-from point_diffusion.training_target import training_example
+from point_diffusion.training.ranks import Ranks
+from point_diffusion.training_target import WHOLE, training_example
 
 SIMPLE = "simple"  # the loss weighs all errors of what is predicted alike
 ANTITHETIC = "antithetic"
@@ -25,10 +26,12 @@ class Objective(nn.Module):
     Args:
         options: that section.
         num_step: T.
+        ranks: the processes that train together; None: this one alone.
     """
 
-    def __init__(self, options: Mapping[str, Any], num_step: int) -> None:
+    def __init__(self, options: Mapping[str, Any], num_step: int, ranks: Ranks | None = None) -> None:
         super().__init__()
+        self.ranks = ranks or Ranks()
         self.jumps: bool = options.get("objective") == MEAN_FLOW
         self.stable: bool = options["stable_target"]
         self.widening: float = options.get("noise_widening", 0.0)
@@ -47,7 +50,13 @@ class Objective(nn.Module):
             self._law = law.to(diffusion.device, torch.float32)
 
     def loss(self, diffusion: Diffusion, batch: Batch, draws: Draws) -> Tensor:
-        """The loss of a batch, a scalar; the draws decide upon steps, noise, and what is not told."""
+        """The loss of a batch, a scalar; of several processes each has its part's, and their mean is the batch's.
+
+        Args:
+            diffusion: the model.
+            batch: all of it.
+            draws: for all of its points: they decide upon steps, noise, and what is not told.
+        """
         probabilities = self._law if self.importance is None else self.importance.probabilities()
         t, noise = draws.timesteps(diffusion.schedule.num_step), draws.noise.to(batch.points)
         if probabilities is not None:
@@ -55,21 +64,24 @@ class Objective(nn.Module):
         dropped = None if batch.condition is None else draws.told < self.dropout
         options: dict[str, Any] = {"condition": batch.condition, "dropped": dropped}
         options |= {"stable": self.stable, "widening": self.widening}
+        whole = self.ranks.count == 1
+        if whole and not self.jumps and self.importance is None and self.weighting == SIMPLE:
+            return diffusion.loss(batch.points, t, noise, **options)
+        part = WHOLE if whole else self.ranks.part(len(t))
         if self.jumps:
             ends = ends_of_jumps(t, draws.end, draws.interval)
-            errors = self._mean_flow_errors(diffusion, batch.points, t, ends, noise, options)
+            errors = self._mean_flow_errors(diffusion, batch.points, t, ends, noise, part, options)
             errors = errors * adaptive_weights(errors)
-        elif self.importance is None and self.weighting == SIMPLE:
-            return diffusion.loss(batch.points, t, noise, **options)
         else:
-            errors = diffusion.squared_errors(batch.points, t, noise, **options)
+            errors = diffusion.squared_errors(batch.points, t, noise, part, **options)
+        own = t[part]
         if self.weighting != SIMPLE:
-            alpha, sigma = diffusion.schedule.levels(t, batch.points)
+            alpha, sigma = diffusion.schedule.levels(own, batch.points)
             errors = errors * output_weights(self.weighting, diffusion.prediction, alpha, sigma, self._sigma_data)
         if self.importance is not None and probabilities is not None:
-            self.importance.note(t, errors.detach())
-            errors = errors * self.importance.weights(t, probabilities)
-        return errors.mean()
+            self.importance.note(own, errors.detach(), self.ranks.add)
+            errors = errors * self.importance.weights(own, probabilities)
+        return errors.mean() if whole else errors.sum() * (self.ranks.count / len(t))
 
     def _mean_flow_errors(
         self,
@@ -78,8 +90,10 @@ class Objective(nn.Module):
         t: Tensor,
         ends: Tensor,
         noise: Tensor,
+        part: slice,
         options: dict[str, Any],
     ) -> Tensor:
-        x, told, velocity = training_example(diffusion.schedule, diffusion.prediction, points, t, noise, **options)
+        example = training_example(diffusion.schedule, diffusion.prediction, points, t, noise, **options)
+        x, told, velocity = example.of(part)
         network = cast(AverageVelocity, diffusion.network)
-        return mean_flow_errors(network, diffusion.schedule, x, velocity, t, ends, told)
+        return mean_flow_errors(network, diffusion.schedule, x, velocity, t[part], ends[part], told)

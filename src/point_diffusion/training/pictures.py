@@ -79,7 +79,7 @@ class ReconstructionGrid(ValidationCallback):
         from point_diffusion.report import charts, figures
         from point_diffusion.report.style import pixels, use_style
 
-        if trainer.global_step > 0:
+        if trainer.global_step > 0 or not pl_module.ranks.is_first:
             return
         diffusion = pl_module.diffusion
         with use_style(self.style):
@@ -100,6 +100,8 @@ class ReconstructionGrid(ValidationCallback):
 
         with memory_error_names(f"callbacks.reconstruction.num_points={self.num_points}"), use_style(self.style):
             t, states = self.samples.trajectory(trainer, pl_module, self.num_points)
+            if not pl_module.ranks.is_first:
+                return
             # five states after a fifth, two fifths, ... of the way; fewer where there are fewer steps
             picked = sorted({round(fifth * (len(t) - 1) / 5) for fifth in range(1, 6)} - {0})
             if self._grid is None:
@@ -113,10 +115,12 @@ class ReconstructionGrid(ValidationCallback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         if cut_short(trainer):
             return
+        if pl_module.diffusion.dim > 3:
+            self._show_corner(trainer, pl_module)
+        if not pl_module.ranks.is_first:
+            return
         if pl_module.diffusion.dim == 2:
             self._show_field(trainer, pl_module)
-        elif pl_module.diffusion.dim > 3:
-            self._show_corner(trainer, pl_module)
         if self.regret is not None:
             self._show_regret(trainer, pl_module, self.regret)
 
@@ -125,7 +129,7 @@ class ReconstructionGrid(ValidationCallback):
         from point_diffusion.report.style import pixels, use_style
 
         points = self.samples.points(trainer, pl_module, self.num_points)
-        if points.isfinite().all():
+        if pl_module.ranks.is_first and points.isfinite().all():
             options = self._options(self.samples.given(trainer, pl_module, self.num_points).labels)
             with use_style(self.style):
                 self._show(trainer, pixels(corner(array_of(points), self._truth, **options)), "corner")

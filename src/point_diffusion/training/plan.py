@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.paths import typed_path
+from point_diffusion.common.processes import devices_of, process_rank
 from point_diffusion.runs.checkpoint import read_checkpoint
 from point_diffusion.runs.settings import store_settings
 from point_diffusion.runs.status import void_metrics
@@ -95,11 +96,21 @@ class Plan:
 
     @property
     def processes(self) -> int:
-        """How many runs a launcher has on these cores at once."""
+        """How many processes compute on these cores at once, those of other runs among them."""
         from joblib import effective_n_jobs
 
-        count = HydraConfig.get().launcher.get("n_jobs") if in_sweep() else None
-        return 1 if count is None else effective_n_jobs(count)
+        jobs = HydraConfig.get().launcher.get("n_jobs") if in_sweep() else None
+        return devices_of(self.config.trainer) * (1 if jobs is None else effective_n_jobs(jobs))
+
+    @property
+    def typed_by_job(self) -> list[str] | None:
+        """What a job of a sweep has in the place of the sweep's own settings; None for a single run."""
+        return list(HydraConfig.get().overrides.task) if in_sweep() else None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first of the processes that train the run together, or the only one."""
+        return process_rank(self.config.trainer) == 0
 
     def store(self) -> None:
         """Write the settings into the folder; of a resumed run, mark its metrics as no longer final."""

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line, format_error
+from point_diffusion.common.processes import TORCHRUN, by_srun, devices_of, process_count
 from point_diffusion.common.text import show, suggest
 from point_diffusion.config.convert import loggers, plain, user_callbacks
 from point_diffusion.config.keys import NOUNS, known
@@ -178,9 +180,11 @@ def _named(section: DictConfig) -> dict[str, Any]:
 
 def _hardware_problems(config: DictConfig) -> Iterator[str]:
     accelerator, devices = config.trainer.accelerator, config.trainer.devices
-    if accelerator in ("auto", "cpu") and not OmegaConf.is_list(devices):
+    if accelerator in ("auto", "cpu") and devices == 1 and config.trainer.get("num_nodes", 1) == 1:
         return  # without asking, for which torch is needed
     import torch
+
+    from point_diffusion.common.workers import free_cores
 
     have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     have["gpu"] = have["cuda"] or have["mps"]
@@ -188,10 +192,22 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
         there = ["auto", "cpu", *(name for name, present in have.items() if present)]
         key = "accelerator" if config.accelerator == accelerator else "trainer.accelerator"
         yield f"{key}={accelerator}: there is none on this machine; must be one of {', '.join(there)}"
-    elif OmegaConf.is_list(devices):
-        count = 0 if accelerator == "cpu" else torch.cuda.device_count() or int(have["mps"])
-        if not 0 <= devices[0] < count:
-            yield f"trainer.devices={devices}: must be 1, or a list with the index of one of {count} GPUs"
+        return
+    count = 0 if accelerator == "cpu" else torch.cuda.device_count() or int(have["mps"])
+    if OmegaConf.is_list(devices):
+        if max(devices) >= count:
+            yield f"trainer.devices={devices}: must be indices of the {count} GPUs of this machine"
+    elif count == 0 and devices_of(config.trainer) > free_cores():
+        yield f"trainer.devices={devices}: must be at most {free_cores()}, the cores that are free here"
+    elif 0 < count < devices_of(config.trainer):
+        yield f"trainer.devices={devices}: must be at most {count}, the GPUs of this machine"
+    nodes, variables = config.trainer.get("num_nodes", 1), os.environ
+    started = TORCHRUN in variables or by_srun(process_count(config.trainer))
+    if nodes > 1 and not started and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= variables.keys():
+        by_hand = "or be given MASTER_ADDR, MASTER_PORT and NODE_RANK"
+        yield f"trainer.num_nodes={nodes}: its processes must be started by torchrun or srun, {by_hand}"
+    if (size := config.data.batch_size) < (processes := process_count(config.trainer)):
+        yield f"data.batch_size={size}: must be at least {processes}, a point for each process"
 
 
 def _optimizer_problems(config: DictConfig) -> Iterator[str]:

@@ -6,12 +6,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
+from point_diffusion.common.processes import process_rank
 from point_diffusion.config.convert import without_hydra
 from point_diffusion.config.keys import known
 from point_diffusion.config.schema import CHOOSERS, SECTIONS, SHARED
@@ -52,6 +54,10 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
     """
     load_plugins(config.get("plugins") or ())  # in a process of its own a job has none yet
     drop_unused(config)
+    if process_rank(config.trainer) > 0:
+        with TemporaryDirectory() as folder:
+            yield _beside(config, Path(folder))
+        return
     if in_sweep():  # the folder is locked first, for what is wrong with the job to be found there
         folder = Path(HydraConfig.get().runtime.output_dir)
         with run_lock(folder):
@@ -70,6 +76,18 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
             plan.store()
             mark(plan.folder, typed_settings(plan.config))
         yield plan
+
+
+def _beside(config: DictConfig, folder: Path) -> Plan:
+    """The plan of a process that trains beside the first one, which alone has the run's folder and its screen."""
+    if in_sweep():
+        earlier: Path | None = Path(HydraConfig.get().runtime.output_dir)
+    else:
+        earlier = requeued_folder(typed_path(config.output_dir) / "runs", typed_settings(config))
+    checkpoint = None if earlier is None else earlier_try(without_hydra(config), earlier)[1]
+    if checkpoint is not None:
+        config.ckpt_path = str(checkpoint)
+    return Plan(config, folder, check(config))
 
 
 def drop_unused(config: DictConfig) -> None:

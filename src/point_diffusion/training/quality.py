@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import lightning as L
+from torch import Tensor
 
 from point_diffusion.common.errors import memory_error_names
 from point_diffusion.common.seeds import derive_seed
@@ -19,6 +20,7 @@ from point_diffusion.training.validation import (
     cut_short,
     drawn_conditions,
     encoded,
+    sample,
 )
 
 if TYPE_CHECKING:
@@ -67,9 +69,11 @@ class SampleQuality(ValidationCallback):
         self.final: dict[str, float] = {}
         self._tail: Tail | None = None
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         from point_diffusion.metrics import reference_of
 
+        if not pl_module.ranks.is_first:
+            return
         with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
             source: Source = trainer.datamodule.source  # type: ignore[attr-defined]
             points = source.comparable(source.fresh(2 * self.num_samples).points)
@@ -77,24 +81,26 @@ class SampleQuality(ValidationCallback):
             self._comparable = source.comparable
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
+        with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
+            points = self.samples.points(trainer, pl_module, self.num_samples)
+            figures = self._measure(trainer, pl_module, points) if pl_module.ranks.is_first else {}
+        for name, value in pl_module.ranks.told(figures).items():
+            pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
+
+    def _measure(self, trainer: L.Trainer, pl_module: "DiffusionModule", points: Tensor) -> dict[str, float]:
         from point_diffusion.metrics import quality
 
         distance, excess, self.latest = math.nan, None, None  # of a model that has diverged
-        with memory_error_names(f"callbacks.quality.num_samples={self.num_samples}"):
-            points = self.samples.points(trainer, pl_module, self.num_samples)
-            if points.isfinite().all():
-                distance, self.latest = quality(self._comparable(array_of(points)), self._truth)
-                samples = self.samples.given(trainer, pl_module, self.num_samples)._replace(
-                    points=array_of(points)
-                )
-                excess = self._tail_of(trainer).excess(samples)
+        if points.isfinite().all():
+            distance, self.latest = quality(self._comparable(array_of(points)), self._truth)
+            given = self.samples.given(trainer, pl_module, self.num_samples)
+            excess = self._tail_of(trainer).excess(given._replace(points=array_of(points)))
         # the best guess, as far as so many points resolve it; a bound would jump when the model gets good
         size = math.nan if self.latest is None else min(self.latest.point, self.num_samples)
         figures = {"energy_distance": distance, "equivalent_sample_size": size}
         if excess is not None:
             figures["tail_excess"] = excess.value
-        for name, value in figures.items():
-            pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
+        return figures
 
     def _tail_of(self, trainer: L.Trainer) -> Tail:
         if self._tail is None:
@@ -115,8 +121,8 @@ class SampleQuality(ValidationCallback):
         with memory_error_names(f"callbacks.quality.final_num_samples={count}"):
             given = drawn_conditions(trainer, count, seed)
             condition = encoded(trainer, pl_module, given)
-            points = pl_module.diffusion.sample(count, seed, condition=condition)
-            if not points.isfinite().all():
+            points = sample(pl_module, count, seed, condition)
+            if not pl_module.ranks.is_first or not points.isfinite().all():
                 return
             truth = source.fresh(truth_size(count, len(source.train.points)))
             samples = given._replace(points=array_of(points))

@@ -48,9 +48,11 @@ class Regret(ValidationCallback):
             return
 
     def on_validated(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:
+        found = {}
         if (errors := self._measure(trainer, pl_module)) is not None:
-            for name, values in (("regret", errors.regret), ("loss_floor", errors.floor)):
-                pl_module.log(f"val/{name}", errors.mean(values), on_step=False, on_epoch=True, batch_size=1)
+            found = {"regret": errors.mean(errors.regret), "loss_floor": errors.mean(errors.floor)}
+        for name, value in pl_module.ranks.told(found).items():
+            pl_module.log(f"val/{name}", value, on_step=False, on_epoch=True, batch_size=1)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
         if not cut_short(trainer) and (errors := self._measure(trainer, pl_module)) is not None:
@@ -58,7 +60,7 @@ class Regret(ValidationCallback):
             self.errors, self.final = errors, {name: each for name, each in found.items() if math.isfinite(each)}
 
     def _measure(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> Errors | None:
-        if self.exact is None:
+        if self.exact is None or not pl_module.ranks.is_first:
             return None
         with memory_error_names(f"callbacks.regret.num_points={self.num_points}"):
             if self._targets is None:  # all that is drawn is the same each time

@@ -107,7 +107,9 @@ class EpochSteps(Steps):
     def start(self, module: Any) -> None:
         self._module, self._optimizer = module, module.optimizer
         self._parameters = list(module.parameters())
-        if self._wanted:
+        if self._wanted and module.ranks.count > 1:
+            log_no_graph("several processes wait for each other in each step", module.device)
+        elif self._wanted:
             self._graph = recording(self.steps, module.optimizer, module.steps_an_epoch, module.device)
 
     def end(self) -> None:
@@ -139,6 +141,7 @@ class EpochSteps(Steps):
             loss = module.loss(part, its_draws)
             loss.backward()
             losses.append(loss.detach())
+            module.ranks.mean_gradients(self._parameters)
             norms.append(clip_grad_norm(self._parameters, module.max_grad_norm))
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()

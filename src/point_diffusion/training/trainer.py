@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from point_diffusion.common.errors import UsageError, first_line
+from point_diffusion.common.processes import process_count
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.config.convert import loggers as named
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
@@ -37,11 +38,11 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
 
     from point_diffusion.training.callbacks import EMA, Clock, Ending, HParams, Witness
     from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
-    from point_diffusion.training.environment import OneProcess
     from point_diffusion.training.parts import make_callbacks
     from point_diffusion.training.pictures import ReconstructionGrid
     from point_diffusion.training.progress import EpochProgress
     from point_diffusion.training.quality import SampleQuality
+    from point_diffusion.training.ranks import Processes, environment_of
     from point_diffusion.training.regret import Regret
     from point_diffusion.training.validation import ValidationSamples
 
@@ -64,7 +65,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
     callbacks.append(HParams(settings, quality))
     own = make_callbacks(plan.config)
     has_bar = any(isinstance(each, ProgressBar) for each in own.values())
-    if options.get("enable_progress_bar", True):
+    if options.get("enable_progress_bar", True) and plan.is_first:
         callbacks.append(EpochProgress(quality, bar=plan.alone and not has_bar))
     callbacks.append(ending := Ending(clock, signals, own))
     for name, each in own.items():
@@ -77,8 +78,10 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         "default_root_dir": plan.folder,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "plugins": [AtomicCheckpointIO(plan.folder), OneProcess()],
+        "plugins": [AtomicCheckpointIO(plan.folder), environment_of(options)],
     }
+    if process_count(options) > 1:
+        defaults |= {"strategy": Processes(), "use_distributed_sampler": False}
     options["enable_progress_bar"] = has_bar  # ours is not one of Lightning's, which takes one alone
     if options.pop("enable_model_summary", False):
         callbacks.append(ModelSummary())  # which goes to the log, too; Lightning would take rich's
@@ -89,7 +92,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
 
 
 def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
-    if plan.config.trainer.get("fast_dev_run"):
+    if plan.config.trainer.get("fast_dev_run") or not plan.is_first:
         return []
     from point_diffusion.training.parts import make_loggers
 

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.source import PointSet
+from point_diffusion.reverse import all_blocks
 
 if TYPE_CHECKING:
     from point_diffusion.training.module import DiffusionModule
@@ -35,20 +37,31 @@ class ValidationSamples:
     def trajectory(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> tuple[list[int], Tensor]:
         """``count`` points: see :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
         condition = encoded(trainer, pl_module, self.given(trainer, pl_module, count))
-        t, states = pl_module.diffusion.sample_trajectory(count, self._seed(pl_module), condition=condition)
+        ranks, blocks = pl_module.ranks, all_blocks(count)
+        own = blocks[ranks.part(len(blocks))]
+        made = list(pl_module.diffusion.trajectory_blocks(count, self._seed(pl_module), None, condition, own))
+        steps = next(each for each in ranks.all([t for t, _ in made]) if each)[0]
+        states = torch.cat(ranks.joined([states for _, states in made]), dim=1)
         self._latest, self._points = (trainer.global_step, count), states[-1]
-        return t, states
+        return list(steps), states
 
     def points(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> Tensor:
         """The last state alone."""
         if self._latest != (trainer.global_step, count):
             condition = encoded(trainer, pl_module, self.given(trainer, pl_module, count))
-            self._points = pl_module.diffusion.sample(count, self._seed(pl_module), condition=condition)
+            self._points = sample(pl_module, count, self._seed(pl_module), condition)
             self._latest = (trainer.global_step, count)
         return self._points
 
     def _seed(self, pl_module: "DiffusionModule") -> int:
         return derive_seed(pl_module.config["seed"], "reconstruction")
+
+
+def sample(pl_module: "DiffusionModule", count: int, seed: int, condition: Tensor | None) -> Tensor:
+    """:meth:`point_diffusion.diffusion.Diffusion.sample`, of which each process draws its part."""
+    ranks, blocks = pl_module.ranks, all_blocks(count)
+    own = blocks[ranks.part(len(blocks))]
+    return torch.cat(ranks.joined(list(pl_module.diffusion.sample_blocks(count, seed, None, condition, own))))
 
 
 def drawn_conditions(trainer: L.Trainer, count: int, seed: int) -> PointSet:

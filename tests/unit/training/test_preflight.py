@@ -36,7 +36,16 @@ def test_right_settings_pass_and_leave_nothing(config, tmp_path, monkeypatch, ov
         (["+sampler.eta=0.5"], "sampler.name=ddpm: got an unexpected keyword argument 'eta'; choose it by "),
         (
             ["trainer.devices=[7]", "accelerator=cpu"],
-            "trainer.devices=[7]: must be 1, or a list with ",
+            "trainer.devices=[7]: must be indices of the 0 GPUs of this machine",
+        ),
+        (["trainer.devices=400", "accelerator=cpu"], "trainer.devices=400: must be at most "),
+        (
+            ["trainer.devices=2", "accelerator=cpu", "data.batch_size=1"],
+            "data.batch_size=1: must be at least 2, a point for each process",
+        ),
+        (
+            ["+trainer.num_nodes=2", "accelerator=cpu"],
+            "trainer.num_nodes=2: its processes must be started by torchrun or srun, or be given MASTER_ADDR",
         ),
         (
             ["callbacks.reconstruction.style=ugly"],
