@@ -45,7 +45,7 @@ BAD = {
     "+num_steps=5": "num_steps: no such key; did you mean num_step",
     "trainer.devices=[3]": r"trainer.devices=\[3]: must be indices of the 0 GPUs",
     "trainer.devices=true": "trainer.devices=true: must be a number of processes",
-    "+trainer.num_nodes=2": "trainer.num_nodes=2: its processes must be started by torchrun or srun",
+    "trainer.num_nodes=2": "trainer.num_nodes=2: its processes must be started by torchrun or srun",
     "+trainer.strategy=ddp": "trainer.strategy=ddp: not here; use trainer.devices=N",
     "+trainer.barebones=true": "trainer.barebones=true: not here",
     "+trainer.logger=true": "trainer.logger=true: not here; use logger=",

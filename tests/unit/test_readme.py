@@ -105,6 +105,10 @@ def test_the_front_page_is_short():
     assert len(FRONT_PAGE.splitlines()) <= MAX_LINES
 
 
+# what a command needs that this machine has not: a run of the reader's, a cluster, more cores
+OF_ELSEWHERE = ("DATE/TIME", "must be started by torchrun or srun", "the cores that are free here")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS)
 def test_commands_compose(name, arguments, tmp_path, monkeypatch, registered_as_before):
@@ -134,7 +138,7 @@ def test_commands_compose(name, arguments, tmp_path, monkeypatch, registered_as_
         if name == "train":
             drop_unused(composed)
         wrong = list(PROBLEMS[name](composed))
-        assert [each for each in wrong if "DATE/TIME" not in each] == []
+        assert [each for each in wrong if not any(words in each for words in OF_ELSEWHERE)] == []
 
 
 def test_there_are_commands_for_each_script():

@@ -68,7 +68,7 @@ def test_nothing_is_wrong_with_what_is_shipped_or_documented(config, overrides):
         ),
         ("trainer.devices=[]", "trainer.devices", "trainer.devices=[]: must be a number of processes"),
         ("trainer.devices=[0,-1]", "trainer.devices", "trainer.devices=[0, -1]: must be a number of processes"),
-        ("+trainer.num_nodes=0", "trainer.num_nodes", "trainer.num_nodes=0: must be an integer of at least 1"),
+        ("trainer.num_nodes=0", "trainer.num_nodes", "trainer.num_nodes=0: must be an integer of at least 1"),
         ("callbacks.ema=3", "callbacks.ema", "callbacks.ema=3: must be a section of keys: decay"),
         ("+callbacks.own=3", "callbacks.own", "callbacks.own=3: must be a section with a _target_"),
         (

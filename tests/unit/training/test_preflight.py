@@ -44,7 +44,7 @@ def test_right_settings_pass_and_leave_nothing(config, tmp_path, monkeypatch, ov
             "data.batch_size=1: must be at least 2, a point for each process",
         ),
         (
-            ["+trainer.num_nodes=2", "accelerator=cpu"],
+            ["trainer.num_nodes=2", "accelerator=cpu"],
             "trainer.num_nodes=2: its processes must be started by torchrun or srun, or be given MASTER_ADDR",
         ),
         (
