@@ -1,5 +1,6 @@
 """Runs and sweeps that are killed leave a checkpoint, and are resumed to the same bits."""
 
+import json
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.run_files import (
@@ -184,3 +186,22 @@ def test_the_hold_of_a_killed_process_ends_with_it(runs):
     while status(job.folder).state == "running":
         assert time.monotonic() < deadline
     assert status(job.folder).state == "stopped"
+
+
+def test_samples_go_on_after_a_kill_and_by_several_processes(trained, forks, tmp_path):
+    asked = [f"run={trained}", "num_samples=3_000_000", "sampler.num_inference_steps=2"]
+    process = forks("sample", [*asked, "output=one.npy"], tmp_path)
+    notes = tmp_path / ".one.part.json"
+    while not notes.exists() or not json.loads(notes.read_text())["rows"]:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "one.npy").exists()
+    assert forks("sample", [*asked, "output=one.npy"], tmp_path).wait(timeout=120) == 0
+    shards = [forks("sample", [*asked, "output=three.npy", f"shard={n}/3"], tmp_path) for n in (1, 2, 3)]
+    assert [each.wait(timeout=120) for each in shards] == [0, 0, 0]
+    one, three = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("one", "three"))
+    assert one.shape == (3_000_000, 2)
+    assert np.array_equal(one, three)
+    assert np.isfinite(one).all()

@@ -1,10 +1,12 @@
 """Points from a trained run, as a file for use elsewhere."""
 
+import hashlib
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from point_diffusion.data.description import Description
     from point_diffusion.data.source import PointSet
 
+PIECE = 1_000_000  # points of a .npy that are noted as there; of more a command goes on where it was ended
+
 
 def sample(config: DictConfig) -> Path:
     """Draw points from a run and write them to a file.
@@ -37,20 +41,91 @@ def sample(config: DictConfig) -> Path:
         UsageError: a value is wrong, there is no such run, or the file can't be written.
     """
     path, run, sampler = open_for_output(config, Sample, WRITERS)
-    from point_diffusion.samplers import SAMPLE_BLOCK
-
     given = _conditions(config, run)
-    count = len(given.points)
     name = config.sampler.get("name", run.config.sampler.name)
     about = {"run": str(run.path), "epochs": run.epochs, "seed": config.seed, "sampler": name, **sampler.__dict__}
-    blocks = run.diffusion.sample_blocks(count, config.seed, sampler, run.encoded(given))
-    columns = shown_columns(config, run)
-    memory = memory_error_names(f"num_samples={count}")
-    with memory, _style(path, config.style), atomic_write(path, "output", config.overwrite) as part:
-        drawn = _batches(blocks, given, config.batch_size, -(-count // SAMPLE_BLOCK))
-        WRITERS[path.suffix.lower()](Asked(part, run.points, count, about, columns), drawn)
-    print(f"{count:,} point{'s' * (count != 1)}: {path}{_treated(run.points)}", file=sys.stderr)
+    whole = len(given.points)
+    own = _shard(config.shard, whole)
+    draw = Draw(run, sampler, config.seed, given)
+    with memory_error_names(f"num_samples={whole}"):
+        if path.suffix.lower() == ".npy" and (config.shard is not None or whole > PIECE):
+            missing = _in_parts(path, config, draw, own, about)
+        else:
+            asked = Asked(path, run.points, len(own), about, shown_columns(config, run))
+            with _style(path, config.style), atomic_write(path, "output", config.overwrite) as part:
+                rows = given.rows(slice(own.start, own.stop))
+                drawn = _batches(draw.blocks(own), rows, config.batch_size, len(own))
+                WRITERS[path.suffix.lower()](replace(asked, path=part), drawn)
+            missing = 0
+    left = f"; {missing:,} of all {whole:,} are missing yet" if missing else ""
+    print(f"{len(own):,} point{'s' * (len(own) != 1)}: {path}{left}{_treated(run.points)}", file=sys.stderr)
     return path
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is drawn.
+
+    Attributes:
+        run: from which.
+        sampler: how.
+        seed: of the noise.
+        given: what all points are conditioned on.
+    """
+
+    run: Run
+    sampler: Any
+    seed: int
+    given: "PointSet"
+
+    def blocks(self, rows: range) -> Iterator[Any]:
+        """These of the points, block by block: from the first of a block to the last of one."""
+        from point_diffusion.reverse import SAMPLE_BLOCK
+
+        chosen = range(rows.start // SAMPLE_BLOCK, -(-rows.stop // SAMPLE_BLOCK))
+        told = self.run.encoded(self.given)
+        return self.run.diffusion.sample_blocks(len(self.given.points), self.seed, self.sampler, told, chosen)
+
+
+def _shard(shard: str | None, count: int) -> range:
+    """The rows of a part of so many points: whole blocks."""
+    from point_diffusion.reverse import SAMPLE_BLOCK
+
+    if shard is None:
+        return range(count)
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
+    number, total = (int(each) for each in match.groups()) if match else (1, 0)
+    blocks = -(-count // SAMPLE_BLOCK)
+    if not 1 <= number <= total <= blocks:
+        most = f"with at most {blocks:,} parts, of {SAMPLE_BLOCK:,} points or more"
+        raise UsageError(f"shard={shard}: must be like 3/16, {most}")
+    first, last = (blocks * each // total * SAMPLE_BLOCK for each in (number - 1, number))
+    return range(first, min(last, count))
+
+
+def _in_parts(path: Path, config: DictConfig, draw: Draw, own: range, about: Mapping[str, Any]) -> int:
+    """Draw those of its own rows that are not there yet into the one file of all; how many of all are missing."""
+    from point_diffusion.commands.npy_in_parts import NpyInParts
+
+    run, whole = draw.run, len(draw.given.points)
+    kind = np.dtype("<f8" if run.points.scaling["dtype"] == "float64" else "<f4")
+    weights = _digest(*(each.cpu().numpy() for each in run.diffusion.state_dict().values()))
+    told = _digest(*(each for each in (draw.given.labels, draw.given.numbers) if each is not None))
+    known = {name: value for name, value in about.items() if name != "run"}  # which may be called otherwise
+    known |= {"weights": weights, "conditions": told}
+    file = NpyInParts(path, (whole, len(run.columns)), kind, known)
+    for rows in progress(file.missing(own.start, own.stop, PIECE), "Sampling"):
+        done = rows.start
+        for block in draw.blocks(rows):
+            points = _finite(block)
+            file.write(done, points)
+            done += len(points)
+        file.note(rows)
+    return file.finish()
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    return hashlib.blake2b(b"".join(each.tobytes() for each in arrays), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -101,19 +176,25 @@ def _treated(described: "Description") -> str:
 
 
 def _batches(blocks: Iterable[Any], given: "PointSet", size: int, total: int) -> "Iterator[PointSet]":
-    """The points of ``blocks`` with their conditions, regrouped into batches of at least ``size``."""
+    """So many points of ``blocks`` with their conditions, regrouped into batches of at least ``size``."""
     waiting: list[np.ndarray] = []
     done = 0
-    for block in progress(blocks, "Sampling", total):
-        points = block.cpu().numpy()
-        if not np.isfinite(points).all():
-            raise UsageError("run: its samples are non-finite; has it diverged?")
-        waiting.append(points)
+    from point_diffusion.reverse import SAMPLE_BLOCK
+
+    for block in progress(blocks, "Sampling", -(-total // SAMPLE_BLOCK)):
+        waiting.append(_finite(block))
         if (count := sum(map(len, waiting))) >= size:
             yield given.rows(slice(done, done + count))._replace(points=np.concatenate(waiting))
             waiting, done = [], done + count
     if waiting:
         yield given.rows(slice(done, None))._replace(points=np.concatenate(waiting))
+
+
+def _finite(block: Any) -> np.ndarray:
+    points: np.ndarray = block.cpu().numpy()
+    if not np.isfinite(points).all():
+        raise UsageError("run: its samples are non-finite; has it diverged?")
+    return points
 
 
 def _style(path: Path, style: str | None) -> AbstractContextManager[None]:

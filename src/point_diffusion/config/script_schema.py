@@ -63,6 +63,7 @@ class Sample(_OfFile):
     )
     conditions: str | None = key("or a file with a column for each of these, and points for each of its rows")
     samples_per_condition: int = key("how many for each row", at_least=1, at_most=1_000_000_000)
+    shard: str | None = key("one part of the points, as 3/16; all parts write one .npy, or each another file")
     batch_size: int = key(
         "points handed on at a time; the points don't depend on it", at_least=1, at_most=1_000_000_000
     )

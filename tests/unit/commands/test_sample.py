@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from point_diffusion.commands.animate import animate
 from point_diffusion.commands.sample import sample
 from point_diffusion.common.errors import UsageError
+from point_diffusion.diffusion import Diffusion
 from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import DDIM
 
@@ -87,3 +89,65 @@ def test_the_velocity_is_the_derivative_of_the_exact_flow(trained):
         with torch.inference_mode():
             moved = math.cos(there) * x_0 + math.sin(there) * epsilon
             torch.testing.assert_close((moved - x) / 1e-3, diffusion.denoiser.velocity(x, t), atol=3e-3, rtol=3e-3)
+
+
+def parts_left(folder):
+    return {path.name for path in folder.iterdir() if path.name.startswith(".") and "lock" not in path.name}
+
+
+@pytest.mark.parametrize("shards", [["1/1"], ["3/3", "1/3", "2/3"], ["2/3", "1/2", "2/2"]])
+def test_parts_of_a_file_are_the_bytes_of_one(call, tmp_path, shards):
+    whole = call(sample, "num_samples=9001", "output=whole.npy").read_bytes()
+    for number, shard in enumerate(shards):
+        assert not (tmp_path / "parts.npy").exists(), number
+        call(sample, "num_samples=9001", "output=parts.npy", f"shard={shard}")
+    assert (tmp_path / "parts.npy").read_bytes() == whole
+    assert parts_left(tmp_path) == set()
+
+
+def test_a_command_goes_on_where_it_was_ended(call, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("point_diffusion.commands.sample.PIECE", 4_000)
+    whole = call(sample, "num_samples=9001", "output=whole.npy", "batch_size=100").read_bytes()
+    drawn, draw = [], Diffusion.sample_blocks
+
+    def ends(self, count, seed, sampler, condition, blocks):
+        drawn.append(blocks)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(self, count, seed, sampler, condition, blocks)
+
+    monkeypatch.setattr(Diffusion, "sample_blocks", ends)
+    with pytest.raises(KeyboardInterrupt):
+        call(sample, "num_samples=9001", "output=again.npy")
+    assert not (tmp_path / "again.npy").exists()
+    call(sample, "num_samples=9001", "output=again.npy")
+    assert drawn == [range(2), range(2, 4), range(2, 4), range(4, 5)]
+    assert (tmp_path / "again.npy").read_bytes() == whole
+    assert parts_left(tmp_path) == set()
+
+
+def test_parts_of_other_points_are_not_mixed(call):
+    call(sample, "num_samples=9001", "output=x.npy", "shard=1/2")
+    for other, line in {
+        "seed=8": r"seed=8: .*x.part.npy was begun with 0; remove that, or choose another output",
+        "num_samples=9002": r"shape=\[9002, 2\]: .* was begun with \[9001, 2\]",
+        "+sampler.start=matched": "start=matched: .* was begun with normal",
+    }.items():
+        with pytest.raises(UsageError, match=line):
+            call(sample, "num_samples=9001", "output=x.npy", "shard=2/2", other)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_part_in_a_file_of_its_own(call, tmp_path, kind):
+    read = {"csv": pl.read_csv, "parquet": pl.read_parquet}[kind]
+    whole = read(call(sample, "num_samples=9001", f"output=whole.{kind}"))
+    asked = ["num_samples=9001", "batch_size=1000"]
+    parts = [read(call(sample, *asked, f"output={n}.{kind}", f"shard={n}/2")) for n in (1, 2)]
+    assert pl.concat(parts).equals(whole)
+    assert len(parts[0]) == 4_000
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "a/b", "1/0", "1/6", "-1/2"])
+def test_a_part_that_is_none(call, shard):
+    with pytest.raises(UsageError, match=rf"shard={shard}: must be like 3/16, with at most 5 parts"):
+        call(sample, "num_samples=9001", "output=x.npy", f"shard={shard}")
