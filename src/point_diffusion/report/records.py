@@ -11,6 +11,7 @@ from point_diffusion.report.style import new_figure, styled
 
 MARKERS = "sDv^P*X<>"
 SPREAD = 100.0  # times the smallest figure, from which on an axis is logarithmic
+ENTRY = 2.0  # inches of the legend
 
 
 class Line(NamedTuple):
@@ -41,7 +42,9 @@ def beside_published(lines: Sequence[Line]) -> Figure:
     metrics = list(dict.fromkeys(line.metric for line in lines))
     methods = list(dict.fromkeys(name for line in lines for name in line.published))
     tasks = list(dict.fromkeys(line.task for line in lines))
-    figure = new_figure(2.0 + 4.0 * len(metrics), 1.6 + 0.42 * len(tasks))
+    width = 2.0 + 4.0 * len(metrics)
+    beside = int(width / ENTRY)
+    figure = new_figure(width, 1.0 + 0.25 * -(-(3 + len(methods)) // beside) + 0.42 * len(tasks))
     handles: dict[str, Any] = {}
     for index, metric in enumerate(metrics):
         axes = figure.add_subplot(1, len(metrics), index + 1)
@@ -56,7 +59,7 @@ def beside_published(lines: Sequence[Line]) -> Figure:
             handles["ours, 95%"] = axes.errorbar(value, row, xerr=reach, fmt="o", color="C0", capsize=3, zorder=3)
             for place, name, style in ((line.floor, "the truth itself", ":"), (line.reach, "to be reached", "-")):
                 if place is not None:
-                    color = rcParams["text.color"] if style == ":" else "C2"
+                    color = rcParams["text.color"]
                     handles[name] = axes.vlines(place, row - 0.35, row + 0.35, color=color, linestyle=style)
             for name, other in line.published.items():
                 number = methods.index(name)
@@ -71,5 +74,5 @@ def beside_published(lines: Sequence[Line]) -> Figure:
         axes.set_ylim(len(tasks) - 0.4, -0.6)
         axes.set_xlabel(metric)
         axes.grid(True)
-    figure.legend(handles.values(), handles.keys(), frameon=False, ncols=5, loc="outside upper center")
+    figure.legend(handles.values(), handles.keys(), frameon=False, ncols=beside, loc="outside upper center")
     return figure
