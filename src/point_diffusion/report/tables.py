@@ -25,6 +25,8 @@ TUTORIAL_DATA = {
 }
 TUTORIAL_WORTH = 2_700
 
+MAX_ROWS = 100  # of a table of runs
+
 DENSITIES = {
     "tail_excess": "tail excess",
     "reverse_kl": "KL(model ‖ truth), nats",
@@ -185,11 +187,16 @@ def comparison_table(rows: Sequence[Row], metric: str) -> Table:
 
 
 def jobs_table(jobs: Sequence[Job], metric: str) -> Table:
-    """A row for each run: how it stands, and its figure or the reason."""
+    """A row for each run: how it stands, and its figure or the reason. Of very many runs those are shown that have
+    not finished, and the first.
+    """
     table = Table()
     for title in ("run", "", metric):
         table.add_column(title, overflow="fold")
-    for job in jobs:
+    chosen = sorted(range(len(jobs)), key=lambda index: jobs[index].status.state == "finished")[:MAX_ROWS]
+    if rest := len(jobs) - len(chosen):
+        table.caption = f"and {rest:,} more, all in runs.csv"
+    for job in [jobs[index] for index in sorted(chosen)]:
         metrics, reason = job.status.metrics, job.status.reason
         shown = reason
         if isinstance(metrics.get(metric), (int, float)):

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
@@ -59,6 +60,32 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
     return stored
 
 
+def stored_values(folder: Path, key: str) -> dict[str, Any]:
+    """:func:`stored_settings` as plain values, in a tenth of the time: for the settings of many runs.
+
+    Args:
+        folder: of a run.
+        key: the config key that it was given for, to be named in an error.
+
+    Raises:
+        UsageError: there are none that can be read.
+    """
+    try:
+        stored = _plain_yaml(folder / SETTINGS)
+    except Exception as error:  # not there, not YAML, not text
+        raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
+    if not isinstance(stored, dict):
+        raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
+    if isinstance(model := stored.get("model"), dict):
+        model.pop("num_step", None)  # of an earlier version
+    return stored
+
+
+def _plain_yaml(path: Path) -> Any:
+    """A file that OmegaConf wrote: it quotes whatever another reader of YAML takes for something else."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def drop(node: DictConfig, name: str) -> None:
     """Remove a key that may be there; unlike ``pop`` without resolving what it refers to."""
     with suppress(KeyError):
@@ -68,18 +95,18 @@ def drop(node: DictConfig, name: str) -> None:
 def typed_overrides(folder: Path) -> dict[str, str]:
     """What was typed for a run; nothing where it was called from Python."""
     try:
-        lines: Any = OmegaConf.to_container(OmegaConf.load(folder / SETTINGS.parent / "overrides.yaml"))
+        lines = _plain_yaml(folder / SETTINGS.parent / "overrides.yaml")
         texts = [line.lstrip("+~").partition("=") for line in lines]
     except Exception:  # not there, not YAML, not a list of texts
         return {}
     return {name: value for name, _, value in texts}
 
 
-def typed_settings(config: DictConfig) -> dict[str, Any]:
+def typed_settings(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """What a run is, by the names one types: full names of keys, but ``schedule`` for what ``schedule.name`` says;
     without copies of other keys, and without what says how the run is made.
     """
-    raw: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
+    raw: Any = OmegaConf.to_container(config, resolve=False) if isinstance(config, DictConfig) else config
     settings = {}
     for name, value in flatten(raw):
         if name.partition(".")[0] not in NOT_THE_RUN and "${" not in str(value):

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.text import show, sort_key
 from point_diffusion.runs.folders import SEEDS, job_folder, runs_below
-from point_diffusion.runs.settings import SETTINGS, stored_settings, typed_overrides, typed_settings
+from point_diffusion.runs.settings import SETTINGS, stored_values, typed_overrides, typed_settings
 from point_diffusion.runs.status import Status, status
 
 TYPED_ALONE = ("experiment", "ckpt_path", "num_threads", "num_workers")
@@ -98,7 +98,7 @@ def jobs_in(folder: Path, key: str = "sweep") -> list[Job]:
 
 
 def _job(folder: Path, key: str) -> Job:
-    settings = typed_settings(stored_settings(folder, key))
+    settings = typed_settings(stored_values(folder, key))
     overrides = typed_overrides(folder)
     # what does not follow from the settings alone
     settings = {**{name: overrides[name] for name in TYPED_ALONE if name in overrides}, **settings}

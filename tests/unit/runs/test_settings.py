@@ -9,6 +9,7 @@ from point_diffusion.runs.settings import (
     differences,
     store_settings,
     stored_settings,
+    stored_values,
     typed_overrides,
     typed_settings,
 )
@@ -85,3 +86,41 @@ def test_what_was_typed_is_read_back(config, tmp_path):
     (tmp_path / ".hydra/overrides.yaml").write_text("5\n")
     assert typed_overrides(tmp_path) == {}
     assert stored_settings(tmp_path, "run").seed == 7
+
+
+def test_plain_values_are_those_that_were_stored(config, tmp_path):
+    """Whatever YAML could take for something else."""
+    odd = [
+        "1e-5",
+        "1e5",
+        "007",
+        "12:30:45",
+        "2026-01-01",
+        "yes",
+        "null",
+        "~",
+        "0x1F",
+        "a: b",
+        "- a",
+        "'",
+        '"',
+        "{",
+        "ü\n",
+    ]
+    numbers = [1e-5, 1.0, 1e300, -0.0, 12, True, None, [], {}]
+    plain = OmegaConf.to_container(config("optimizer.lr=1e-5"))
+    stored = OmegaConf.create({**plain, "odd": odd, "numbers": numbers, "copy": "${num_step}"})
+    store_settings(tmp_path, stored)
+    assert stored_values(tmp_path, "run") == OmegaConf.to_container(stored_settings(tmp_path, "run"))
+    assert stored_values(tmp_path, "run")["odd"] == odd
+    assert typed_settings(stored_values(tmp_path, "run")) == typed_settings(stored_settings(tmp_path, "run"))
+
+
+@pytest.mark.parametrize("content", [b"- a\n- b\n", b"a: [", b"\xff\xfe", None])
+def test_what_is_no_config_is_named(tmp_path, content):
+    (tmp_path / ".hydra").mkdir()
+    if content is not None:
+        (tmp_path / ".hydra/config.yaml").write_bytes(content)
+    for read in (stored_values, stored_settings):
+        with pytest.raises(UsageError, match=r"sweep=.*: its .hydra/config.yaml (can't be read|is not a config)"):
+            read(tmp_path, "sweep")
