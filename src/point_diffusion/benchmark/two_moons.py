@@ -54,9 +54,9 @@ def measure(num_simulations: int, seed: int, short: bool) -> Outcome:
     asked += [f"data.batch_size={batch_size}", f"seed={seed}", f"data.seed={seed}", "callbacks.quality=null"]
     count = NUM_SAMPLES
     if short:
-        asked, count = [*asked, "trainer.max_epochs=2", "sampler.num_inference_steps=10"], 500
+        asked, count = [*asked, "trainer.max_epochs=2", "sampler.num_inference_steps=10"], 300
     begun = time.perf_counter()
-    given = observations(2 if short else NUM_OBSERVATIONS)
+    given = observations(1 if short else NUM_OBSERVATIONS)
     with trained(*asked) as (run, _):
         drawn = [run.sample(count, seed=seed, condition=x.tolist()).numpy() for x in given]
     seconds = time.perf_counter() - begun
@@ -80,7 +80,7 @@ def run(size: Size) -> Iterator[Record]:
         return f"{count:,} simulations, seed {seed}: {np.mean(found.accuracies):.4f} ({found.seconds:.0f} s)"
 
     made = dict(zip(jobs, in_parallel(measure, jobs, size.num_jobs, say), strict=True))
-    least = floor(2, 500) if size.short else floor(NUM_OBSERVATIONS, NUM_SAMPLES)
+    least = floor(1, 300) if size.short else floor(NUM_OBSERVATIONS, NUM_SAMPLES)
     for count in simulations:
         found = [made[count, seed, size.short] for seed in seeds]
         yield Record(

@@ -88,7 +88,7 @@ def mean_length_of_gaussian(variances):
 
 @pytest.mark.parametrize("widths", [(0, 1, 1, 1, 1), (1, 1, 1, 1, 0.5), (1.5, 1, 1, 1, 1)])
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [700, 2000])
+@pytest.mark.parametrize("n", [700, pytest.param(2000, marks=pytest.mark.long)])
 def test_the_interval_covers_where_one_direction_differs(widths, n):
     squares = np.square(widths)
     spread = mean_length_of_gaussian(2 * np.ones(5))

@@ -16,7 +16,7 @@ from point_diffusion.common.errors import UsageError
 @pytest.mark.parametrize(
     ("start", "option"),
     [
-        ("last.ckpt", "lr_scheduler=constant"),
+        pytest.param("last.ckpt", "lr_scheduler=constant", marks=pytest.mark.long),
         ("last.ckpt", "lr_scheduler=cosine"),
         ("best.ckpt", "lr_scheduler=cosine"),
         ("last.ckpt", "module.timestep_sampling=importance"),  # which remembers losses

@@ -7,7 +7,10 @@ from helpers.small_runs import FEW, SMALL
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", [(1, 4), (2, 3, 4), (1, 2, 3, 4)])
+@pytest.mark.parametrize(
+    "split",
+    [pytest.param((1, 4), marks=pytest.mark.long), (2, 3, 4), pytest.param((1, 2, 3, 4), marks=pytest.mark.long)],
+)
 def test_any_split_gives_the_bits_of_one_run(config, tmp_path, split):
     from point_diffusion.commands.train import train
     from point_diffusion.runs.logged_curves import logged_curves
