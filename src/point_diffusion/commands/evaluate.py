@@ -5,18 +5,17 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from point_diffusion.commands.all_figures import all_figures
 from point_diffusion.commands.budget import split
 from point_diffusion.commands.curve import curve, curve_samplers
-from point_diffusion.commands.evaluation_rows import compare_with, described, flat, numbers, sampled, with_steps
+from point_diffusion.commands.evaluation_rows import described, flat, with_steps
 from point_diffusion.commands.evaluations_file import write
 from point_diffusion.commands.sweep_curve import sweep_curve, sweep_of
-from point_diffusion.common.console import console, progress
+from point_diffusion.common.console import console
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.config.convert import plain
 from point_diffusion.config.script_schema import Evaluate
 from point_diffusion.config.validate import check_script
-from point_diffusion.registry import METRICS
-from point_diffusion.runs.densities import MOST_DENSITIES, Tail, density_figures
 from point_diffusion.runs.newest import open_run
 from point_diffusion.runs.run import Run
 
@@ -48,7 +47,7 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
         else:
             given = plain(config.sampler)
             name = given.get("name", run.config.sampler.name)
-            rows = (_budget if config.budget else _all_figures)(
+            rows = (_budget if config.budget else all_figures)(
                 config, run, name, with_steps(config, run, name, given)
             )
 
@@ -71,59 +70,6 @@ def evaluate(config: DictConfig) -> list[dict[str, Any]]:
         out.print(f"the tutorial's 4,000 epochs reach {size:,}", highlight=False)
     print("written: " + "  ".join(map(str, files)), file=sys.stderr)
     return rows
-
-
-def _all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
-    """Every figure: of the samples, of the training set, and of fresh truth, which shows each figure's best."""
-    from point_diffusion import metrics
-
-    num, source = config.num_samples, run.source_at(config.data.path)
-    sets = {"training set": source.train, "truth": source.fresh(metrics.truth_size(num, len(source.train.points)))}
-    train, truth = (source.comparable(each.points) for each in sets.values())
-    beside = source.fresh(len(train) + max(num, 2), "beside the training points")
-    other = source.comparable(beside.points)
-    alike = min(num, len(train), len(truth))  # support is compared between equally many points
-    rows: list[dict[str, Any]] = [described(config, run, name, sampler), {"what": "training set"}]
-    tail = Tail(source, run.points, sets["truth"])
-    if source.unlimited:
-        sets["fresh truth"] = source.fresh(num, "another truth")
-        rows.append({"what": "fresh truth"})
-    sets["samples"] = sampled(config, run, source, name, sampler)
-    for row in progress(rows, "Evaluating"):
-        given = sets[row["what"]]
-        points = train if given is source.train else source.comparable(given.points)
-        row["num_points"] = len(points)
-        row["energy_distance"], size = metrics.quality(points, truth, empirical=points is train)
-        row |= numbers("equivalent_sample_size", size)
-        row["sliced_wasserstein"] = metrics.sliced_wasserstein(points, truth[:num])
-        row |= numbers("classifier_accuracy", metrics.classifier_accuracy(points, truth[:num]))
-        if alike > metrics.NEIGHBOR:
-            shares = metrics.precision_recall(points[:alike], truth[:alike])
-            for key, share in zip(("precision", "recall"), shares, strict=True):
-                row |= numbers(key, share)
-        for added in METRICS.added:
-            row |= metrics.registered(added, points, truth[:num])
-        row |= metrics.copied(points, train, other)
-        if (excess := tail.excess(given)) is not None:
-            row |= numbers("tail_excess", excess)
-    count = min(num, MOST_DENSITIES)
-    figures, rows[0]["remarks"] = density_figures(run.diffusion, source, run.points, count, config.seed, sampler)
-    if tail.why_unknown:
-        rows[0]["remarks"].append(tail.why_unknown)
-    for key, figure in figures.items():
-        rows[0] |= numbers(key, figure)
-    compare_with(rows[:1], rows[1])
-    if not source.unlimited:
-        rows[0]["num_truth"] = len(truth)
-        rows[0]["resolution"] = metrics.resolution(truth, num)
-    by_class = metrics.class_summary(
-        source.classes,
-        *(
-            (source.comparable(sets[which].points), sets[which].labels)
-            for which in ("samples", "truth", "training set")
-        ),
-    )
-    return [rows[0] | by_class, *rows[1:]]
 
 
 def _budget(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[str, Any]]:
