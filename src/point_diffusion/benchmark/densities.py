@@ -17,7 +17,7 @@ SETS = {"10,000 points": NUM_POINTS, "100,000 points": 10 * NUM_POINTS, "fresh d
 SEEDS = (1, 2, 3)
 REACH = {"checkerboard": 0.08}
 SMOOTH = 0.03  # to be reached by all others
-KINDS = {"forward_kl": "KL(truth || model), nats", "reverse_kl": "KL(model || truth), nats"}
+KINDS = {"forward_kl": "KL(truth ‖ model), nats", "reverse_kl": "KL(model ‖ truth), nats"}
 
 
 def measure(shape: str, num_points: int, seed: int, short: bool) -> Mapping[str, float]:
@@ -60,7 +60,7 @@ BENCHMARK = Benchmark(
     protocol=(
         "Each shape as data=SHAPE makes it; experiment=recommended as it stands, three seeds, another draw of the"
         " points with each.",
-        "KL(truth || model) is the negative log-likelihood of held-out points less the exact entropy, by the same"
+        "KL(truth ‖ model) is the negative log-likelihood of held-out points less the exact entropy, by the same"
         " points' exact log-density; the floor is 0.",
         "Fresh draws are as many points as all epochs have together, each seen once.",
         "The densities are those of the run's deterministic sampler in all steps.",

@@ -183,7 +183,8 @@ def save(name: str, benchmark: Benchmark, records: Sequence[Record], size: Size,
 
 def write_markdown(file: Path, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table as Markdown."""
-    lines = [heads, ("---",) * len(heads), *rows]
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    lines = [heads, ("---",) * len(heads), *escaped]
     write_text(file, "".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
