@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from statistics import median
+from typing import NamedTuple
 
 from point_diffusion.benchmark.records import Benchmark, Record, Size, in_parallel, trained
 from point_diffusion.runs.densities import density_figures
@@ -20,17 +21,30 @@ SMOOTH = 0.03  # to be reached by all others
 KINDS = {"forward_kl": "KL(truth ‖ model), nats", "reverse_kl": "KL(model ‖ truth), nats"}
 
 
-def measure(shape: str, num_points: int, seed: int, short: bool) -> Mapping[str, float]:
-    """The divergences of a run of recommended on so many points, and the seconds of its training."""
+class Outcome(NamedTuple):
+    """Of one training: the divergences, infinite or NaN where there is none; its seconds; and the reasons."""
+
+    figures: Mapping[str, float]
+    seconds: float
+    remarks: list[str]
+
+
+def measure(shape: str, num_points: int, seed: int, short: bool) -> Outcome:
+    """The divergences of a run of recommended on so many points."""
     asked = [*SETTINGS, f"data={shape}", f"seed={seed}", f"data.seed={seed}", "callbacks.quality=null"]
     asked += [f"data.num_points={num_points}", f"trainer.max_epochs={EPOCHS * NUM_POINTS // num_points}"]
     if short:
-        asked += ["data.num_points=1000", "trainer.max_epochs=2", "sampler.num_inference_steps=10"]
+        asked += [f"data.num_points={num_points // 10}", "sampler.num_inference_steps=10"]
+        asked += [f"trainer.max_epochs={max(1, NUM_POINTS // num_points)}"]
     begun = time.perf_counter()
     with trained(*asked) as (run, _):
         seconds = time.perf_counter() - begun
-        found, _ = density_figures(run.diffusion, run.source, run.points, 200 if short else NUM_DENSITIES, seed)
-    return {kind: found[kind].value if kind in found else math.inf for kind in KINDS} | {"seconds": seconds}
+        count = 200 if short else NUM_DENSITIES
+        found, remarks = density_figures(run.diffusion, run.source, run.points, count, seed)
+    lost = dict.fromkeys(KINDS, math.nan)
+    if any("it is infinite" in line for line in remarks):  # KL(model ‖ truth), where the truth has no density
+        lost["reverse_kl"] = math.inf
+    return Outcome(lost | {kind: found[kind].value for kind in KINDS if kind in found}, seconds, remarks)
 
 
 def run(size: Size) -> Iterator[Record]:
@@ -38,9 +52,9 @@ def run(size: Size) -> Iterator[Record]:
     shapes, seeds = (SHAPES[-1:], SEEDS[:2]) if size.short else (SHAPES, SEEDS)
     jobs = [(shape, count, seed, size.short) for shape in shapes for count in SETS.values() for seed in seeds]
 
-    def say(shape: str, count: int, seed: int, _: bool, found: Mapping[str, float]) -> str:
-        figures = ", ".join(f"{KINDS[kind]} {found[kind]:.4f}" for kind in KINDS)
-        return f"{shape}, {count:,} points, seed {seed}: {figures} ({found['seconds']:.0f} s)"
+    def say(shape: str, count: int, seed: int, _: bool, found: Outcome) -> str:
+        figures = ", ".join(f"{KINDS[kind]} {found.figures[kind]:.4f}" for kind in KINDS)
+        return f"{shape}, {count:,} points, seed {seed}: {figures} ({found.seconds:.0f} s)"
 
     made = dict(zip(jobs, in_parallel(measure, jobs, size.num_jobs, say), strict=True))
     for kind, metric in KINDS.items():
@@ -48,9 +62,15 @@ def run(size: Size) -> Iterator[Record]:
             for name, count in SETS.items():
                 found = [made[shape, count, seed, size.short] for seed in seeds]
                 reach = REACH.get(shape, SMOOTH) if kind == "forward_kl" and name == "fresh draws" else None
-                seconds = median(each["seconds"] for each in found)
+                remarks = sorted({line for each in found for line in each.remarks})
                 yield Record(
-                    f"{shape}, {name}", metric, [each[kind] for each in found], 0.0, reach, seconds=seconds
+                    f"{shape}, {name}",
+                    metric,
+                    [each.figures[kind] for each in found],
+                    (0.0,),
+                    reach,
+                    seconds=median(each.seconds for each in found),
+                    remarks=remarks,
                 )
 
 
@@ -63,6 +83,7 @@ BENCHMARK = Benchmark(
         "KL(truth ‖ model) is the negative log-likelihood of held-out points less the exact entropy, by the same"
         " points' exact log-density; the floor is 0.",
         "Fresh draws are as many points as all epochs have together, each seen once.",
-        "The densities are those of the run's deterministic sampler in all steps.",
+        "The densities are those of DDIM in all steps: the sampler of recommended draws noise, and what it draws"
+        " has no density to compute.",
     ),
 )

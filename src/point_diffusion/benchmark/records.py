@@ -26,19 +26,21 @@ class Record:
         task: what it is of, as ``iris``.
         metric: what is measured, and in which units; small is good.
         values: ours, one a seed.
-        floor: the same of fresh truth against the truth; None where there is none.
+        floors: the same of fresh truth against the truth, several times; empty where there is none.
         reach: what the mean is to stay at or below; None where it only informs.
         published: those of others, by method.
-        seconds: of one seed, on one core: the median.
+        seconds: of one seed's training and sampling, on one core: the median.
+        remarks: what is to be said of the figures.
     """
 
     task: str
     metric: str
     values: Sequence[float]
-    floor: float | None = None
+    floors: Sequence[float] = ()
     reach: float | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    remarks: Sequence[str] = ()
 
     @property
     def mean(self) -> float:
@@ -47,19 +49,29 @@ class Record:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the mean, at 95%, by Student's t; that of one seed is unbounded."""
-        count = len(self.values)
-        if count < 2 or not math.isfinite(self.mean):
-            return -math.inf, math.inf
-        from scipy.stats import t
+        """Of the mean, at 95%; that of one seed is unbounded."""
+        return interval_of(self.values)
 
-        reach = float(t.ppf(0.975, count - 1) * np.std(self.values, ddof=1) / math.sqrt(count))
-        return self.mean - reach, self.mean + reach
+    @property
+    def floor(self) -> float | None:
+        """The mean of the floors; None where there is none."""
+        return float(np.mean(self.floors)) if self.floors else None
 
     @property
     def reached(self) -> bool | None:
         """Whether the mean is at or below what it is to reach; None where nothing is."""
         return None if self.reach is None else self.mean <= self.reach
+
+
+def interval_of(values: Sequence[float]) -> tuple[float, float]:
+    """Of the mean of values, at 95%, by Student's t; that of one alone is unbounded."""
+    mean, count = float(np.mean(values)), len(values)
+    if count < 2 or not math.isfinite(mean):
+        return -math.inf, math.inf
+    from scipy.stats import t
+
+    reach = float(t.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
+    return mean - reach, mean + reach
 
 
 @dataclass(frozen=True)
@@ -140,14 +152,21 @@ HEADS = ("task", "figure", "ours", "95% interval", "floor", "reach", "published"
 def cells(record: Record) -> tuple[str, ...]:
     """A line of the table."""
     if not math.isfinite(record.mean):
-        return record.task, record.metric, "infinite", *[""] * (len(HEADS) - 3)
-    low, high = record.interval
-    span = f"{low:.3f} to {high:.3f}" if math.isfinite(low) else ""
-    reach = "" if record.reach is None else f"{record.reach:.3f}{'' if record.reached else '  missed'}"
+        said = "not known" if math.isnan(record.mean) else "infinite"
+        return record.task, record.metric, said, *[""] * (len(HEADS) - 3)
+    digits = 3 if abs(record.mean) >= 0.01 or record.mean == 0 else 4
+
+    def span(ends: tuple[float, float]) -> str:
+        return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}" if math.isfinite(ends[0]) else ""
+
+    reach = "" if record.reach is None else f"{record.reach:.{digits}f}{'' if record.reached else '  missed'}"
     others = ", ".join(f"{name} {value:.3f}" for name, value in record.published.items())
-    floor = "" if record.floor is None else f"{record.floor:.3f}"
+    floor = "" if record.floor is None else f"{record.floor:.{digits}f}"
+    if len(record.floors) > 1:
+        floor = f"{floor} ({span(interval_of(record.floors))})"
     seconds = "" if record.seconds is None else f"{record.seconds:,.0f}"
-    return record.task, record.metric, f"{record.mean:.3f}", span, floor, reach, others, seconds
+    mean = f"{record.mean:.{digits}f}"
+    return record.task, record.metric, mean, span(record.interval), floor, reach, others, seconds
 
 
 def save(name: str, benchmark: Benchmark, records: Sequence[Record], size: Size, file: Path) -> None:
@@ -165,6 +184,7 @@ def save(name: str, benchmark: Benchmark, records: Sequence[Record], size: Size,
                 **asdict(each),
                 "values": [_finite(value) for value in each.values],
                 "mean": _finite(each.mean),
+                "floor": each.floor,
                 "interval": each.interval if math.isfinite(sum(each.interval)) else None,
                 "reached": each.reached,
             }

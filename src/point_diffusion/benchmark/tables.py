@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {  # the same for all tables
     "sampler.variance_type": "fixed_small",
     "sampler.num_inference_steps": 12,
     "data.clip": True,
-    "data.holdout": 0.01,  # all but the two rows that a run keeps at least
+    "data.holdout": 0.01,  # and two rows at least: what a run validates by
     "callbacks.reconstruction": None,
     "callbacks.quality": None,
     "logger": "csv",
@@ -161,21 +161,22 @@ def run(size: Size) -> Iterator[Record]:
         table: [found for (each, *_), found in zip(jobs, made, strict=True) if each == table] for table in tables
     }
     for table, found in outcomes.items():
-        copy = float(np.mean([each.copy.to_test for each in found]))
+        copies_of = [each.copy.to_test for each in found]
+        copy = float(np.mean(copies_of))
         published = {"Forest-Flow": FOREST_FLOW[table]} if table in FOREST_FLOW else {}
         reach = min(FOREST_FLOW.get(table, copy), copy if table in BELOW_COPY else math.inf)
         seconds = float(np.median([each.seconds for each in found]))
-        yield Record(table, TO_TEST, [each.ours.to_test for each in found], copy, reach, published, seconds)
+        yield Record(table, TO_TEST, [each.ours.to_test for each in found], copies_of, reach, published, seconds)
     for table, found in outcomes.items():
-        usual = float(np.mean([each.held_out_copies for each in found]))
-        yield Record(table, COPIES, [each.ours.copies for each in found], usual, usual)
+        usual = [each.held_out_copies for each in found]
+        yield Record(table, COPIES, [each.ours.copies for each in found], usual, float(np.mean(usual)))
     for table, found in outcomes.items():
-        yield Record(table, TO_TRAIN, [each.ours.to_train for each in found], 0.0)
+        yield Record(table, TO_TRAIN, [each.ours.to_train for each in found], (0.0,))
 
 
 BENCHMARK = Benchmark(
     run,
-    sources={"Forest-Flow": "Jolicoeur-Martineau et al. 2024, its best published variant on each table"},
+    sources={"Forest-Flow": "Jolicoeur-Martineau et al. 2024; a copy's distances there: 0.236, 1.440, 1.853"},
     protocol=(
         "Tables as scikit-learn ships them, the class as a label; 80/20 split by train_test_split, stratified,"
         " seeds 0 to 2; five generations of as many rows as were trained on.",
@@ -187,7 +188,10 @@ BENCHMARK = Benchmark(
         "Copies are the share of rows whose nearest training row is less than a third as far as the second"
         " nearest; their floor is the test rows' own share.",
         "The distance to the training rows is shown, not judged: it rewards copying.",
-        "Two of the training rows are not trained on: the least that a run keeps to validate by.",
+        "One in a hundred of the training rows, and two at least, are not trained on: a run validates by them.",
+        "The setting is one for all tables and splits (256 units, lr 2e-3, 1,200 epochs, DDPM in 12 steps with the"
+        " small variance, columns kept within their range). It was chosen by these distances, most on breast"
+        " cancer and the first split: the intervals are of the splits, not of that choice.",
         "Digits and diabetes by the same protocol (diabetes has no classes), with the copy as the anchor.",
         "The publication's data come from another source: wine is the one of 13 columns here, as there.",
     ),

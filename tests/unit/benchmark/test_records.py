@@ -10,7 +10,7 @@ from PIL import Image
 from point_diffusion.benchmark.records import Benchmark, Record, Size, cells, save
 
 VALUES = [0.52, 0.50, 0.51, 0.53, 0.54]
-RECORD = Record("10,000 simulations", "C2ST", VALUES, 0.5, 0.53, {"NPE": 0.606}, 12.3)
+RECORD = Record("10,000 simulations", "C2ST", VALUES, [0.5], 0.53, {"NPE": 0.606}, 12.3)
 
 
 def test_the_interval_is_students():
@@ -40,6 +40,9 @@ def test_a_line_says_all():
     )
     assert cells(Record("a", "b", [0.6], reach=0.53))[5] == "0.530  missed"
     assert cells(Record("a", "b", [math.inf, 1.0]))[2:4] == ("infinite", "")
+    assert cells(Record("a", "b", [math.nan, 1.0]))[2:4] == ("not known", "")
+    small = cells(Record("a", "b", [3e-4, 2e-4], [1e-3, 2e-3, 3e-3], 2.5e-4))
+    assert small[2:6] == ("0.0003", "-0.0004 to 0.0009", "0.0020 (-0.0005 to 0.0045)", "0.0003")
 
 
 def test_three_files_are_written(tmp_path):
