@@ -31,7 +31,7 @@ from helpers.small_runs import CHECKOUT, SMALL
 def test_too_much_for_the_memory(whole, forks, tmp_path, name, key, more):
     options = {"sample": [f"run={whole}", "output=x.npz"], "train": SMALL}[name]
     arguments = [*options, *key.split(), f"output_dir={tmp_path}"]
-    limit = 2_500_000_000 if "reconstruction" in key else 3_500_000_000  # bytes
+    limit = 1_700_000_000 if "reconstruction" in key else 3_500_000_000  # bytes
     process = forks(name, arguments, tmp_path, [("RLIMIT_AS", limit)])
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2

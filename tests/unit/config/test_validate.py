@@ -146,6 +146,7 @@ def test_a_scripts_own_keys_and_the_samplers_are_checked():
         "output_dir": ".",
         "num_threads": 1,
         "num_workers": None,
+        "shard": None,
         "sampler": {},
     }
     check_script(OmegaConf.create(right), Sample)

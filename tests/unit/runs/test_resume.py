@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict, read_write
 
-from helpers.small_runs import CHECKOUT, SMALL
+from helpers.small_runs import CHECKOUT, PICTURES, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
@@ -84,7 +84,7 @@ def test_only_a_run_folder_is_resumed(run):
 
 
 def test_an_earlier_try_of_a_job_is_done_resumed_or_refused(run, config):
-    overrides = SMALL
+    overrides = [*SMALL, PICTURES]
     metrics, checkpoint = earlier_try(config(*overrides), run)
     assert metrics["finished"] is True
     assert checkpoint is None

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.training.callbacks import EMA, Clock, Ending, HParams
+from point_diffusion.training.ranks import Ranks
 
 
 class Line(L.LightningModule):
@@ -22,7 +23,7 @@ class Line(L.LightningModule):
         super().__init__()
         self.number = nn.Parameter(torch.zeros(()))
         self.register_buffer("other", torch.zeros(()))
-        self.seen = []
+        self.seen, self.ranks = [], Ranks()
 
     def training_step(self, batch, _):
         return -self.number * batch.sum()
