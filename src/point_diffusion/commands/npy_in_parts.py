@@ -40,6 +40,7 @@ class NpyInParts:
     ) -> None:
         self._path, self._key = path, key
         self._part, self._notes = (path.with_name(f".{path.stem}.part{kind}") for kind in (".npy", ".json"))
+        self._lock = path.with_name(f".{path.stem}.lock")
         self._about = {**about, "shape": list(shape), "dtype": dtype.str}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,7 @@ class NpyInParts:
             if missing == 0:
                 self._part.replace(self._path)
                 self._notes.unlink()
+                self._lock.unlink(missing_ok=True)  # nobody has anything left to write
         return missing
 
     def _check_notes(self) -> None:
@@ -109,7 +111,7 @@ class NpyInParts:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # in the folder for temporary files there may be no room for others' locks: beside the file
-        lock = FileLock(self._path.with_name(f".{self._path.stem}.lock"))
+        lock = FileLock(self._lock)
         try:
             with lock.acquire(timeout=LOCK_TIMEOUT):
                 yield
