@@ -273,11 +273,7 @@ class Diffusion(nn.Module):
         yield from self._each(end, self._blocks(num_samples, seed, sampler, condition, blocks))
 
     def sample_trajectory(
-        self,
-        num_samples: int,
-        seed: int = 0,
-        sampler: Sampler | None = None,
-        condition: Tensor | None = None,
+        self, num_samples: int, seed: int = 0, sampler: Sampler | None = None, condition: Tensor | None = None
     ) -> tuple[list[int], Tensor]:
         """The reverse trajectories of the points that :meth:`sample` draws.
 

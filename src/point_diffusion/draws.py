@@ -69,6 +69,12 @@ class DrawsByPlace:
     def __init__(self, *name: int | str, dim: int, device: torch.device | str = "cpu") -> None:
         self._name, self._dim, self._device = name, dim, device
         self._latest: tuple[int, Draws] | None = None
+        self._place = 0
+
+    def next(self, num_points: int) -> Draws:
+        """Those of the next places, so many; the first ones at first."""
+        begin, self._place = self._place, self._place + num_points
+        return self.of(begin, self._place)
 
     def of(self, begin: int, end: int) -> Draws:
         """Those of the places from ``begin`` to before ``end``, at least one."""

@@ -16,6 +16,8 @@ from helpers.small_runs import CHECKOUT, FEW, LONG, PICTURES
 
 pytestmark = pytest.mark.skipif(cpu_count() < 2, reason="needs two cores")
 TWO = "trainer.devices=2"
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+TORCHRUN += [f"{CHECKOUT}/scripts/train.py"]
 
 
 def others_of(process):
@@ -72,11 +74,17 @@ def test_two_train_as_one(start, script, tmp_path, options):
     assert figures[0]["energy_distance"] == pytest.approx(figures[1]["energy_distance"], rel=1e-3)
 
 
-def test_a_signal_to_any_of_them_stops_all_and_one_goes_on(start, script, whole, tmp_path):
+def two_begun(start, tmp_path):
+    """A run by two processes that has a checkpoint: its folder, the first process, and the second's number."""
     run = tmp_path / "run"
     process = start(*LONG, "callbacks.checkpoint.every_n_epochs=1", TWO, f"hydra.run.dir={run}")
     wait_for(run / "checkpoints/last.ckpt", process)
     (other,) = others_of(process)
+    return run, process, other
+
+
+def test_a_signal_to_any_of_them_stops_all_and_one_goes_on(start, script, whole, tmp_path):
+    run, process, other = two_begun(start, tmp_path)
     subprocess.run(["kill", "-TERM", str(other)], check=True)
     said, wrong = process.communicate(timeout=60)
     assert process.returncode == 143
@@ -89,10 +97,7 @@ def test_a_signal_to_any_of_them_stops_all_and_one_goes_on(start, script, whole,
 
 
 def test_one_that_is_killed_ends_all_in_one_line(start, tmp_path):
-    run = tmp_path / "run"
-    process = start(*LONG, "callbacks.checkpoint.every_n_epochs=1", TWO, f"hydra.run.dir={run}")
-    wait_for(run / "checkpoints/last.ckpt", process)
-    (other,) = others_of(process)
+    run, process, other = two_begun(start, tmp_path)
     subprocess.run(["kill", "-KILL", str(other)], check=True)
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -105,10 +110,7 @@ def test_one_that_is_killed_ends_all_in_one_line(start, tmp_path):
 
 
 def test_when_the_first_is_killed_the_others_end_quietly(start, tmp_path):
-    run = tmp_path / "run"
-    process = start(*LONG, "callbacks.checkpoint.every_n_epochs=1", TWO, f"hydra.run.dir={run}")
-    wait_for(run / "checkpoints/last.ckpt", process)
-    (other,) = others_of(process)
+    _, process, other = two_begun(start, tmp_path)
     process.send_signal(signal.SIGKILL)
     _, wrong = process.communicate(timeout=60)
     assert wrong == ""
@@ -120,9 +122,13 @@ def test_when_the_first_is_killed_the_others_end_quietly(start, tmp_path):
 
 def test_started_by_torchrun_and_in_a_sweep(script, tmp_path):
     asked = [*FEW, "trainer.max_epochs=2", TWO]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command += [f"{CHECKOUT}/scripts/train.py", *asked, f"hydra.run.dir={tmp_path}/run"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*TORCHRUN, *asked, f"hydra.run.dir={tmp_path}/run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert len(re.findall("2 epochs in", done.stdout)) == 1
     assert "2 runs, 2 finished" in script("train", "-m", "seed=1234,2", *asked).stdout
     (swept,) = tmp_path.glob("outputs/sweeps/*/*/seed=1234")
@@ -131,14 +137,8 @@ def test_started_by_torchrun_and_in_a_sweep(script, tmp_path):
 
 def test_others_with_other_settings_are_refused(tmp_path):
     """Each of torchrun's processes has a setting of its own."""
-    asked = [*FEW, "trainer.max_epochs=2", TWO, "optimizer.lr=${oc.env:RANK}", f"hydra.run.dir={tmp_path}/run"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    asked = [
-        "optimizer.lr=${oc.decode:1e-${oc.env:RANK}}" if each.startswith("optimizer.lr") else each
-        for each in asked
-    ]
-    done = subprocess.run(
-        [*command, f"{CHECKOUT}/scripts/train.py", *asked], cwd=tmp_path, capture_output=True, text=True
-    )
+    asked = [*FEW, "trainer.max_epochs=2", TWO, f"hydra.run.dir={tmp_path}/run"]
+    asked += ["optimizer.lr=${oc.decode:1e-${oc.env:RANK}}"]
+    done = subprocess.run([*TORCHRUN, *asked], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert "error: optimizer.lr: differs between processes 0 and 1 (1.0, and 0.1); must be the same" in done.stderr

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from point_diffusion.config.script_schema import Sample
 from point_diffusion.runs.run import Run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from point_diffusion.data.description import Description
     from point_diffusion.data.source import PointSet
 
@@ -80,22 +83,27 @@ class Draw:
 
     def blocks(self, rows: range) -> Iterator[Any]:
         """These of the points, block by block: from the first of a block to the last of one."""
-        from point_diffusion.reverse import SAMPLE_BLOCK
+        from point_diffusion.reverse import SAMPLE_BLOCK, all_blocks
 
-        chosen = range(rows.start // SAMPLE_BLOCK, -(-rows.stop // SAMPLE_BLOCK))
-        told = self.run.encoded(self.given)
-        return self.run.diffusion.sample_blocks(len(self.given.points), self.seed, self.sampler, told, chosen)
+        chosen = range(rows.start // SAMPLE_BLOCK, len(all_blocks(rows.stop)))
+        return self.run.diffusion.sample_blocks(
+            len(self.given.points), self.seed, self.sampler, self._told, chosen
+        )
+
+    @cached_property
+    def _told(self) -> "Tensor | None":
+        return self.run.encoded(self.given)
 
 
 def _shard(shard: str | None, count: int) -> range:
     """The rows of a part of so many points: whole blocks."""
-    from point_diffusion.reverse import SAMPLE_BLOCK
+    from point_diffusion.reverse import SAMPLE_BLOCK, all_blocks
 
     if shard is None:
         return range(count)
     match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
     number, total = (int(each) for each in match.groups()) if match else (1, 0)
-    blocks = -(-count // SAMPLE_BLOCK)
+    blocks = len(all_blocks(count))
     if not 1 <= number <= total <= blocks:
         most = f"with at most {blocks:,} parts, of {SAMPLE_BLOCK:,} points or more"
         raise UsageError(f"shard={shard}: must be like 3/16, {most}")
@@ -108,12 +116,11 @@ def _in_parts(path: Path, config: DictConfig, draw: Draw, own: range, about: Map
     from point_diffusion.commands.npy_in_parts import NpyInParts
 
     run, whole = draw.run, len(draw.given.points)
-    kind = np.dtype("<f8" if run.points.scaling["dtype"] == "float64" else "<f4")
     weights = _digest(*(each.cpu().numpy() for each in run.diffusion.state_dict().values()))
     told = _digest(*(each for each in (draw.given.labels, draw.given.numbers) if each is not None))
     known = {name: value for name, value in about.items() if name != "run"}  # which may be called otherwise
     known |= {"weights": weights, "conditions": told}
-    file = NpyInParts(path, (whole, len(run.columns)), kind, known)
+    file = NpyInParts(path, (whole, len(run.columns)), _dtype(run.points), known)
     for rows in progress(file.missing(own.start, own.stop, PIECE), "Sampling"):
         done = rows.start
         for block in draw.blocks(rows):
@@ -179,9 +186,9 @@ def _batches(blocks: Iterable[Any], given: "PointSet", size: int, total: int) ->
     """So many points of ``blocks`` with their conditions, regrouped into batches of at least ``size``."""
     waiting: list[np.ndarray] = []
     done = 0
-    from point_diffusion.reverse import SAMPLE_BLOCK
+    from point_diffusion.reverse import all_blocks
 
-    for block in progress(blocks, "Sampling", -(-total // SAMPLE_BLOCK)):
+    for block in progress(blocks, "Sampling", len(all_blocks(total))):
         waiting.append(_finite(block))
         if (count := sum(map(len, waiting))) >= size:
             yield given.rows(slice(done, done + count))._replace(points=np.concatenate(waiting))
@@ -220,12 +227,17 @@ def _parquet(asked: Asked, batches: "Iterator[PointSet]") -> None:
 
 
 def _npy(asked: Asked, batches: "Iterator[PointSet]") -> None:
-    kind = "<f8" if asked.described.scaling["dtype"] == "float64" else "<f4"
+    kind = _dtype(asked.described)
     with asked.path.open("wb") as file:
-        header = {"descr": kind, "fortran_order": False, "shape": (asked.count, len(asked.described.columns))}
+        header = {"descr": kind.str, "fortran_order": False, "shape": (asked.count, len(asked.described.columns))}
         np.lib.format.write_array_header_1_0(file, header)
         for batch in batches:
             file.write(batch.points.astype(kind).tobytes())
+
+
+def _dtype(described: "Description") -> np.dtype[Any]:
+    """Of a .npy, on any machine."""
+    return np.dtype("<f8" if described.scaling["dtype"] == "float64" else "<f4")
 
 
 def _npz(asked: Asked, batches: "Iterator[PointSet]") -> None:

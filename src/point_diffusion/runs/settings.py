@@ -1,6 +1,6 @@
 """The settings that a run has stored: written, read back without executing anything, and compared."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,7 @@ def stored_settings(folder: Path, key: str) -> DictConfig:
     Raises:
         UsageError: there are none that can be read.
     """
-    try:
-        stored = OmegaConf.load(folder / SETTINGS)
-    except Exception as error:  # not there, not YAML, not text
-        raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
-    if not isinstance(stored, DictConfig):
-        raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
+    stored: DictConfig = _stored(folder, key, OmegaConf.load, DictConfig)
     if isinstance(model := stored.get("model"), DictConfig):
         drop(model, "num_step")  # of an earlier version
     return stored
@@ -70,14 +65,19 @@ def stored_values(folder: Path, key: str) -> dict[str, Any]:
     Raises:
         UsageError: there are none that can be read.
     """
-    try:
-        stored = _plain_yaml(folder / SETTINGS)
-    except Exception as error:  # not there, not YAML, not text
-        raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
-    if not isinstance(stored, dict):
-        raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
+    stored: dict[str, Any] = _stored(folder, key, _plain_yaml, dict)
     if isinstance(model := stored.get("model"), dict):
         model.pop("num_step", None)  # of an earlier version
+    return stored
+
+
+def _stored(folder: Path, key: str, read: Callable[[Path], Any], kind: type) -> Any:
+    try:
+        stored = read(folder / SETTINGS)
+    except Exception as error:  # not there, not YAML, not text
+        raise UsageError(f"{key}={folder}: its {SETTINGS} can't be read ({first_line(error)})") from None
+    if not isinstance(stored, kind):
+        raise UsageError(f"{key}={folder}: its {SETTINGS} is not a config")
     return stored
 
 

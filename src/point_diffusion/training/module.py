@@ -77,20 +77,16 @@ class DiffusionModule(L.LightningModule):
         """The loss that is trained."""
         return self.objective.loss(self.diffusion, batch, draws)
 
-    def next_draws(self, num_points: int) -> Draws:
-        """Those of the next points of the epoch."""
-        begin, self._place = self._place, self._place + num_points
-        return self.draws.of(begin, self._place)
-
     def on_fit_start(self) -> None:
         self.ranks.join()
+        if self.ranks.count > 1:
+            self._check_alike()
+
+    def _check_alike(self) -> None:
+        """Raise UsageError unless all processes are to train the same."""
         weights = sum(parameter.double().sum().item() for parameter in self.parameters())
         known = {"version": __version__, "data": self._points, "weights": weights}
-        self._check_alike(dict(flatten(self.config)) | known)
-
-    def _check_alike(self, own: Mapping[str, Any]) -> None:
-        """Raise UsageError unless all processes are to train the same."""
-        first, *others = self.ranks.all(own)
+        first, *others = self.ranks.all(dict(flatten(self.config)) | known)
         for rank, other in enumerate(others, 1):
             for name in first.keys() | other.keys():
                 if (here := other.get(name)) != (there := first.get(name)):
@@ -108,7 +104,7 @@ class DiffusionModule(L.LightningModule):
         self.eval()  # for the final figures: nothing is dropped out
 
     def on_train_epoch_start(self) -> None:
-        self.draws, self._place = self._draws("noise", self.current_epoch), 0
+        self.draws = self._draws("noise", self.current_epoch)
         # what a network draws by itself, dropout say, comes from torch's global generator
         torch.manual_seed(derive_seed(self.config["seed"], "network", self.current_epoch))
         self._parameter_list = list(self.parameters())  # walking the module tree costs a tenth of a step
@@ -183,15 +179,14 @@ class DiffusionModule(L.LightningModule):
         return self._draws("validation")
 
     def on_validation_epoch_start(self) -> None:
-        self._val_draws, self._val_place = self.validation_draws(), 0
+        self._val_draws = self.validation_draws()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._log({"val/loss": self._validation_loss(batch)}, batch_size=len(batch.points))
 
     def _validation_loss(self, batch: Batch) -> Tensor:
-        begin, self._val_place = self._val_place, self._val_place + len(batch.points)
-        draws, num_step = self._val_draws.of(begin, self._val_place), self.diffusion.schedule.num_step
-        drawn = draws.timesteps(num_step), draws.noise
+        draws = self._val_draws.next(len(batch.points))
+        drawn = draws.timesteps(self.diffusion.schedule.num_step), draws.noise
         if self.ranks.count == 1:
             return self.diffusion.loss(batch.points, *drawn, batch.condition)
         part, told = self.ranks.part(len(batch.points)), batch.condition

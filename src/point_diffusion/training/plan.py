@@ -97,10 +97,13 @@ class Plan:
     @property
     def processes(self) -> int:
         """How many processes compute on these cores at once, those of other runs among them."""
+        own = devices_of(self.config.trainer)
+        jobs = HydraConfig.get().launcher.get("n_jobs") if in_sweep() else None
+        if jobs is None:
+            return own
         from joblib import effective_n_jobs
 
-        jobs = HydraConfig.get().launcher.get("n_jobs") if in_sweep() else None
-        return devices_of(self.config.trainer) * (1 if jobs is None else effective_n_jobs(jobs))
+        return own * effective_n_jobs(jobs)
 
     @property
     def typed_by_job(self) -> list[str] | None:

@@ -82,7 +82,7 @@ class SingleSteps(Steps):
             log_no_graph("a callback, a precision or an argument of Trainer wants single steps", module.device)
 
     def run(self, module: Any, batch: Batch) -> Tensor:
-        loss = module.loss(batch, module.next_draws(len(batch.points)))
+        loss = module.loss(batch, module.draws.next(len(batch.points)))
         module.step_log.losses.append(loss.detach())
         module.step_log.batch_sizes.append(len(batch.points))
         return loss
@@ -121,7 +121,7 @@ class EpochSteps(Steps):
         log.batch_sizes = [len(part.points) for part in batch.split(module.batch_size)]
         log.learning_rates = next_learning_rates(module.optimizer, scheduler, len(log.batch_sizes))
         run = self._graph or self.steps
-        log.losses, log.norms = run(batch, log.learning_rates, module.next_draws(len(batch.points)))
+        log.losses, log.norms = run(batch, log.learning_rates, module.draws.next(len(batch.points)))
         module.optimizer.param_groups[0]["lr"] = log.learning_rates[-1]
         for _ in log.batch_sizes if scheduler is not None else ():
             scheduler.step()

@@ -37,8 +37,7 @@ class ValidationSamples:
     def trajectory(self, trainer: L.Trainer, pl_module: "DiffusionModule", count: int) -> tuple[list[int], Tensor]:
         """``count`` points: see :meth:`point_diffusion.diffusion.Diffusion.sample_trajectory`."""
         condition = encoded(trainer, pl_module, self.given(trainer, pl_module, count))
-        ranks, blocks = pl_module.ranks, all_blocks(count)
-        own = blocks[ranks.part(len(blocks))]
+        ranks, own = pl_module.ranks, _own_blocks(pl_module, count)
         made = list(pl_module.diffusion.trajectory_blocks(count, self._seed(pl_module), None, condition, own))
         steps = next(each for each in ranks.all([t for t, _ in made]) if each)[0]
         states = torch.cat(ranks.joined([states for _, states in made]), dim=1)
@@ -59,9 +58,14 @@ class ValidationSamples:
 
 def sample(pl_module: "DiffusionModule", count: int, seed: int, condition: Tensor | None) -> Tensor:
     """:meth:`point_diffusion.diffusion.Diffusion.sample`, of which each process draws its part."""
-    ranks, blocks = pl_module.ranks, all_blocks(count)
-    own = blocks[ranks.part(len(blocks))]
-    return torch.cat(ranks.joined(list(pl_module.diffusion.sample_blocks(count, seed, None, condition, own))))
+    own = pl_module.diffusion.sample_blocks(count, seed, None, condition, _own_blocks(pl_module, count))
+    return torch.cat(pl_module.ranks.joined(list(own)))
+
+
+def _own_blocks(pl_module: "DiffusionModule", count: int) -> range:
+    """The blocks of so many points that this process draws."""
+    blocks = all_blocks(count)
+    return blocks[pl_module.ranks.part(len(blocks))]
 
 
 def drawn_conditions(trainer: L.Trainer, count: int, seed: int) -> PointSet:
