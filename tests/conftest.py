@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 pytest.register_assert_rewrite("helpers.run_files")
@@ -35,28 +36,30 @@ def config():
 
     @cache
     def composed(overrides: tuple[str, ...]) -> DictConfig:
-        # Hydra takes long: values that are there are set as it sets them
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        if overrides and all(is_leaf(composed(()), each.input_line) for each in parsed):
-            config = copy.deepcopy(composed(()))
-            for each in parsed:
-                OmegaConf.update(config, each.key_or_group, each.value())
-            return config
         with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
             return compose("train", list(overrides))
 
-    def is_leaf(config: DictConfig, override: str) -> bool:
-        key, equals, value = override.partition("=")
-        there = (
-            re.fullmatch(r"[a-z_]+(\.[a-z_]+)*", key)
-            and OmegaConf.select(config, key, default=config) is not config
-        )
-        return bool(
-            equals and there and "$" not in value and not OmegaConf.is_config(OmegaConf.select(config, key))
-        )
-
     def _config(*overrides: str) -> DictConfig:
-        return copy.deepcopy(composed(overrides))
+        # Hydra takes long: it composes the same parts once, and values that are there are set as it sets them
+        parsed = {each.input_line: each for each in OverridesParser.create().parse_overrides(list(overrides))}
+        groups = tuple(line for line in parsed if not of_value.fullmatch(line) or is_group(line.partition("=")[0]))
+        parts = tuple(line for line in parsed if line in groups or not is_leaf(composed(groups), parsed[line]))
+        config = copy.deepcopy(composed(parts))
+        values = [each for line, each in parsed.items() if line not in parts]
+        if not all(is_leaf(config, each) for each in values):
+            return copy.deepcopy(composed(overrides))
+        for each in values:
+            OmegaConf.update(config, each.key_or_group, each.value())
+        return config
+
+    of_value = re.compile(r"[a-z_]+(\.[a-z_]+)*=[^$]*")
+
+    def is_group(key: str) -> bool:
+        return (CHECKOUT / "conf" / key.replace(".", "/")).is_dir()
+
+    def is_leaf(config: DictConfig, override: Override) -> bool:
+        there = OmegaConf.select(config, override.key_or_group, default=config)
+        return there is not config and not OmegaConf.is_config(there)
 
     return _config
 

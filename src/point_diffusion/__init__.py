@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from point_diffusion.metrics.samples import memorisation as memorisation
     from point_diffusion.metrics.samples import precision_recall as precision_recall
     from point_diffusion.metrics.samples import sliced_wasserstein as sliced_wasserstein
-    from point_diffusion.networks import FourierMLP as FourierMLP
     from point_diffusion.networks import IntervalMLP as IntervalMLP
     from point_diffusion.networks import MLPDiffusion as MLPDiffusion
     from point_diffusion.runs.load import load_run as load_run
@@ -49,7 +48,7 @@ _MODULES = {
     "metrics.density": ("forward_kl", "reverse_kl", "tail_excess"),
     "metrics.energy": ("energy_distance", "equivalent_sample_size"),
     "metrics.samples": ("classifier_accuracy", "memorisation", "precision_recall", "sliced_wasserstein"),
-    "networks": ("FourierMLP", "IntervalMLP", "MLPDiffusion"),
+    "networks": ("IntervalMLP", "MLPDiffusion"),
     "runs.load": ("load_run",),
     "samplers": ("DDIM", "DDPM", "DEIS", "DPMSolver", "Heun", "MeanFlow", "UniPC"),
     "schedule": ("NoiseSchedule",),

@@ -99,7 +99,7 @@ BETAS: Registry[Callable[..., Any]] = Registry(
 
 # (num_step, dim, ...) to a torch.nn.Module
 NETWORKS: Registry[Callable[..., Any]] = Registry(
-    "point_diffusion.networks", mlp="MLPDiffusion", fourier_mlp="FourierMLP", interval_mlp="IntervalMLP"
+    "point_diffusion.networks", mlp="MLPDiffusion", interval_mlp="IntervalMLP"
 )
 
 # subclasses of point_diffusion.prediction.PredictionType

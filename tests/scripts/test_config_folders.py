@@ -51,7 +51,7 @@ def test_help_lists_what_one_has_added(script, own):
     assert re.search(r"^  experiment=.*\|mine\|.*\|paper/fig1\|quick\|", page, re.MULTILINE)
     assert re.search(r"^  callbacks=default\|stopping$", page, re.MULTILINE)
     assert re.search(r"^  \+noise=loud$", page, re.MULTILINE)
-    assert re.search(r"^  model=fourier_mlp\|interval_mlp\|mlp\|wide$", page, re.MULTILINE)
+    assert re.search(r"^  model=interval_mlp\|mlp\|wide$", page, re.MULTILINE)
     assert re.search(r"^  num_step=7 ", page, re.MULTILINE)
     assert "num_step=100" in script("train", "-m", "--help", "seed=1,2").stdout
     assert "sampler.eta=0.5" in script("evaluate", "--help", own, "sampler=half").stdout
@@ -75,7 +75,7 @@ def test_help_lists_what_one_has_added(script, own):
             ["--config-dir", "my", "-m", "experiment=mine,min"],
             "experiment=min: must be one of broken, mean_flow, mine, ",
         ),
-        (["-m", "model=mlp,foo"], "model=foo: must be one of fourier_mlp, interval_mlp, mlp"),
+        (["-m", "model=mlp,foo"], "model=foo: must be one of interval_mlp, mlp"),
         (["experiment=mine", "--config-dir", "mi"], "--config-dir=mi: no such folder"),
         (
             ["experiment=mine"],

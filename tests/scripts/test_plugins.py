@@ -55,7 +55,7 @@ def test_their_arguments_are_keys(script):
     page = script("train", "plugins=[mine.py]", "model=residual", "data=ring", "--help").stdout
     assert re.search(r"model\.depth=3 +how many\. \[an integer\]", page)
     assert re.search(r"data\.radius=1\.0 +of the ring\. \[a number\]", page)
-    assert "model=fourier_mlp|interval_mlp|mlp|residual" in page
+    assert "model=interval_mlp|mlp|residual" in page
     wrong = script("train", "plugins=[mine.py]", "model=residual", "model.depth=deep", *FEW, check=False)
     assert wrong.stderr == "error: model.depth=deep: must be an integer\n"
     wrong = script("train", "plugins=[mine.py]", "model=residual", "model.dept=2", *FEW, check=False)

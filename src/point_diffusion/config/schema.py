@@ -175,8 +175,11 @@ class Model:
     embedding_init_scale: float = key(
         "initial size of the step embeddings; 0.1 trains faster", at_least=0, at_most=1000, required=False
     )
+    num_fourier_features: int = key(
+        "sines and cosines of each coordinate, for shapes with fine detail", at_least=0, at_most=32, required=False
+    )
     num_frequencies: int = key(
-        "fourier_mlp: waves of each coordinate; interval_mlp: of each end, where more make jumps worse",
+        "sines and cosines of the ends of an interval; more of them make jumps worse",
         at_least=1,
         at_most=100,
         required=False,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from point_diffusion.metrics import Estimate
     from point_diffusion.training.module import DiffusionModule
 
-TAIL_TRUTH = 100_000  # points of the truth that say where its tail begins
+# points of the truth that say where its tail begins: so many for each sample, within bounds
+TAIL_TRUTH, FEWEST_TAIL_TRUTH, MOST_TAIL_TRUTH = 10, 10_000, 100_000
 MOST_TO_ONE = 20  # samples to each held-out point: with more, all noise is that of the held-out points
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,9 @@ class SampleQuality(ValidationCallback):
     def _tail_of(self, trainer: L.Trainer) -> Tail:
         if self._tail is None:
             data: PointSetDataModule = trainer.datamodule  # type: ignore[attr-defined]
-            self._tail = Tail(data.source, data.description, data.source.fresh(TAIL_TRUTH))
+            wanted = TAIL_TRUTH * max(self.num_samples, self.final_num_samples)
+            count = min(max(wanted, FEWEST_TAIL_TRUTH), MOST_TAIL_TRUTH)
+            self._tail = Tail(data.source, data.description, data.source.fresh(count))
         return self._tail
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: "DiffusionModule") -> None:  # type: ignore[override]
