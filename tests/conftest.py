@@ -20,7 +20,7 @@ from helpers.small_runs import CHECKOUT, PICTURES, SMALL  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=3, help="how often a run is killed at a random moment")
-    parser.addoption("--inputs", type=int, default=6, help="how many random command lines each script is given")
+    parser.addoption("--inputs", type=int, default=3, help="how many random command lines each script is given")
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ def measure(shape: str, num_points: int, seed: int, short: bool) -> Outcome:
     asked = [*SETTINGS, f"data={shape}", f"seed={seed}", f"data.seed={seed}", "callbacks.quality=null"]
     asked += [f"data.num_points={num_points}", f"trainer.max_epochs={EPOCHS * NUM_POINTS // num_points}"]
     if short:
-        asked += [f"data.num_points={num_points // 10}", "sampler.num_inference_steps=10"]
+        asked += [f"data.num_points={num_points // 10}", "num_step=20", "sampler.num_inference_steps=10"]
         asked += [f"trainer.max_epochs={max(1, NUM_POINTS // num_points)}"]
     begun = time.perf_counter()
     with trained(*asked) as (run, _):

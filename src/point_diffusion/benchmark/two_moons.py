@@ -16,7 +16,7 @@ from point_diffusion.data.shapes import TwoMoons
 from point_diffusion.metrics import c2st
 
 NUM_OBSERVATIONS = 10
-NUM_SAMPLES = 10_000  # of each posterior
+NUM_SAMPLES, FEW_SAMPLES = 10_000, 100  # of each posterior; of a short form
 SEEDS = (1, 2, 3, 4, 5)
 SETTINGS = (  # the same for all numbers of pairs but for the batches
     "experiment=recommended",
@@ -55,7 +55,7 @@ def measure(num_simulations: int, seed: int, short: bool) -> Outcome:
     asked += [f"data.batch_size={batch_size}", f"seed={seed}", f"data.seed={seed}", "callbacks.quality=null"]
     count = NUM_SAMPLES
     if short:
-        asked, count = [*asked, "trainer.max_epochs=2", "sampler.num_inference_steps=10"], 300
+        asked, count = [*asked, "trainer.max_epochs=2", "sampler.num_inference_steps=10"], FEW_SAMPLES
     begun = time.perf_counter()
     given = observations(1 if short else NUM_OBSERVATIONS)
     with trained(*asked) as (run, _):
@@ -86,7 +86,8 @@ def run(size: Size) -> Iterator[Record]:
 
     made = dict(zip(jobs, in_parallel(measure, jobs, size.num_jobs, say), strict=True))
     exact = [
-        (number, 300 if size.short else NUM_SAMPLES) for number in range(2 if size.short else NUM_OBSERVATIONS)
+        (number, FEW_SAMPLES if size.short else NUM_SAMPLES)
+        for number in range(2 if size.short else NUM_OBSERVATIONS)
     ]
     least = in_parallel(floor, exact, size.num_jobs, lambda number, _, found: f"truth {number}: {found:.4f}")
     for count in simulations:
