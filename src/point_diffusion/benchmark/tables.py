@@ -23,6 +23,7 @@ BELOW_COPY = ("wine", "breast_cancer", "digits", "diabetes")
 TO_TEST, COPIES, TO_TRAIN = "distance to test rows", "share of copies", "distance to training rows"
 SETTINGS: dict[str, Any] = {  # the same for all tables
     "model.num_units": 256,
+    "model.num_fourier_features": 0,
     "optimizer.lr": 2e-3,
     "trainer.max_epochs": 1_200,
     "sampler": "ddpm",
