@@ -41,11 +41,12 @@ def config():
 
     def _config(*overrides: str) -> DictConfig:
         # Hydra takes long: it composes the same parts once, and values that are there are set as it sets them
-        parsed = {each.input_line: each for each in OverridesParser.create().parse_overrides(list(overrides))}
-        groups = tuple(line for line in parsed if not of_value.fullmatch(line) or is_group(line.partition("=")[0]))
-        parts = tuple(line for line in parsed if line in groups or not is_leaf(composed(groups), parsed[line]))
-        config = copy.deepcopy(composed(parts))
-        values = [each for line, each in parsed.items() if line not in parts]
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        groups = tuple(
+            each.input_line for each in parsed if not of_value.fullmatch(each.input_line) or is_group(each)
+        )
+        values = [each for each in parsed if each.input_line not in groups and is_leaf(composed(groups), each)]
+        config = copy.deepcopy(composed(tuple(each.input_line for each in parsed if each not in values)))
         if not all(is_leaf(config, each) for each in values):
             return copy.deepcopy(composed(overrides))
         for each in values:
@@ -54,8 +55,8 @@ def config():
 
     of_value = re.compile(r"[a-z_]+(\.[a-z_]+)*=[^$]*")
 
-    def is_group(key: str) -> bool:
-        return (CHECKOUT / "conf" / key.replace(".", "/")).is_dir()
+    def is_group(override: Override) -> bool:
+        return (CHECKOUT / "conf" / override.key_or_group.replace(".", "/")).is_dir()
 
     def is_leaf(config: DictConfig, override: Override) -> bool:
         there = OmegaConf.select(config, override.key_or_group, default=config)

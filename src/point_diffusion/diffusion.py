@@ -1,7 +1,8 @@
 """The diffusion model: a schedule, a network and the units of its data, with the loss and sampling."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -17,15 +18,9 @@ from point_diffusion.prediction import PredictionType, deviation_of
 from point_diffusion.registry import MEAN_FLOW, PREDICTION_TYPES
 from point_diffusion.samplers import DDPM, JUMPS, Sampler, build_sampler, check_sampler
 from point_diffusion.scaling import Division, Scaling, build_scaling
-from point_diffusion.schedule import (
-    NoiseLevel,
-    NoiseSchedule,
-    build_schedule,
-    prior_kl,
-)
+from point_diffusion.schedule import NoiseLevel, NoiseSchedule, build_schedule, prior_kl
 from point_diffusion.training_target import WHOLE, training_example
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -86,12 +81,9 @@ class Diffusion(nn.Module):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], points: Mapping[str, Any]) -> "Diffusion":
-        """Build from plain numbers.
-
-        Args:
-            config: the sections ``schedule, model, module, sampler`` of a run's config.
-            points: what the model is of: ``columns``, ``scaling`` and, of a conditional one, ``classes`` or
-                ``condition``; see :class:`point_diffusion.data.description.Description`.
+        """Build from the sections ``schedule, model, module, sampler`` of a run's config, and what its points are:
+        ``columns``, ``scaling`` and, of a conditional model, ``classes`` or ``condition``; see
+        :class:`point_diffusion.data.description.Description`.
         """
         schedule = build_schedule(config["schedule"])
         return cls(
@@ -121,10 +113,8 @@ class Diffusion(nn.Module):
         return self.schedule.betas.device
 
     def describe_data(self, points: Tensor) -> None:
-        """Note mean and covariance of the data, which :meth:`prior_kl` and samplers that start ``matched`` use.
-
-        Args:
-            points: shape (N, dim), in the data's own units.
+        """Note mean and covariance of the data, of shape (N, dim) in its own units, which :meth:`prior_kl` and
+        samplers that start ``matched`` use.
         """
         scaled = self.scaling.to_network(points.double())
         self.data_mean.copy_(scaled.mean(0))
@@ -142,11 +132,7 @@ class Diffusion(nn.Module):
         return other
 
     def check_sampler(self, sampler: Sampler) -> None:
-        """Refuse a sampler that can't sample this model: see :func:`check_sampler`.
-
-        Raises:
-            ValueError: it can't, or guides where there is no condition.
-        """
+        """Raise a ValueError if a sampler can't sample this model, or guides where there is no condition."""
         check_sampler(self.schedule, self.prediction, sampler)
         if sampler.jumps and not (self.jumps or self._in_its_place):
             raise ValueError(f"{type(sampler).__name__} takes {JUMPS}")
@@ -158,33 +144,22 @@ class Diffusion(nn.Module):
         return self.data_mean.new_full((num_points, self.condition_dim), torch.nan) if self.condition_dim else None
 
     def prior_kl(self, level: NoiseLevel | None = None, rescale: float = 1.0) -> float:
-        """The distance of q(x_T) from the N(0, I) that sampling starts from, in nats: see
+        """The distance of q(x_T) from the N(0, I) that sampling starts from, in nats, at the schedule's x_T or
+        another ``level``, and as if the points were divided by ``rescale``, too: see
         :func:`point_diffusion.schedule.prior_kl`.
-
-        Args:
-            level: of x_T; None means the schedule's.
-            rescale: as if the network saw its points divided by this, too.
         """
         level = level or self.schedule.last_level
         return prior_kl(level, self.data_mean / rescale, self.data_covariance / rescale**2)
 
     def draw(self, x_0: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The random part of the loss for a batch: t of shape (B,), and noise of the shape of ``x_0``.
-
-        Args:
-            x_0: shape (B, dim).
-            generator: on the device of ``x_0``; None means torch's own.
+        """The random part of the loss for a batch ``x_0`` of shape (B, dim): t of shape (B,), and noise of the
+        shape of ``x_0``; from a generator on its device, or torch's own.
         """
         draws = Draws.by(generator, *x_0.shape, device=x_0.device)
         return draws.timesteps(self.schedule.num_step), draws.noise.to(x_0)
 
     def loss(
-        self,
-        x_0: Tensor,
-        t: Tensor,
-        noise: Tensor,
-        condition: Tensor | None = None,
-        **options: Any,
+        self, x_0: Tensor, t: Tensor, noise: Tensor, condition: Tensor | None = None, **options: Any
     ) -> Tensor:
         """Mean squared error of the prediction over points and coordinates, a scalar; with ``epsilon`` the simple
         loss (Ho et al. 2020, eq. 14).
@@ -215,24 +190,6 @@ class Diffusion(nn.Module):
         example = training_example(self.schedule, self.prediction, x_0, t, *args, **options).of(part)
         return call_network(self.network, example.x, t[part], example.told), example.target
 
-    def noised(self, points: Tensor, steps: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-        """Points with so many noise steps in them.
-
-        Args:
-            points: shape (N, dim), in the data's own units.
-            steps: the numbers of noise steps, from 0 to num_step.
-            generator: draws the noise, on the device of ``points``.
-
-        Returns:
-            For each of ``steps`` shape (N, dim), in the data's own units.
-        """
-        x_0, states = self.scaling.to_network(points).to(self.data_mean), []
-        for count in steps:
-            noise = torch.randn(x_0.shape, generator=generator, device=x_0.device, dtype=x_0.dtype)
-            t = torch.tensor([count - 1], device=x_0.device)  # the schedule counts from 0
-            states.append(self.scaling.to_data(self.schedule.add_noise(x_0, noise, t) if count > 0 else x_0))
-        return states
-
     def sample(
         self, num_samples: int, seed: int = 0, sampler: Sampler | None = None, condition: Tensor | None = None
     ) -> Tensor:
@@ -260,17 +217,16 @@ class Diffusion(nn.Module):
         condition: Tensor | None = None,
         blocks: range | None = None,
     ) -> Iterator[Tensor]:
-        """The points that :meth:`sample` draws, block by block: for as many as memory could not hold at once. Some
-        of the blocks alone, by number, or all.
+        """The points that :meth:`sample` draws, block by block, for as many as memory could not hold at once; all
+        of the blocks, or some by number.
         """
 
         @torch.inference_mode()
         def end(trajectory: Iterator[tuple[int, Tensor]]) -> Tensor:
-            for _, x in trajectory:  # noqa: B007, the last is kept
-                pass
+            _, x = deque(trajectory, maxlen=1).pop()
             return self.scaling.finish(self.scaling.to_data(x))
 
-        yield from self._each(end, self._blocks(num_samples, seed, sampler, condition, blocks))
+        yield from self._of_blocks(end, num_samples, seed, sampler, condition, blocks)
 
     def sample_trajectory(
         self, num_samples: int, seed: int = 0, sampler: Sampler | None = None, condition: Tensor | None = None
@@ -301,24 +257,23 @@ class Diffusion(nn.Module):
             points[-1] = self.scaling.finish(points[-1])
             return t, points
 
-        yield from self._each(way, self._blocks(num_samples, seed, sampler, condition, blocks))
+        yield from self._of_blocks(way, num_samples, seed, sampler, condition, blocks)
 
-    def _each(self, function: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]:
-        """What a function makes of each block: on all cores; one by one where another device computes."""
-        return in_order(function, blocks) if self.device.type == "cpu" else map(function, blocks)
-
-    def _blocks(
+    def _of_blocks(
         self,
+        function: Callable[[Iterator[tuple[int, Tensor]]], R],
         num_samples: int,
         seed: int,
         sampler: Sampler | None,
         condition: Tensor | None,
         blocks: range | None,
-    ) -> Iterator[Iterator[tuple[int, Tensor]]]:
+    ) -> Iterator[R]:
+        """What a function makes of each block's trajectory; on all cores, unless another device computes."""
         sampler = sampler or self.sampler
         self.check_sampler(sampler)
         denoiser, condition = self.guided(sampler, num_samples, condition)
-        return sampler.blocks(denoiser, num_samples, seed, self.moments(), condition, blocks)
+        made = sampler.blocks(denoiser, num_samples, seed, self.moments(), condition, blocks)
+        yield from in_order(function, made) if self.device.type == "cpu" else map(function, made)
 
     def moments(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
         """Mean and covariance of the data as the network sees it; in the model's own type for None."""

@@ -29,12 +29,7 @@ LOWEST = -1e300  # of a logarithm that others are compared with
 
 
 class Posterior(NamedTuple):
-    """What is known of x from y.
-
-    Attributes:
-        mean: shape (B, dim), E[x | y]; float64, as the next.
-        log_density: shape (B,), log p(y) in nats.
-    """
+    """What is known of x from y: E[x | y], shape (B, dim), and log p(y) in nats, shape (B,); float64."""
 
     mean: Tensor
     log_density: Tensor

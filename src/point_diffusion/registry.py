@@ -87,7 +87,7 @@ SHAPES: Registry[Any] = Registry(
 
 # (num_step, ...) to a tensor of shape (num_step,), float64
 BETAS: Registry[Callable[..., Any]] = Registry(
-    "point_diffusion.schedule",
+    "point_diffusion.betas",
     sigmoid="sigmoid_betas",
     linear="linear_betas",
     scaled_linear="scaled_linear_betas",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from point_diffusion.denoisers import Denoiser
 from point_diffusion.diffusion import Diffusion
+from point_diffusion.forward import noised
 from point_diffusion.oracle import ExactDenoiser
 from point_diffusion.samplers import DDIM, Sampler, check_sampler
 
@@ -89,9 +90,9 @@ def field_error(diffusion: Diffusion, exact: ExactDenoiser, truth: Tensor, seed:
     grid, last = _grid(diffusion, truth, *FINER), diffusion.schedule.num_step
     steps = sorted({max(1, round((1 - part) * last)) for part in LEVELS}, reverse=True)
     draws = torch.Generator(diffusion.device).manual_seed(seed)
-    noised = diffusion.noised(truth[:NOISED].to(diffusion.device), steps, draws)
+    states = noised(diffusion, truth[:NOISED].to(diffusion.device), steps, draws)
     inside = []
-    for t, points in zip(steps, noised, strict=True):
+    for t, points in zip(steps, states, strict=True):
         of_grid, of_points = (_log_density(diffusion, exact, each, t) for each in (grid, points))
         inside.append(of_grid >= of_points.quantile(1 - INSIDE))
     learned, known = (_fields(diffusion, each, grid, steps) for each in (diffusion.denoiser, exact))

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
+from point_diffusion.betas import linear_betas
 from point_diffusion.denoisers import NetworkDenoiser
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDIM, DDPM, DPMSolver
-from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.schedule import NoiseSchedule
 
 SCHEDULE = NoiseSchedule(linear_betas(20, 1e-3, 0.3))
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from helpers.points import s_curve
+from point_diffusion.betas import sigmoid_betas
 from point_diffusion.common.seeds import generator
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.samplers import DDIM, DDPM, SAMPLE_BLOCK, DPMSolver
 from point_diffusion.scaling import Division
-from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
+from point_diffusion.schedule import NoiseSchedule, build_schedule
 
 
 @pytest.fixture

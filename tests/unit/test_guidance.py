@@ -8,10 +8,11 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.special import softmax
 
+from point_diffusion.betas import linear_betas
 from point_diffusion.denoisers import Denoised, Denoiser
 from point_diffusion.guidance import Guided
 from point_diffusion.samplers import DDIM
-from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.schedule import NoiseSchedule
 
 MEANS, WIDTHS = np.array([[-1.0, 0.5], [1.5, -0.5]]), np.array([0.4, 0.8])  # of two classes, equally likely
 SCHEDULE = NoiseSchedule(linear_betas(1000, 1e-6, 0.02))

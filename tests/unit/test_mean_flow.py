@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from helpers.denoisers import Known
+from point_diffusion.betas import linear_betas, rectified_betas
 from point_diffusion.density import log_density, sample_with_density
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.mean_flow import adaptive_weights, ends_of_jumps, mean_flow_errors
 from point_diffusion.networks import IntervalMLP, MLPDiffusion
 from point_diffusion.prediction import Flow
 from point_diffusion.samplers import DDIM, DPMSolver, MeanFlow
-from point_diffusion.schedule import NoiseSchedule, linear_betas, rectified_betas
+from point_diffusion.schedule import NoiseSchedule
 
 MEAN, STD = 0.7, 0.3
 SCHEDULE = NoiseSchedule(rectified_betas(40, s_end=1 - 1e-9))

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from helpers.denoisers import Known
+from point_diffusion.betas import linear_betas
 from point_diffusion.denoisers import Denoised, Denoiser, NetworkDenoiser
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.networks import MLPDiffusion
 from point_diffusion.registry import PREDICTION_TYPES
 from point_diffusion.regret import ExactTargets
-from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.schedule import NoiseSchedule
 
 SCHEDULE = NoiseSchedule(linear_betas(8, 1e-3, 0.5))
 LEVELS = [SCHEDULE.level(t) for t in range(8)]

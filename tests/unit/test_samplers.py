@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from helpers.denoisers import Known
+from point_diffusion.betas import sigmoid_betas
 from point_diffusion.samplers import DDIM, DDPM, DEIS, DPMSolver, Heun, UniPC
-from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
+from point_diffusion.schedule import NoiseSchedule, build_schedule
 
 MEAN, STD = 0.7, 0.3
 

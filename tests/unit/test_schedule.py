@@ -7,14 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from point_diffusion.schedule import (
-    CLEAN,
-    NoiseLevel,
-    NoiseSchedule,
-    build_schedule,
-    prior_kl,
-    sigmoid_betas,
-)
+from point_diffusion.betas import sigmoid_betas
+from point_diffusion.schedule import CLEAN, NoiseLevel, NoiseSchedule, build_schedule, prior_kl
 
 BETAS = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=50)
 

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from point_diffusion.betas import linear_betas
 from point_diffusion.common.seeds import generator
-from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.schedule import NoiseSchedule
 from point_diffusion.timestep_sampling import (
     ImportanceSampling,
     logit_normal,

@@ -2,12 +2,13 @@
 
 import torch
 
+from point_diffusion.betas import cosine_betas, linear_betas
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.laws import GaussianMixture
 from point_diffusion.networks import MLPDiffusion
 from point_diffusion.oracle import Axes, Oracle
 from point_diffusion.scaling import Division
-from point_diffusion.schedule import NoiseSchedule, cosine_betas, linear_betas
+from point_diffusion.schedule import NoiseSchedule
 from point_diffusion.vector_field import NUM_PATHS, field_error, vector_field
 
 

@@ -22,7 +22,8 @@ from point_diffusion.common.errors import PartError, UsageError, first_line, for
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, is_a_launchers, raise_if_stopped
 from point_diffusion.runs.status import STOPPED_BY, write_metrics
-from point_diffusion.training.plan import Plan, is_hydras
+from point_diffusion.training.log_file import log_file
+from point_diffusion.training.plan import Plan
 from point_diffusion.training.preparation import Finished, prepared
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def train_in_folder(config: DictConfig) -> tuple[Path, dict[str, float]]:
         if isinstance(plan, Finished):
             log.info("finished before: %s", shell_path(plan.folder))
             return plan.folder, plan.metrics
-        with _log_file(plan.folder):
+        with log_file(plan.folder):
             try:
                 return plan.folder, _fit(plan)
             except Stopped as end:
@@ -77,10 +78,11 @@ def _fit(plan: Plan) -> dict[str, float]:
     from point_diffusion.data.source import build_source
     from point_diffusion.training.environment import process_settings
     from point_diffusion.training.module import DiffusionModule
+    from point_diffusion.training.outcome import outcome
     from point_diffusion.training.parts import culprit
     from point_diffusion.training.ranks import lost, together
     from point_diffusion.training.steps import choose_steps
-    from point_diffusion.training.trainer import build_trainer, outcome, users_parts
+    from point_diffusion.training.trainer import build_trainer, users_parts
 
     raise_if_stopped()
     started, settings = time.monotonic(), plan.settings
@@ -214,25 +216,3 @@ def _draw_curves(plan: Plan) -> None:
 
     with use_style(wanted["style"]):
         save_pixels(pixels(training_curves(curves)), plan.folder / "figures" / "curves.png")
-
-
-@contextmanager
-def _log_file(folder: Path) -> Iterator[None]:
-    """A run that is called from Python gets its train.log as well; a run of Hydra has one."""
-    if is_hydras(folder):
-        yield
-        return
-    handler = logging.FileHandler(folder / "train.log")
-    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
-    package, lightning = (logging.getLogger(name) for name in ("point_diffusion", "lightning.pytorch"))
-    level = package.level
-    package.setLevel(logging.INFO)
-    for logger in (package, lightning):
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        for logger in (package, lightning):
-            logger.removeHandler(handler)
-        package.setLevel(level)
-        handler.close()

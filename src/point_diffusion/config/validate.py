@@ -21,7 +21,8 @@ from point_diffusion.common.text import show, suggest
 from point_diffusion.config import keys as reference
 from point_diffusion.config.convert import flatten, loggers
 from point_diffusion.config.keys import NOUNS, allowed, known
-from point_diffusion.config.schema import CHOOSERS, COMPUTED, OPEN, OPTIONAL, SECTIONS, Figures, Sampler
+from point_diffusion.config.model_schema import Sampler
+from point_diffusion.config.schema import CHOOSERS, COMPUTED, OPEN, OPTIONAL, SECTIONS, Figures
 from point_diffusion.config.script_schema import RunData
 
 # arguments of Trainer that are given by other means, or would change what a run is

@@ -13,6 +13,7 @@ from point_diffusion.common.errors import memory_error_names
 from point_diffusion.common.seeds import derive_seed, generator
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.source import column_indices
+from point_diffusion.forward import noised
 from point_diffusion.training.validation import ValidationCallback, ValidationSamples, array_of, cut_short
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class ReconstructionGrid(ValidationCallback):
             noise = generator(pl_module.config["seed"], "forward", device=pl_module.device)
             last = diffusion.schedule.num_step
             steps = [index * last // 20 for index in range(20)] if last >= 20 else list(range(last + 1))
-            states = diffusion.noised(self._points[: self.num_points].to(pl_module.device), steps, noise)
+            states = noised(diffusion, self._points[: self.num_points].to(pl_module.device), steps, noise)
             options = self._options(None if self._labels is None else self._labels[: self.num_points])
             figure = figures.forward_process(steps, [array_of(x) for x in states], self._truth, **options)
             self._show(trainer, pixels(figure), "forward", panels=len(steps))

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from helpers.points import s_curve
+from point_diffusion.betas import sigmoid_betas
 from point_diffusion.commands.train_messages import first_step_failed, prior_line
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.networks import MLPDiffusion
 from point_diffusion.samplers import DDPM
 from point_diffusion.scaling import Division
-from point_diffusion.schedule import NoiseSchedule, build_schedule, sigmoid_betas
+from point_diffusion.schedule import NoiseSchedule, build_schedule
 
 
 def described(model, points):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from point_diffusion.betas import linear_betas
 from point_diffusion.common.workers import AHEAD, free_cores, get_num_workers, in_order, set_num_workers
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.metrics import quality
 from point_diffusion.networks import MLPDiffusion
 from point_diffusion.samplers import DDPM
-from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.schedule import NoiseSchedule
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from helpers.run_files import load
+from point_diffusion.betas import linear_betas, rectified_betas
 from point_diffusion.common.seeds import generator
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
@@ -13,7 +14,7 @@ from point_diffusion.mean_flow import adaptive_weights, ends_of_jumps, mean_flow
 from point_diffusion.networks import IntervalMLP, MLPDiffusion
 from point_diffusion.registry import LOSS_WEIGHTINGS, TIMESTEP_SAMPLINGS
 from point_diffusion.samplers import MeanFlow
-from point_diffusion.schedule import NoiseSchedule, linear_betas, rectified_betas
+from point_diffusion.schedule import NoiseSchedule
 from point_diffusion.timestep_sampling import logit_normal, timesteps_by_law
 from point_diffusion.training.objective import Objective
 from point_diffusion.training_target import training_example

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from helpers.points import s_curve_source
+from point_diffusion.betas import linear_betas, rectified_betas
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.draws import DrawsByPlace
 from point_diffusion.networks import IntervalMLP, MLPDiffusion
-from point_diffusion.schedule import NoiseSchedule, linear_betas, rectified_betas
+from point_diffusion.schedule import NoiseSchedule
 from point_diffusion.training.objective import Objective
 from point_diffusion.training.ranks import Ranks
 

@@ -12,13 +12,14 @@ from helpers.small_runs import PICTURES, SMALL
 from point_diffusion.common.signals import StopSignals
 from point_diffusion.training.callbacks import EMA, Clock
 from point_diffusion.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from point_diffusion.training.outcome import outcome
 from point_diffusion.training.pictures import ReconstructionGrid
 from point_diffusion.training.plan import Plan
 from point_diffusion.training.progress import EpochProgress
 from point_diffusion.training.quality import SampleQuality
 from point_diffusion.training.regret import Regret
 from point_diffusion.training.steps import EpochSteps, SingleSteps, choose_steps
-from point_diffusion.training.trainer import build_trainer, outcome
+from point_diffusion.training.trainer import build_trainer
 
 
 @pytest.fixture
