@@ -37,8 +37,12 @@ def epoch() -> Iterator[Figure]:
     """An epoch of the default run, with logging, averaging, clipping, checkpoints and the bar."""
     run_here("trainer.max_epochs=171", *UNSEEN, WATCH)
     seconds = dict(Watch.seconds)
-    yield ratio("epoch", "ours / the tutorial's loop", seconds["ours"], seconds["tutorial"], 0.9)
+    written = seconds["tutorial, 2 threads"]
+    yield ratio("epoch", "ours / the tutorial's loop as written, 2 threads", seconds["ours"], written, 0.95)
+    yield ratio("epoch", "ours / the tutorial's loop, 1 thread", seconds["ours"], seconds["tutorial"], 0.75)
     yield ratio("epoch", "ours / the tightest loop", seconds["ours"], seconds["tightest"], 1.25)
+    yield ratio("epoch", "the tightest loop / the tutorial's, 1 thread", seconds["tightest"], seconds["tutorial"])
+    yield ratio("epoch", "the matrix products alone / ours", seconds["products"], seconds["ours"])
     outside = [1 - steps / whole for steps, whole in zip(seconds["steps"], seconds["ours"], strict=True)]
     yield figure("epoch", "ours, outside of its steps: Lightning, logging, the bar, the clock", outside, limit=0.2)
     for name, each in seconds.items():

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from point_diffusion.benchmark.baselines import Tightest, Tutorial
+from point_diffusion.benchmark.baselines import Products, Tightest, Tutorial
 from point_diffusion.benchmark.config import composed
 from point_diffusion.commands.train import train
 
@@ -97,9 +97,12 @@ class Watch(Callback):
         schedule = diffusion.schedule
         points = diffusion.scaling.to_network(trainer.datamodule.train_points).to(pl_module.device)
         with torch.random.fork_rng():
+            tutorial = Tutorial(points, schedule).epoch
             self.made = {
-                "tutorial": Tutorial(points, schedule).epoch,
+                "tutorial": tutorial,
+                "tutorial, 2 threads": lambda: _with_threads(2, tutorial),
                 "tightest": Tightest(points, schedule).epoch,
+                "products": Products(points).epoch,
             }
         self.begun, self.inside = 0.0, 0.0
         steps = pl_module.steps.steps
@@ -133,6 +136,15 @@ class Watch(Callback):
                     torch.cuda.synchronize()  # a loop on a GPU returns before it is done; ours ends with a look
                 if counts:
                     self.seconds.setdefault(name, []).append((time.perf_counter() - begun) / self.block)
+
+
+def _with_threads(count: int, function: Callable[[], None]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        function()
+    finally:
+        torch.set_num_threads(before)
 
 
 class FirstStep(Callback):

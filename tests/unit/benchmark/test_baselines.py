@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.points import s_curve
-from point_diffusion.benchmark.baselines import Tightest, Tutorial
+from point_diffusion.benchmark.baselines import Products, Tightest, Tutorial
 from point_diffusion.schedule import NoiseSchedule
 
 
@@ -36,3 +37,15 @@ def test_the_tutorials_sampling_keeps_all_states_and_their_gradients(loops):
     assert states[-1].shape == (7, 2)
     assert states[-1].requires_grad
     loops[0].draw(states)
+
+
+def test_the_products_are_those_of_a_step():
+    """As many multiplications as autograd makes for the network of the tightest loop."""
+    points = torch.zeros(1200, 2)
+    network = Tightest(points, NoiseSchedule([0.1] * 10), 32).network
+    with FlopCounterMode(display=False) as wanted:
+        for x in points.split(512):
+            network(x, torch.zeros(len(x), dtype=torch.int64)).sum().backward()
+    with FlopCounterMode(display=False) as found:
+        Products(points, 32).epoch()
+    assert found.get_total_flops() == wanted.get_total_flops()
