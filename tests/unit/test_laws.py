@@ -94,6 +94,7 @@ def test_pixels_nearby_suffice(sigma):
     np.testing.assert_allclose(law.log_density(points), law.boxes().log_density(points), rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [some_mixture(2, 1000), some_boxes(0.1, 100), some_pixels(0.01, (300, 200))])
 def test_many_points_take_little_memory(law):
     points = np.random.default_rng(3).uniform(-1, 1, size=(10_000, 2))

@@ -97,6 +97,7 @@ def test_of_a_gaussian_it_is_that_of_the_affine_map(dim, sampler):
     torch.testing.assert_close(flow(denoiser, sampler, x).jacobian, slope.expand(dim + 1, dim, dim))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "sampler", "step"),
     [
@@ -114,6 +115,7 @@ def test_it_integrates_to_one(kind, sampler, step):
     assert found.log_density.exp().sum().item() * step**2 == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", [DDIM(), DPMSolver(), DDIM(8, start="matched")])
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
 def test_there_and_back_it_is_the_same(kind, sampler):
@@ -126,6 +128,7 @@ def test_there_and_back_it_is_the_same(kind, sampler):
     torch.testing.assert_close(back.log_density[straight], there.log_density[straight], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", [1.0, 1.5])
 def test_conditions_are_each_points_own(guidance):
     denoiser, moments = trained("v_prediction", classes=2)

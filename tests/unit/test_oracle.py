@@ -113,6 +113,7 @@ CONDITIONED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "options"), CONDITIONED.values(), ids=CONDITIONED)
 def test_it_is_the_mean_of_draws(shape, options):
     truth = truth_about(shape, **options)
@@ -155,6 +156,7 @@ def test_a_known_number_is_as_sharp_as_the_shape_whatever_the_noise():
     torch.testing.assert_close(exact(x, 19, condition), fine(x, 19, condition), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [

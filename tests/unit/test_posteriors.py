@@ -95,6 +95,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("law", "noise", "points", "label"), CASES.values(), ids=CASES)
 def test_the_posterior_is_that_of_draws(law, noise, points, label):
     labels = None if label is None else torch.full((len(points),), label)
@@ -120,6 +121,7 @@ def test_one_gaussian_has_its_closed_form(noise):
     np.testing.assert_allclose(found.log_density[0], expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.05, 0.6, 4e3])
 @pytest.mark.parametrize("kind", [GaussianMixture, Boxes])
 def test_a_mixture_on_a_line_is_that_of_quadrature(kind, noise):

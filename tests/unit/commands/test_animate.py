@@ -39,6 +39,7 @@ def test_the_gif_has_all_its_frames(call, trained):
         assert near[rows, columns].mean() > 0.9  # but for those under others
 
 
+@pytest.mark.slow
 def test_frames_begin_with_the_data_and_end_with_the_samples(trained):
     run = load_run(trained)
     forward = list(forward_frames(run, run.source.train.points[:250], 37, seed=1))

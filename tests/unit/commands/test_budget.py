@@ -64,6 +64,7 @@ def check_sums(whole, rows):
         assert whole[figure].low <= total[figure].high
 
 
+@pytest.mark.slow
 def test_an_exact_denoiser_leaves_the_sampler_alone(run, exact):
     whole, rows = by(run, exact, DDIM(num_inference_steps=6))
     assert set(rows) == {
@@ -77,6 +78,7 @@ def test_an_exact_denoiser_leaves_the_sampler_alone(run, exact):
     check_sums(whole, rows)
 
 
+@pytest.mark.slow
 def test_one_that_knows_its_training_points_alone_is_limited_by_the_draw(run):
     known = empirical_denoiser(run.schedule, run.source, run.points)
     whole, rows = by(run, known, DDPM(), 500)
@@ -99,6 +101,7 @@ def changed(exact, change):
     return Known(exact.schedule, denoised)
 
 
+@pytest.mark.slow
 def test_classes_are_told_to_both_denoisers(run):
     source = ShapeSource(Gaussians(), 300, 1, label="component")
     description = Description.of(source)
@@ -122,6 +125,7 @@ def test_one_that_is_off_is_limited_by_the_network(run, exact):
     check_sums(whole, rows)
 
 
+@pytest.mark.slow
 def test_a_sampler_that_draws_noise_has_the_divergence_of_a_flow(run, exact):
     whole, rows = by(run, exact, DDPM(num_inference_steps=20))
     assert any("the KL is that of ddim in 50 steps: it draws noise" in line for line in whole["remarks"])
@@ -185,6 +189,7 @@ def asked(run, *overrides):
         return compose("evaluate", [f"run='{run}'", "num_samples=300", "budget=true", *overrides])
 
 
+@pytest.mark.slow
 def test_guidance_is_named_as_what_moves_the_samples(config, tmp_path):
     small = [each for each in SMALL if not each.startswith("trainer.max_epochs")]
     train(
@@ -218,6 +223,7 @@ def test_a_file_has_the_draws_part_and_the_rest(of_file, tmp_path, capsys):
     assert rows[0]["advice"] in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
 
 
+@pytest.mark.slow
 def test_the_answer_is_kept_beside_the_run_with_its_picture(trained, tmp_path, capsys):
     folder = shutil.copytree(trained, tmp_path / "run")
     question = {

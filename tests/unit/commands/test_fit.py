@@ -63,6 +63,7 @@ def test_few_points_have_small_batches_and_more_epochs(tmp_path):
     assert run.columns == ("x",)
 
 
+@pytest.mark.slow
 def test_many_points_are_trained_as_recommended(tmp_path):
     many = np.random.default_rng(0).normal(size=(3_000, 1))
     run = fit(many, output_dir=tmp_path, settings={**SHORT, "trainer.max_epochs": 1})

@@ -38,6 +38,7 @@ def test_the_likelihood_integrates_to_one():
     assert quad(along, 1e-9, 0.4, points=[0.1])[0] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_posterior_by_quadrature(seed):
     x = WIDE.draw(1, seed).points[0, 2:].astype(np.float64)

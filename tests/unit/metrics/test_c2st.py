@@ -18,6 +18,7 @@ def test_the_truth_is_not_told_from_the_truth():
     assert abs(found - 0.5) < 3 * 0.5 / np.sqrt(8_000) + 0.01  # what a perceptron makes of noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.5, 2.0])
 def test_a_shifted_truth_is_told_as_the_best_classifier_does(shift):
     """The best one asks on which side of the middle a point lies."""
@@ -26,6 +27,7 @@ def test_a_shifted_truth_is_told_as_the_best_classifier_does(shift):
     assert best - 0.02 < found < best + 3 * np.sqrt(best * (1 - best) / 8_000)
 
 
+@pytest.mark.slow
 def test_units_do_not_matter_and_a_seed_repeats():
     x, y = draw(150, 1), draw(150, 2, 1.0)
     units = np.array([1.0, 1e4])

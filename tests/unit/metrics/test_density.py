@@ -85,6 +85,7 @@ def test_what_is_not_known_is_left_out_and_what_is_impossible_is_infinite():
     assert negative_log_likelihood([-1.0, math.nan, -3.0]).value == 2
 
 
+@pytest.mark.slow
 def test_intervals_of_the_tail_cover_it():
     random = np.random.default_rng(0)
     for factor in (1.0, 0.3, 7.0):

@@ -112,6 +112,7 @@ def test_its_time_grows_as_sorting_does():
     assert seconds(16_000) / seconds(2_000) < 16  # 64 if it grew as the square
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2, 16])
 def test_the_resolution_is_what_a_perfect_generator_is_told(dim):
     truth, found = draw(dim, 800, 0), []

@@ -35,6 +35,7 @@ def true_size(dim, shift, width):
     return spread / (2 * between - spread - mean_length(dim, 0, math.sqrt(2) * width))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2, 5])
 @pytest.mark.parametrize(("n", "m"), [(100, 800), pytest.param(1000, 4000, marks=pytest.mark.long)])
 def test_n_real_points_are_worth_n(dim, n, m):
@@ -108,6 +109,7 @@ def test_the_interval_shrinks_with_more_points():
     assert reaches[0] / reaches[1] == pytest.approx(4, rel=0.3)
 
 
+@pytest.mark.slow
 def test_a_worse_generator_is_worth_less():
     truth = draw(2, 20_000, 0)
     sizes = [equivalent_sample_size(draw(2, 20_000, 1, shift), truth) for shift in (0.5, 0.2, 0.1)]

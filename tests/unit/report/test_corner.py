@@ -90,6 +90,7 @@ def test_points_lie_over_the_grey_truth():
     assert alone.shape == image.shape
 
 
+@pytest.mark.slow
 def test_a_legend_has_room_of_its_own():
     points, index = cloud(300, 4), np.arange(300) % 12
     for columns, name in (((0,), "a"), ((0, 1), "a"), ((0, 1, 2), "a"), ((0, 1, 2), "a" * 30)):

@@ -52,6 +52,7 @@ def file_of_points(tmp_path_factory):
     return f"data.path={path}"
 
 
+@pytest.mark.slow
 def test_points_that_were_drawn_have_the_density_of_their_draw(run):
     for sampler in ("ddim", "dpm_solver"):
         chosen = run.sampler(sampler)
@@ -78,6 +79,7 @@ def test_where_the_flow_folds_there_is_no_density(run):
     assert torch.equal(told.isnan(), found.folded | found.log_density.isnan())
 
 
+@pytest.mark.slow
 def test_the_density_in_the_datas_units_sums_to_1(run):
     edges = torch.linspace(-14, 14, 141, dtype=torch.float64)
     middles = (edges[1:] + edges[:-1]) / 2
@@ -108,6 +110,7 @@ def test_metrics_hold_the_figures_and_their_intervals(trained):
     assert metrics["tail_excess"] > 50  # hardly trained
 
 
+@pytest.mark.slow
 def test_densities_of_classes_are_under_what_is_told(trained):
     run = load_run(trained("data=gaussians", "data.label=component"))
     points = torch.from_numpy(Gaussians().draw(10, 3).points)

@@ -63,6 +63,7 @@ def test_arguments_of_the_trainer(config, override, line):
 TIMER = "+callbacks.own._target_=lightning.pytorch.callbacks.Timer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [

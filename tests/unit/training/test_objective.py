@@ -101,6 +101,7 @@ def test_all_of_them_train(small_train, option):
     assert ("objective.importance.mean_square" in state) == ("importance" in option)
 
 
+@pytest.mark.slow
 def test_a_mean_flow_learns_to_leap():
     """After some hundred steps one call leads from noise to the points, which half of them can't yet do."""
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ def added(target, **options):
     return [f"+callbacks.c._target_={target}", *(f"+callbacks.c.{key}={value}" for key, value in options.items())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
@@ -63,6 +64,7 @@ def test_an_error_of_a_callback_names_it_and_what_is_kept(small_train, tmp_path)
         small_train(*broken, "callbacks.checkpoint.every_n_epochs=1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [
@@ -78,6 +80,7 @@ def test_what_is_measured_is_what_is_kept_whoever_has_changed_it(small_train, tm
     small_train(*asked, "trainer.max_epochs=6", f"ckpt_path='{run}/checkpoints/last.ckpt'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "epochs"),
     [

@@ -79,6 +79,7 @@ def test_where_it_is_switched_off_the_rest_stays_the_same(small_run, small_train
     assert not [tag for tag in tags if "regret" in tag or "floor" in tag or "field_error" in tag]
 
 
+@pytest.mark.slow
 def test_it_falls_as_the_training_goes_on(small_train):
     options = [
         "trainer.max_epochs=60",
