@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from point_diffusion.benchmark import __main__ as benchmark
-from point_diffusion.benchmark import growth
+from point_diffusion.benchmark import growth, scale
 from point_diffusion.benchmark.speed import default_config
 from point_diffusion.benchmark.timing import Figure, command
 from point_diffusion.cli.main import refusing
@@ -127,3 +127,18 @@ def test_wrong_sections_are_refused_in_one_line(tmp_path, monkeypatch, capsys):
     wrong = capsys.readouterr().err
     assert wrong.startswith("error: output=a.txt: must end in")
     assert len(wrong.splitlines()) == 1
+
+
+def test_what_grows_is_measured_up_to_where_it_is(monkeypatch):
+    for name, value in {
+        "POINTS": (10, 20_000),
+        "COMPARED": (100, 2_000),
+        "DENSITIES": (10,),
+        "WEIGHTS": (7,),
+    }.items():
+        monkeypatch.setattr(scale, name, value)
+    found = {(line.what, line.at): line for line in scale.scale()}
+    few, many = (found["samples, 20 calls", ("points", count)].value for count in scale.POINTS)
+    assert 0 < few < many
+    assert found["gradients of two processes", ("weights", 7)].value > 0
+    assert len(found) == 6

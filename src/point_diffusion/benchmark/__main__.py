@@ -22,6 +22,7 @@ import torch
 from point_diffusion.benchmark import densities, tables, two_moons
 from point_diffusion.benchmark.growth import growth, race
 from point_diffusion.benchmark.records import HEADS, Benchmark, Size, cells, save, write_markdown
+from point_diffusion.benchmark.scale import scale
 from point_diffusion.benchmark.speed import callbacks, epoch, gpu, quality, sampling, startup, threads
 from point_diffusion.benchmark.timing import Figure
 from point_diffusion.cli.main import refusing
@@ -31,7 +32,8 @@ from point_diffusion.common.files import output_path, write_text
 from point_diffusion.common.text import suggest
 
 SECTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
-    each.__name__: each for each in (epoch, callbacks, startup, sampling, quality, threads, race, growth, gpu)
+    each.__name__: each
+    for each in (epoch, callbacks, startup, sampling, quality, threads, race, growth, scale, gpu)
 }
 
 MOST_JOBS = 64

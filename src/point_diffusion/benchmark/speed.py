@@ -1,7 +1,7 @@
 """How fast everything is: an epoch, callbacks, start-up, sampling, the whole run, threads, a GPU."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -11,7 +11,7 @@ import torch
 
 from point_diffusion.benchmark.baselines import Tightest, Tutorial
 from point_diffusion.benchmark.config import composed
-from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, ratio, run_here
+from point_diffusion.benchmark.timing import Figure, Watch, command, figure, in_turn, ratio, run_here, with_threads
 from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.config.convert import plain
 from point_diffusion.data.description import describe
@@ -109,7 +109,7 @@ def sampling() -> Iterator[Figure]:
     as_written, alone = f"the tutorial's loop as written, {OWN_THREADS} threads", "the tutorial's loop, 1 thread"
     seconds = in_turn(
         {
-            as_written: partial(_with_threads, OWN_THREADS, lambda: theirs.sample(10_000)),
+            as_written: partial(with_threads, OWN_THREADS, lambda: theirs.sample(10_000)),
             alone: lambda: theirs.sample(10_000),
             "DDPM, 100 steps": lambda: ours.sample(10_000, sampler=DDPM()),
             "DPM-Solver++, 20 steps": lambda: ours.sample(10_000, sampler=solver),
@@ -158,7 +158,7 @@ def threads() -> Iterator[Figure]:
     theirs, tightest, _ = parts()
     loops = {"the tutorial's loop": theirs.epoch, "the tightest loop": tightest.epoch}
     for name, loop in loops.items():
-        each = {str(count): partial(_with_threads, count, loop) for count in (1, 2)}
+        each = {str(count): partial(with_threads, count, loop) for count in (1, 2)}
         seconds = in_turn(each, 20)
         yield ratio("threads", f"{name}, 2 threads / 1", seconds["2"], seconds["1"])
 
@@ -185,12 +185,6 @@ def parts() -> tuple[Tutorial, Tightest, Diffusion]:
     ours = Diffusion.from_config(config, describe(source, config["data"]).plain())
     points = ours.scaling.to_network(torch.from_numpy(source.train.points))
     return Tutorial(points, ours.schedule), Tightest(points, ours.schedule), ours
-
-
-def _with_threads(count: int, run: Callable[[], Any]) -> None:
-    torch.set_num_threads(count)
-    run()
-    torch.set_num_threads(1)
 
 
 def _short_run(folder: str) -> Path:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
@@ -100,7 +101,7 @@ class Watch(Callback):
             tutorial = Tutorial(points, schedule).epoch
             self.made = {
                 "tutorial": tutorial,
-                "tutorial, 2 threads": lambda: _with_threads(2, tutorial),
+                "tutorial, 2 threads": partial(with_threads, 2, tutorial),
                 "tightest": Tightest(points, schedule).epoch,
                 "products": Products(points).epoch,
             }
@@ -138,7 +139,8 @@ class Watch(Callback):
                     self.seconds.setdefault(name, []).append((time.perf_counter() - begun) / self.block)
 
 
-def _with_threads(count: int, function: Callable[[], None]) -> None:
+def with_threads(count: int, function: Callable[[], Any]) -> None:
+    """Call a function while torch has so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
