@@ -1,26 +1,24 @@
 """Which columns of a user's table are the points, the classes and the conditions, and what is wrong with them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.text import show, suggest
+from point_diffusion.common.text import show
 from point_diffusion.data.arrays import array_frame
+from point_diffusion.data.columns import Column, choose_columns
 from point_diffusion.data.frame import Frame, is_number, numbered
 from point_diffusion.data.shapes.base import column_names
 
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_DIM = 512
 MAX_CLASSES = 1_000
 EXACT = 2**53  # float64 holds each integer up to here
-
-Column = str | int
 
 
 @dataclass(frozen=True)
@@ -73,17 +71,9 @@ def choose(
     """
     if missing not in ("refuse", "drop"):
         raise UsageError(f"data.missing={show(missing)}: must be refuse or drop")
-    label_names = _names(frame, [] if label is None else [label], "data.label", named)
-    conditions = _names(frame, _listed(condition or []), "data.condition", named)
-    if columns is None:
-        beside = {*label_names, *conditions, *frame.extra}
-        chosen = [name for name in frame.frame.columns if name not in beside]
-    else:
-        chosen = _names(frame, _listed(columns), "data.columns", named)
-    _refuse_overlap({"data.columns": chosen, "data.label": label_names, "data.condition": conditions})
-    if not 1 <= len(chosen) <= MAX_DIM:
-        raise UsageError(f"{named}: {len(chosen):,} columns are points, must be 1 to {MAX_DIM} (data.columns)")
-
+    chosen, label_names, conditions = choose_columns(
+        frame.frame.columns, columns, label, condition, named, frame.extra
+    )
     values = numbers_of(frame, [*chosen, *conditions], named)
     texts = [texts_of(frame, name, named) for name in label_names]
     wrong = ~np.isfinite(values)
@@ -108,43 +98,6 @@ def choose(
         condition_columns=tuple(conditions),
         dropped=int((~keep).sum()),
     )
-
-
-def _listed(columns: Column | Sequence[Column]) -> list[Column]:
-    return [columns] if isinstance(columns, (str, int)) else list(columns)
-
-
-def _listing(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(show, names[:most])) + more
-
-
-def _names(frame: Frame, wanted: list[Column], key: str, named: str) -> list[str]:
-    there, found = frame.frame.columns, []
-    for each in wanted:
-        if isinstance(each, int) and not isinstance(each, bool):
-            if not 0 <= each < len(there):
-                allowed = f"columns are numbered from 0 to {len(there) - 1}, or given by name: {_listing(there)}"
-                raise UsageError(f"{key}={each}: no such column in {named}; {allowed}")
-            found.append(there[each])
-        elif each in there:
-            found.append(str(each))
-        else:
-            hint = suggest(str(each), map(show, there), max_listed=0) or f"; there are {_listing(there)}"
-            raise UsageError(f"{key}={show(each)}: no such column in {named}{hint}")
-    for name, count in Counter(found).items():
-        if count > 1:
-            raise UsageError(f"{key}: column {show(name)} is given {count} times; each may be given once")
-    return found
-
-
-def _refuse_overlap(roles: Mapping[str, list[str]]) -> None:
-    taken: dict[str, str] = {}
-    for key, names in roles.items():
-        for name in names:
-            if name in taken:
-                raise UsageError(f"{key}={show(name)}: is in {taken[name]} already; a column has one use")
-            taken[name] = key
 
 
 def numbers_of(frame: Frame, names: list[str], named: str) -> np.ndarray:
