@@ -20,8 +20,6 @@ from torch import Tensor
 from point_diffusion.precision import float64
 from point_diffusion.registry import SCALINGS
 
-MAX_KNOTS = 1_000  # of a column's quantiles
-
 
 class Scaling(ABC):
     """A map from the data's own units to the network's, and back; computed in float64 but for ``divide``.
@@ -220,51 +218,8 @@ class Quantile(Scaling):
         return values, slopes * along
 
 
-def fit_scaling(name: str, points: Tensor, scale: float = 1.0) -> dict[str, Any]:
-    """The scaling of some points as plain numbers, for :func:`build_scaling`.
-
-    Args:
-        name: one of :data:`SCALINGS`. ``divide`` divides by ``scale`` alone; ``standardize`` takes the columns to
-            mean 0 and standard deviation 1, ``minmax`` to [-1, 1], ``whiten`` all directions to variance 1,
-            ``quantile`` each column to a normal distribution; ``none`` leaves all as it is.
-        points: shape (N, dim); what leaves will be of their type.
-        scale: divides what comes out of all but ``none``.
-
-    Raises:
-        ValueError: there is no such scaling.
-    """
-    if name not in SCALINGS:
-        raise ValueError(f"scaling={name}: must be one of {', '.join(SCALINGS)}")
-    plain: dict[str, Any] = {"name": name, "dtype": str(points.dtype).removeprefix("torch.")}
-    if name in ("divide", "none"):
-        return plain | {"scale": float(scale) if name == "divide" else 1.0}
-    wide = points.double()
-    if name == "quantile":
-        columns = [_quantiles(column) for column in wide.T]
-        return plain | {
-            "knots": [knots.tolist() for knots, _ in columns],
-            "normal": [normal.tolist() for _, normal in columns],
-            "scale": float(scale),
-        }
-    shift = wide.mean(0)
-    if name == "standardize":
-        spread = _or_one(wide.std(0, correction=0), 1e-12 * wide.abs().amax(0))
-    elif name == "minmax":
-        low, high = wide.amin(0), wide.amax(0)
-        shift, spread = (low + high) / 2, _or_one((high - low) / 2)
-    else:
-        # of columns that have one unit; V need not be orthonormal then
-        units = _or_one(wide.std(0, correction=0), 1e-12 * wide.abs().amax(0))
-        within = (wide - shift) / units
-        variances, axes = torch.linalg.eigh(within.T.cov(correction=0).view(len(shift), len(shift)))
-        deviations = variances.clamp(min=0).sqrt()
-        spread = _or_one(deviations, 1e-7 * deviations.max())  # rounding leaves some where columns are dependent
-        plain |= {"units": units.tolist(), "directions": axes.tolist()}
-    return plain | {"shift": shift.tolist(), "scale": (spread * scale).tolist()}
-
-
 def build_scaling(plain: Mapping[str, Any]) -> Scaling:
-    """The scaling that :func:`fit_scaling` describes.
+    """The scaling that :func:`point_diffusion.scaling_fit.fit_scaling` describes.
 
     Raises:
         ValueError: there is no such scaling.
@@ -277,22 +232,6 @@ def build_scaling(plain: Mapping[str, Any]) -> Scaling:
     options["dtype"] = torch.float64 if options.get("dtype") == "float64" else torch.float32
     kind: type[Scaling] = Division if name in ("divide", "none") else Quantile if name == "quantile" else Affine
     return kind(**options)
-
-
-def _quantiles(column: Tensor) -> tuple[Tensor, Tensor]:
-    """Rising numbers of a column, and the normal quantiles of the shares of it that lie below them."""
-    ordered = column.sort().values
-    count = len(ordered)
-    ranks = torch.linspace(0, count - 1, min(count, MAX_KNOTS), dtype=torch.float64).round().long()
-    normal = torch.special.ndtri((ranks.double() + 0.5) / count)
-    knots, group = ordered[ranks].unique_consecutive(return_inverse=True)
-    mean = torch.zeros(len(knots), dtype=torch.float64).index_add_(0, group, normal)
-    return knots, mean / group.bincount()
-
-
-def _or_one(spread: Tensor, smallest: Tensor | float = 0.0) -> Tensor:
-    """The spread of each column; 1 where it is none, so that a constant stays what it is."""
-    return torch.where(spread > smallest, spread, 1.0)
 
 
 def _numbers(values: Any) -> Tensor:

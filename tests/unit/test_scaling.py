@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from point_diffusion.scaling import MAX_KNOTS, SCALINGS, build_scaling, fit_scaling
+from point_diffusion.scaling import SCALINGS, build_scaling
+from point_diffusion.scaling_fit import MAX_KNOTS, fit_scaling
 
 FITTED = [name for name in SCALINGS if name not in ("divide", "none")]
 DTYPES = [torch.float32, torch.float64]

@@ -11,7 +11,8 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.common.text import suggest
 from point_diffusion.data.source import PointSet, Source, deviations
-from point_diffusion.scaling import build_scaling, fit_scaling
+from point_diffusion.scaling import build_scaling
+from point_diffusion.scaling_fit import fit_scaling
 
 NEAR = 50  # training points with the nearest numbers, of which one gives its class
 
