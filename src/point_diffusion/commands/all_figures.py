@@ -30,7 +30,8 @@ class _Beside:
 
     Attributes:
         truth: fresh points.
-        train: the training points.
+        train: the training points, or a sample of them.
+        share: how large a part of them these are.
         other: fresh points, as many as those and the samples together.
         num_samples: of the run.
         tail: of the truth.
@@ -38,6 +39,7 @@ class _Beside:
 
     truth: np.ndarray
     train: np.ndarray
+    share: float
     other: np.ndarray
     num_samples: int
     tail: Tail
@@ -77,7 +79,7 @@ def _support(row: _Set, beside: _Beside) -> dict[str, Any]:
 def _copies(row: _Set, beside: _Beside) -> dict[str, Any]:
     from point_diffusion import metrics
 
-    return metrics.copied(row.points, beside.train, beside.other)
+    return metrics.copied(row.points, beside.train, beside.other, beside.share)
 
 
 def _strays(row: _Set, beside: _Beside) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def all_figures(config: DictConfig, run: Run, name: str, sampler: Any) -> list[d
     sets = {"training set": source.train, "truth": source.fresh(metrics.truth_size(num, len(source.train.points)))}
     train, truth = (source.comparable(each.points) for each in sets.values())
     other = source.comparable(source.fresh(len(train) + max(num, 2), "beside the training points").points)
-    beside = _Beside(truth, train, other, num, Tail(source, run.points, sets["truth"]))
+    beside = _Beside(truth, train, source.share_at_hand, other, num, Tail(source, run.points, sets["truth"]))
     rows: list[dict[str, Any]] = [described(config, run, name, sampler), {"what": "training set"}]
     if source.unlimited:
         sets["fresh truth"] = source.fresh(num, "another truth")

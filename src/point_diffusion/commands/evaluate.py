@@ -77,6 +77,9 @@ def _budget(config: DictConfig, run: Run, name: str, sampler: Any) -> list[dict[
     from point_diffusion.report.budget import advice, draw_line
 
     source = run.source_at(config.data.path)
+    if source.share_at_hand < 1:
+        wrong = f"only {len(source.train.points):,} of the {source.num_points:,} points trained on are in memory"
+        raise UsageError(f"budget=true: needs a run whose points all are; {wrong}")
     whole, *parts = split(run, source, sampler, name, config.num_samples, config.seed)
     verdicts = whole.pop("verdicts")
     rows = [flat(each) for each in (whole, *parts)]

@@ -74,19 +74,18 @@ def _fit(plan: Plan) -> dict[str, float]:
     from lightning.pytorch.callbacks import LambdaCallback
 
     from point_diffusion.common.seeds import derive_seed
-    from point_diffusion.data.datamodule import PointSetDataModule
     from point_diffusion.data.source import build_source
     from point_diffusion.training.environment import process_settings
     from point_diffusion.training.module import DiffusionModule
     from point_diffusion.training.outcome import outcome
     from point_diffusion.training.parts import culprit
+    from point_diffusion.training.points import data_module, is_stream
     from point_diffusion.training.ranks import lost, together
     from point_diffusion.training.steps import choose_steps
     from point_diffusion.training.trainer import build_trainer, users_parts
 
     raise_if_stopped()
     started, settings = time.monotonic(), plan.settings
-    steps = choose_steps(plan.config)
     process = process_settings(
         plan.config.num_threads,
         settings["float32_matmul_precision"],
@@ -97,10 +96,11 @@ def _fit(plan: Plan) -> dict[str, float]:
         with memory_error_names(f"data.num_points={settings['data'].get('num_points')}"):
             source = build_source(plan.config.data)
             description = plan.description(source)
-            batch_size = steps.points_a_batch(description.num_points, settings["data"]["batch_size"])
-            data = PointSetDataModule(source, description, batch_size, settings["seed"])
+            streamed = is_stream(source)
+            steps = choose_steps(plan.config, streamed)
+            data = data_module(source, description, steps, settings)
         try:
-            trainer = build_trainer(plan, steps, signals, started)
+            trainer = build_trainer(plan, steps, signals, started, streamed)
         except UsageError:
             plan.discard()
             raise
@@ -180,7 +180,7 @@ def _fit(plan: Plan) -> dict[str, float]:
         )
     if kept.stopped_by:
         log.info("ended after epoch %d of %d by %s", kept.epochs, trainer.max_epochs, kept.stopped_by)
-    log.info("%s", summary(plan, metrics, description.num_points))
+    log.info("%s", summary(plan, metrics, description.num_points, len(data.train_points)))
     return metrics
 
 

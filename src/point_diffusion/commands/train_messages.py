@@ -24,10 +24,7 @@ SCRIPT = CHECKOUT / "scripts" / "train.py"
 
 def data_lines(source: "Source", description: "Description") -> list[str]:
     """What there is to know of points that are the user's own before the training, a line each."""
-    from point_diffusion.data.remarks import remarks
-    from point_diffusion.data.source import TableSource
-
-    if not isinstance(source, TableSource):
+    if source.unlimited:
         return []
     told = [f"{len(description.classes)} classes of {description.label}"] if description.classes else []
     told += [f"conditioned on {', '.join(description.condition)}"] if description.condition else []
@@ -38,8 +35,10 @@ def data_lines(source: "Source", description: "Description") -> list[str]:
     rows = f"{description.num_points:,} rows to train on, {held_out:,} held out"
     count = len(description.columns)
     first = "; ".join([rows, f"{count} column{'s' * (count != 1)}: {shown}", *told])
-    lines = remarks(source.table)
-    return [first, *(line for line in lines if not (description.scaling.get("integers") and "data.round" in line))]
+    return [
+        first,
+        *(line for line in source.remarks() if not (description.scaling.get("integers") and "data.round" in line)),
+    ]
 
 
 def prior_line(diffusion: "Diffusion", scale: float) -> str:
@@ -79,13 +78,14 @@ def _remedy(diffusion: "Diffusion", scale: float) -> str:
     return "sampler.start=matched cures it"
 
 
-def summary(plan: Plan, metrics: Mapping[str, float], num_points: int) -> str:
+def summary(plan: Plan, metrics: Mapping[str, float], num_points: int, num_compared: int) -> str:
     """What a finished training has come to, and what to do with it.
 
     Args:
         plan: of the run.
         metrics: as in metrics.json.
         num_points: that it was trained on.
+        num_compared: of these, that samples were compared with.
     """
     from point_diffusion.report.tables import densities, efficiency, resolved, tutorial, worth
 
@@ -97,7 +97,8 @@ def summary(plan: Plan, metrics: Mapping[str, float], num_points: int) -> str:
         lines.append(f"  samples   worth {worth(metrics)} real points; data efficiency {efficiency(metrics)}")
         if line := densities(metrics):
             lines.append(f"            {line}")
-        lines.append(f"  beside    the {num_points:,} trained on are worth {own}")
+        sampled = f"{num_compared:,} of " if num_compared < num_points else ""
+        lines.append(f"  beside    {sampled}the {num_points:,} trained on are worth {own}")
         if "resolution" in metrics:
             lines.append(f"            {resolved(int(metrics['num_truth']), metrics['resolution'])}")
         if (size := tutorial(config.data)) is not None:

@@ -109,6 +109,10 @@ class Data:
         choices=("refuse", "drop"),
         required=False,
     )
+    stream: bool | None = key(
+        "of an NPY or a Parquet file: read in blocks, it may be larger than memory; null: where it is large",
+        required=False,
+    )
     holdout: float = key(
         "of a file: the share of the rows that is held out, and stands for the truth",
         above=0,

@@ -4,7 +4,7 @@ import itertools
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,21 @@ from point_diffusion.data.shapes.base import column_names
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+class NpyHeader(NamedTuple):
+    """What stands before the values of an array in its file.
+
+    Attributes:
+        shape, dtype: of the array.
+        fortran: whether the first index is the one that runs fastest.
+        offset: of the first value, in bytes.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+    offset: int
 
 
 def array_frame(values: np.ndarray, named: str, names: Sequence[str] | None = None) -> "pl.DataFrame":
@@ -61,8 +76,7 @@ def _series(name: str, values: np.ndarray, named: str) -> "pl.Series":
 
 
 def read_npy(path: Path, named: str) -> Frame:
-    with path.open("rb") as file:
-        _header(file, named)
+    npy_header(path, named)
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
@@ -72,24 +86,24 @@ def read_npy(path: Path, named: str) -> Frame:
 
 def read_npz(path: Path, named: str) -> Frame:
     with zipfile.ZipFile(path) as archive:
-        found = {}
+        found: dict[str, NpyHeader] = {}
         for member in archive.namelist():
             with archive.open(member) as file:
                 found[member.removesuffix(".npy")] = _header(file, f"{named}: {show(member)}", objects=True)
 
         def load(name: str) -> np.ndarray:
-            _refuse_objects(found[name][1], f"{named}: array {show(name)}")
+            _refuse_objects(found[name].dtype, f"{named}: array {show(name)}")
             with archive.open(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name) as file:
                 return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
-        planes = [name for name, (shape, _) in found.items() if len(shape) == 2 or len(found) == 1]
+        planes = [name for name, each in found.items() if len(each.shape) == 2 or len(found) == 1]
         if "points" not in found and len(planes) != 1:
-            arrays = ", ".join(f"{show(name)} {shape}" for name, (shape, _) in itertools.islice(found.items(), 8))
+            arrays = ", ".join(f"{show(name)} {each.shape}" for name, each in itertools.islice(found.items(), 8))
             raise UsageError(f"{named}: needs an array points, or only one of shape (N, dim); it has {arrays}")
         chosen = "points" if "points" in found else planes[0]
         try:
             frame = array_frame(load(chosen), f"{named}: array {show(chosen)}")
-            beside = [name for name, (shape, _) in found.items() if name != chosen and shape == (frame.height,)]
+            beside = [name for name, each in found.items() if name != chosen and each.shape == (frame.height,)]
             no_twins([*frame.columns, *beside], named)
             extra = [_series(name, load(name), f"{named}: array {show(name)}") for name in beside]
         except ValueError as error:
@@ -97,19 +111,29 @@ def read_npz(path: Path, named: str) -> Frame:
     return Frame(frame.with_columns(extra), numbered, frozenset(beside))
 
 
-def _header(file: IO[bytes], named: str, objects: bool = False) -> tuple[tuple[int, ...], np.dtype]:
+def npy_header(path: Path, named: str) -> NpyHeader:
+    """The header of a file with one array.
+
+    Raises:
+        UsageError: it is damaged, or the array holds no points.
+    """
+    with path.open("rb") as file:
+        return _header(file, named)
+
+
+def _header(file: IO[bytes], named: str, objects: bool = False) -> NpyHeader:
     """Shape and type of an array, from its file's header alone."""
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, fortran, dtype = read(file)
     except ValueError as error:
         raise UsageError(f"{named}: is damaged, or holds no NumPy array ({first_line(error)})") from None
     if not objects:
         _refuse_objects(dtype, f"{named}: the array")
     if 0 in shape and not objects:
         raise UsageError(f"{named}: has the shape {shape}, so it holds no points")
-    return shape, dtype
+    return NpyHeader(shape, dtype, fortran, file.tell())
 
 
 def _refuse_objects(dtype: np.dtype, named: str) -> None:

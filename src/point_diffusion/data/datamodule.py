@@ -1,4 +1,7 @@
-"""The data: points drawn once, kept in memory as one tensor, and handed out in batches."""
+"""The data: points drawn once, kept in memory as one tensor, and handed out in batches.
+
+(For files that are larger than memory there is :mod:`point_diffusion.data.streams.datamodule`.)
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -100,7 +103,7 @@ class PointSetDataModule(L.LightningDataModule):
         order_seed: shuffles them, each epoch anew.
 
     Attributes:
-        train_points, val_points: shape (N, dim), in the data's own units.
+        train_points, val_points: shape (N, dim), in the data's own units; of a stream a sample of them.
     """
 
     def __init__(
@@ -161,11 +164,14 @@ class PointSetDataModule(L.LightningDataModule):
         return self._loader(self._held_out, VALIDATION_BATCH, None)
 
     def _loader(self, given: PointSet, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+        points = self.batch_of(given)
+        order = EpochOrder(len(points.points), batch_size, seed, points.points.device)
+        # batch_size=None: the sampler's items are whole batches already
+        return DataLoader(BatchDataset(points), sampler=order, batch_size=None)
+
+    def batch_of(self, given: PointSet) -> Batch:
+        """Points as the network sees them, on the training device."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         scaled = build_scaling(self.description.scaling).to_network(torch.from_numpy(given.points))
-        points = scaled.to(device, torch.float32)
         condition = self.description.encoded(given)
-        order = EpochOrder(len(points), batch_size, seed, device)
-        told = None if condition is None else condition.to(device)
-        # batch_size=None: the sampler's items are whole batches already
-        return DataLoader(BatchDataset(Batch(points, told)), sampler=order, batch_size=None)
+        return Batch(scaled.to(device, torch.float32), None if condition is None else condition.to(device))

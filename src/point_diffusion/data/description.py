@@ -12,7 +12,7 @@ from point_diffusion.common.seeds import derive_seed
 from point_diffusion.common.text import suggest
 from point_diffusion.data.source import PointSet, Source, deviations
 from point_diffusion.scaling import build_scaling
-from point_diffusion.scaling_fit import fit_scaling
+from point_diffusion.scaling_fit import Moments, fit_scaling
 
 NEAR = 50  # training points with the nearest numbers, of which one gives its class
 
@@ -57,18 +57,23 @@ class Description:
             clip: samples are kept within the training points' bounds.
         """
         points, labels, numbers = source.train
-        fitted = fit_scaling(scaling, torch.from_numpy(points), scale)
+        known = source.statistics
+        fitted = fit_scaling(scaling, torch.from_numpy(points), scale, None if known is None else known.points)
         if rounded:
             whole = [n for n, column in enumerate(points.T) if (column == np.round(column)).all()]
-            fitted["integers"] = whole
+            fitted["integers"] = whole if known is None else known.integers
         if clip:
-            fitted |= {"low": points.min(axis=0).tolist(), "high": points.max(axis=0).tolist()}
+            of_all = Moments.of(torch.from_numpy(points)) if known is None else known.points
+            fitted |= {"low": of_all.low.tolist(), "high": of_all.high.tolist()}
         counts = () if labels is None else np.bincount(labels, minlength=len(source.classes)).tolist()
-        of_numbers = None if numbers is None else fit_scaling("standardize", torch.from_numpy(numbers).double())
+        of_numbers = None
+        if numbers is not None:
+            wide = torch.from_numpy(numbers).double()
+            of_numbers = fit_scaling("standardize", wide, moments=None if known is None else known.numbers)
         return cls(
             columns=source.columns,
             scaling=fitted,
-            num_points=len(points),
+            num_points=len(points) if known is None else source.num_points,
             label=source.label,
             classes=source.classes,
             counts=tuple(counts),

@@ -3,6 +3,8 @@
 import gzip
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 
@@ -35,24 +37,44 @@ def read_frame(path: Path, key: str = "data.path") -> Frame:
         UsageError: there is no such file, it can't be read, it is damaged, or it holds no table.
     """
     named = f"{key}={show(str(path))}"
+    read = {".npy": read_npy, ".npz": read_npz, ".parquet": _read_parquet}.get(kind_of(path, named), read_text)
+    with file_errors(path, named):
+        frame = read(path, named)
+    if frame.frame.height == 0:
+        raise UsageError(f"{named}: holds no rows")
+    return frame
+
+
+def kind_of(path: Path, named: str) -> str:
+    """Which one of :data:`SUFFIXES` a file's name ends in.
+
+    Raises:
+        UsageError: in none of them.
+    """
     kind = "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]).lower()
     if kind not in SUFFIXES:
         raise UsageError(f"{named}: must end in one of {', '.join(SUFFIXES)}")
+    return kind
+
+
+@contextmanager
+def file_errors(path: Path, named: str) -> Iterator[None]:
+    """Say what is wrong with a file that is opened and read within this block.
+
+    Raises:
+        UsageError: there is no such file, it is empty or damaged, or it can't be read.
+    """
     try:
         if not path.is_file():
             wrong = "is not a file" if path.exists() else "there is no such file"
             raise UsageError(f"{named}: {'is a folder' if path.is_dir() else wrong}")
         if path.stat().st_size == 0:
             raise UsageError(f"{named}: is empty")
-        read = {".npy": read_npy, ".npz": read_npz, ".parquet": _read_parquet}.get(kind, read_text)
-        frame = read(path, named)
+        yield
     except (gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, EOFError, TokenError, RuntimeError) as error:
         raise UsageError(f"{named}: is damaged ({first_line(error)})") from None
     except OSError as error:
         raise UsageError(f"{named}: can't be read ({error.strerror or first_line(error)})") from None
-    if frame.frame.height == 0:
-        raise UsageError(f"{named}: holds no rows")
-    return frame
 
 
 def _read_parquet(path: Path, named: str) -> Frame:

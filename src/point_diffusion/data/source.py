@@ -3,21 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import cached_property, lru_cache
+from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.paths import typed_path
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.common.text import suggest
 from point_diffusion.registry import FILE, SHAPES
 
 if TYPE_CHECKING:
     from point_diffusion.data.shapes import Shape
+    from point_diffusion.data.statistics import Statistics
     from point_diffusion.data.table import Table
 
 MOVED = "; data.path=FILE says where the run's points are now"  # what to do where a file is not there
@@ -52,6 +51,7 @@ class Source(ABC):
         fingerprint: of the content of a file or a picture; "" of any other shape.
         num_points: how many there are to train on.
         unlimited: whether there are as many fresh points as one asks for.
+        statistics: of all training points, where :attr:`train` is a sample of them; None where it is all.
     """
 
     num_points: int
@@ -61,6 +61,7 @@ class Source(ABC):
     condition: tuple[str, ...] = ()
     fingerprint: str = ""
     unlimited: bool = True
+    statistics: "Statistics | None" = None
 
     @property
     def dim(self) -> int:
@@ -68,9 +69,14 @@ class Source(ABC):
         return len(self.columns)
 
     @property
+    def share_at_hand(self) -> float:
+        """How large a part of the points to train on :attr:`train` is, a random sample of them."""
+        return 1.0 if self.statistics is None else len(self.train.points) / self.num_points
+
+    @property
     @abstractmethod
     def train(self) -> PointSet:
-        """The points to train on."""
+        """The points to train on; where they are not all in memory, a random sample of them."""
 
     @abstractmethod
     def held_out(self) -> PointSet:
@@ -87,6 +93,10 @@ class Source(ABC):
         deviations of the training points; shape (N, dim).
         """
         return points
+
+    def remarks(self) -> list[str]:
+        """What a user should know of these points before training, a line each."""
+        return []
 
 
 class ShapeSource(Source):
@@ -172,16 +182,12 @@ class TableSource(Source):
 
     def __init__(self, table: "Table", holdout: float = 0.1, seed: int = 0) -> None:
         count = len(table.points)
-        if count < 4:
-            raise ValueError(f"there must be at least 4 rows, 2 to train on and 2 held out; there are {count}")
-        if not 0 < holdout < 1:
-            raise ValueError(f"holdout={holdout}: must be above 0 and below 1")
+        held = held_out_count(count, holdout)
         self.table = table
         self.columns, self.label, self.classes = table.columns, table.label, table.classes
         self.condition = table.condition_columns
         self.seed = seed
         order = np.random.default_rng(derive_seed(seed, "holdout")).permutation(count)
-        held = min(max(round(holdout * count), 2), count - 2)
         # not in the file's order, which may be by class: the first ones of these are as good as any
         self._held_out, self._train = order[:held], order[held:]
         self.num_points = count - held
@@ -210,6 +216,11 @@ class TableSource(Source):
     def comparable(self, points: np.ndarray) -> np.ndarray:
         return points / self._deviations
 
+    def remarks(self) -> list[str]:
+        from point_diffusion.data.remarks import remarks
+
+        return remarks(self.table)
+
     @cached_property
     def _deviations(self) -> np.ndarray:
         return deviations(self.train.points)
@@ -217,6 +228,19 @@ class TableSource(Source):
     @property
     def _all(self) -> PointSet:
         return PointSet(self.table.points, self.table.labels, self.table.condition)
+
+
+def held_out_count(num_rows: int, holdout: float) -> int:
+    """How many of so many rows are held out, as a share of them; 2 or more, and 2 or more are left.
+
+    Raises:
+        ValueError: there are fewer than 4 rows, or the share is not in (0, 1).
+    """
+    if num_rows < 4:
+        raise ValueError(f"there must be at least 4 rows, 2 to train on and 2 held out; there are {num_rows}")
+    if not 0 < holdout < 1:
+        raise ValueError(f"holdout={holdout}: must be above 0 and below 1")
+    return min(max(round(holdout * num_rows), 2), num_rows - 2)
 
 
 def deviations(values: np.ndarray) -> np.ndarray:
@@ -232,40 +256,15 @@ def build_source(config: Mapping[str, Any]) -> Source:
     """
     try:
         if config["shape"] == FILE:
-            path = typed_path(config["path"])
-            chosen = tuple(_frozen(config.get(name)) for name in ("columns", "label", "condition"))
-            table = _read(path, _version(path), *chosen, missing=config.get("missing", "refuse"))
-            try:
-                return TableSource(table, config["holdout"], config["seed"])
-            except ValueError as error:
-                raise UsageError(f"data.path={path}: {error}") from None
+            from point_diffusion.data.file_source import file_source
+
+            return file_source(config)
         kind = SHAPES[config["shape"]]
         shape = kind(**{each.name: config[each.name] for each in fields(kind) if each.name in config})
         asked = (config.get(name) for name in ("columns", "label", "condition"))
         return ShapeSource(shape, config["num_points"], config["seed"], *asked)
     except ValueError as error:
         raise UsageError(f"data.{error}") from None
-
-
-def _version(path: Path) -> tuple[int, int]:
-    """What tells a file from what it was before."""
-    try:
-        status = path.stat()
-        return status.st_mtime_ns, status.st_size
-    except OSError:
-        return 0, 0  # reading it says what is wrong
-
-
-@lru_cache(maxsize=1)  # read when the settings are checked, and for the training
-def _read(path: Path, version: tuple[int, int], columns: Any, label: Any, condition: Any, missing: str) -> "Table":
-    from point_diffusion.data.files import read_frame
-    from point_diffusion.data.table import choose
-
-    return choose(read_frame(path), columns, label, condition, missing, named=f"data.path={path}")
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def column_indices(key: str, asked: Sequence[str | int], names: Sequence[str]) -> list[int]:

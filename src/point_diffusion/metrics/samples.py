@@ -94,7 +94,7 @@ def precision_recall(x: ArrayLike, reference: ArrayLike) -> tuple[Estimate, Esti
     return _share_within(x, y), _share_within(y, x)
 
 
-def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> Estimate:
+def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike, share: float = 1.0) -> Estimate:
     """The share of generated points that are copies of training points.
 
     A point close to a training point (no farther than half of the truth is) should as often have a closer one
@@ -111,6 +111,8 @@ def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> Estimate:
         train: shape (k, dim), what it was trained on.
         truth: shape (m, dim), fresh points of the truth, at least 4: k of them, or where there are fewer than 2 k
             half of them, stand beside the training points, the others beside the generated ones.
+        share: how large a part of the training points ``train`` is, a random sample of them: only so many of the
+            copies are found.
 
     Returns:
         A share; it can be below 0. Its noise is about 0.8 sqrt(1 / n + 1 / (m - k)).
@@ -120,8 +122,8 @@ def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> Estimate:
     if len(truth) < 4:
         raise ValueError(f"there must be at least 4 points of the truth, not {len(truth)}")
     count = len(train) if len(truth) >= len(train) + 2 else min(len(train), len(truth) // 2)
-    part = count / len(train)  # of the copies, that are found
-    if part < 1:
+    part = share * count / len(train)  # of the copies, that are found
+    if count < len(train):
         train = np.random.default_rng(0).permutation(train)[:count]
     beside, fresh = truth[:count], truth[count:]
     if x.shape[1] > TREE_DIM:
@@ -136,26 +138,29 @@ def memorisation(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> Estimate:
     found, base = surplus(*of_x), surplus(*usual)
     if base.mean() == 1:  # of points that stand on few places
         return Estimate(0.0, -math.inf, math.inf)
-    share = (found.mean() - base.mean()) / (1 - base.mean()) / part
+    copies = (found.mean() - base.mean()) / (1 - base.mean()) / part
     error = math.sqrt(found.var() / len(found) + base.var() / len(base)) / (1 - base.mean()) / part
-    return Estimate(share, share - Z * error, max(share, min(share + Z * error, 1)))
+    return Estimate(copies, copies - Z * error, max(copies, min(copies + Z * error, 1)))
 
 
-def copied(x: ArrayLike, train: ArrayLike, truth: ArrayLike) -> dict[str, float]:
-    """:func:`memorisation` as flat names and numbers; empty where there is too little truth to tell anything."""
+def copied(x: ArrayLike, train: ArrayLike, truth: ArrayLike, share: float = 1.0) -> dict[str, float]:
+    """:func:`memorisation` as flat names and numbers; empty where there is too little truth, or too small a part
+    of the training points, to tell anything.
+    """
     if len(np.asarray(truth)) < FEW:
         return {}
-    share = memorisation(x, train, truth)
-    return flat("memorisation", share) if share.high - share.low < 1 else {}
+    copies = memorisation(x, train, truth, share)
+    return flat("memorisation", copies) if copies.high - copies.low < 1 else {}
 
 
-def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float]:
+def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike, share: float = 1.0) -> dict[str, float]:
     """The figures of a run for metrics.json: flat names and finite numbers.
 
     Args:
         x: shape (n, dim), points of the generator.
         truth: shape (m, dim), fresh points of the truth.
         train: shape (k, dim), what it was trained on.
+        share: how large a part of that this is, where it is a random sample.
 
     Returns:
         ``final_num_samples``, n; ``energy_distance``; ``equivalent_sample_size`` and the training set's own,
@@ -171,7 +176,7 @@ def summary(x: ArrayLike, truth: ArrayLike, train: ArrayLike) -> dict[str, float
         numbers |= flat(name, number) | {f"{name}_at_least": number.at_least}
     if not own.at_least:
         numbers |= {"data_efficiency": size.value / own.value, "data_efficiency_at_least": size.at_least}
-    numbers |= copied(x, train, truth)
+    numbers |= copied(x, train, truth, share)
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 

@@ -141,6 +141,9 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
         for name, (old, new) in pairs.items():
             if old != new:
                 yield f"{name}={show(new)}: must be {show(old)}, as in the checkpoint {path}"
+    if is_file and (line := _other_reading(config, stored, path)):
+        yield line
+        return
     yield from _other_points(config, checkpoint["hyper_parameters"]["points"], path)
     averaged = stored.callbacks.get("ema") is not None
     if (config.callbacks.get("ema") is not None) != averaged:
@@ -150,6 +153,19 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
     complete = config.resume is None or bool(finished_metrics(path.parents[1]))
     if trained > config.trainer.max_epochs or (trained == config.trainer.max_epochs and complete):
         yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
+
+
+def _other_reading(config: DictConfig, stored: DictConfig, path: Path) -> str:
+    """A line where a file is read in blocks by now, or no longer is: other rows would be held out."""
+    from point_diffusion.data.streams.choice import is_streamed
+
+    before, now = (
+        is_streamed({**config.data, "stream": each.data.get("stream", False)}) for each in (stored, config)
+    )
+    if before == now:
+        return ""
+    named = f"data.stream={show(config.data.get('stream', False))}"
+    return f"{named}: must be {show(before)}, as in the checkpoint {path}"
 
 
 def _other_points(config: DictConfig, stored: Mapping[str, Any], path: Path) -> Iterator[str]:

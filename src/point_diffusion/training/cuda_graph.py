@@ -80,24 +80,26 @@ class EpochGraph:
         self._optimizer = optimizer
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = self._failed = False
+        self._size = 0  # points of the first batch: no other is recorded
 
     def __call__(self, batch: Batch, learning_rates: list[float], draws: Draws) -> Results:
-        """All steps of an epoch.
+        """All steps of an epoch, or of a part of it.
 
         Args:
-            batch: all points of the epoch, as many each time.
+            batch: all points of the epoch, or a part of them; one of another size than the first is not recorded.
             learning_rates: of each step.
             draws: of all points.
 
         Returns:
-            Each step's loss and gradient norm, scalars; they hold until the next epoch.
+            Each step's loss and gradient norm, scalars; they hold until the next call.
         """
         # on the device also where nothing is recorded: the bits must not depend on that
         rates = torch.tensor(learning_rates, dtype=torch.float32, device=batch.points.device)
-        if self._warm and self._graph is None and not self._failed:
+        alike = len(batch.points) == (self._size or len(batch.points))  # the last part of a stream's epoch is not
+        if self._warm and self._graph is None and not self._failed and alike:
             self._record(batch, rates, draws)
-        if self._graph is None:
-            self._warm = True
+        if self._graph is None or not alike:
+            self._warm, self._size = True, self._size or len(batch.points)
             return self._steps(batch, rates, draws)
         self._rates.copy_(rates)
         for kept, new in zip((*self._batch, *self._draws), (*batch, *draws), strict=True):

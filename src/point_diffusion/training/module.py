@@ -14,13 +14,14 @@ from point_diffusion.common.text import show
 from point_diffusion.common.version import __version__
 from point_diffusion.config.convert import flatten
 from point_diffusion.data.datamodule import Batch
+from point_diffusion.data.streams.order import points_an_epoch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.draws import Draws, DrawsByPlace
 from point_diffusion.training.muon import hidden_matrices
 from point_diffusion.training.objective import Objective
 from point_diffusion.training.optimizers import build_optimizer, clip_grad_norm, cosine_decay, use_new_settings
 from point_diffusion.training.ranks import Ranks
-from point_diffusion.training.steps import SingleSteps, StepLog, Steps
+from point_diffusion.training.steps import LIMIT, SingleSteps, StepLog, Steps
 
 
 class DivergenceError(UsageError):
@@ -70,8 +71,9 @@ class DiffusionModule(L.LightningModule):
 
     @property
     def steps_an_epoch(self) -> int:
-        """Optimiser steps that an epoch has."""
-        return -(-self.num_points // self.batch_size)
+        """Optimiser steps that an epoch has, where all of its points are trained on in a few calls."""
+        limit = self.config["trainer"].get(LIMIT)
+        return -(-points_an_epoch(self.num_points, self.batch_size, limit) // self.batch_size)
 
     def loss(self, batch: Batch, draws: Draws) -> Tensor:
         """The loss that is trained."""
@@ -133,14 +135,14 @@ class DiffusionModule(L.LightningModule):
     ) -> None:
         by_norm = gradient_clip_algorithm in (None, "norm")
         norm = clip_grad_norm(self._parameter_list, gradient_clip_val if by_norm else None)
-        self.step_log.norms.append(norm)
+        self.step_log.norms.add(norm)
         self.step_log.learning_rates.append(optimizer.param_groups[0]["lr"])
         if not by_norm:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
         # after all callbacks but those that write checkpoints: nothing that has diverged is kept
-        losses, norms = self.ranks.mean(torch.stack(self.step_log.losses)), torch.stack(self.step_log.norms)
+        losses, norms = self.ranks.mean(self.step_log.losses.all()), self.step_log.norms.all()
         self._check_finite(losses, norms)
         # logged once: a self.log in each step costs a fifth of a step
         weights = torch.tensor(self.step_log.batch_sizes, device=losses.device)
@@ -216,9 +218,10 @@ class DiffusionModule(L.LightningModule):
         optimizer = build_optimizer(self.config["optimizer"], self.parameters(), matrices)
         if self.config["lr_scheduler"]["name"] == "constant":
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        if not self.automatic_optimization:  # these are epochs
-            steps *= self.steps_an_epoch
+        if self.automatic_optimization:
+            steps = int(self.trainer.estimated_stepping_batches)
+        else:  # Lightning does not know how many steps a call makes
+            steps = (self.trainer.max_epochs or 1) * self.steps_an_epoch
         # stepped by the step: one stepped by the epoch is saved before its step, and lags after a resume
         return {
             "optimizer": optimizer,

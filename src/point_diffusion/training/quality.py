@@ -131,7 +131,7 @@ class SampleQuality(ValidationCallback):
             samples = given._replace(points=array_of(points))
             sets = [(source.comparable(each.points), each.labels) for each in (samples, truth, source.train)]
             (drawn, _), (true, _), (train, _) = sets
-            self.final = summary(drawn, true, train)
+            self.final = summary(drawn, true, train, source.share_at_hand)
             self._add_densities(trainer, pl_module, samples, seed)
             if not source.unlimited:
                 self.final |= {"num_truth": len(true), "resolution": resolution(true, count)}

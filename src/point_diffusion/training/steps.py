@@ -4,10 +4,11 @@ In one go they make the same bits, without Lightning's hooks in between, which c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import Tensor
@@ -22,6 +23,34 @@ from point_diffusion.training.optimizers import clip_grad_norm, next_learning_ra
 
 # arguments of Trainer that have nothing to do with single steps
 NOT_OF_STEPS = {"max_time", "enable_progress_bar", "limit_val_batches", "deterministic", "benchmark"}
+LIMIT = "limit_train_batches"
+
+
+class Scalars:
+    """Many scalar tensors on one device; a tensor each would take a hundred times the memory of its number."""
+
+    AT_ONCE = 1_024  # that are put into one tensor
+
+    def __init__(self) -> None:
+        self._full: list[Tensor] = []
+        self._latest: list[Tensor] = []
+
+    def add(self, scalar: Tensor) -> None:
+        """One more."""
+        self._latest.append(scalar)
+        if len(self._latest) == self.AT_ONCE:
+            self.extend([])
+
+    def extend(self, scalars: Sequence[Tensor]) -> None:
+        """More of them, copied: those that a recorded graph leaves are its next launch's, too."""
+        if all_latest := [*self._latest, *scalars]:
+            self._full.append(torch.stack(all_latest))
+            self._latest = []
+
+    def all(self) -> Tensor:
+        """All of them, shape (N,)."""
+        self.extend([])
+        return torch.cat(self._full)
 
 
 @dataclass
@@ -29,14 +58,14 @@ class StepLog:
     """What the steps of an epoch leave: on the device, as to look at a value would be to wait for it.
 
     Attributes:
-        losses: of each batch, scalars.
-        norms: of each step's gradient before clipping, scalars.
+        losses: of each batch.
+        norms: of each step's gradient before clipping.
         learning_rates: of each step.
         batch_sizes: points in each batch.
     """
 
-    losses: list[Tensor] = field(default_factory=list)
-    norms: list[Tensor] = field(default_factory=list)
+    losses: Scalars = field(default_factory=Scalars)
+    norms: Scalars = field(default_factory=Scalars)
     learning_rates: list[float] = field(default_factory=list)
     batch_sizes: list[int] = field(default_factory=list)
 
@@ -48,7 +77,12 @@ class Steps(ABC):
 
     @abstractmethod
     def points_a_batch(self, num_points: int, batch_size: int) -> int:
-        """How many points the loader must hand out at once."""
+        """How many points the loader must hand out at once.
+
+        Args:
+            num_points: as many as there can be at once: all of an epoch, or of a stream a part of them.
+            batch_size: points a step.
+        """
 
     @abstractmethod
     def start(self, module: Any) -> None:
@@ -83,13 +117,13 @@ class SingleSteps(Steps):
 
     def run(self, module: Any, batch: Batch) -> Tensor:
         loss = module.loss(batch, module.draws.next(len(batch.points)))
-        module.step_log.losses.append(loss.detach())
+        module.step_log.losses.add(loss.detach())
         module.step_log.batch_sizes.append(len(batch.points))
         return loss
 
 
 class EpochSteps(Steps):
-    """All steps of an epoch in one call.
+    """All steps of an epoch in one call; of a stream, in a few.
 
     Args:
         cuda_graph: record them as one CUDA graph, on a GPU, where that can be.
@@ -100,8 +134,10 @@ class EpochSteps(Steps):
     def __init__(self, cuda_graph: bool = False) -> None:
         self._wanted = cuda_graph
         self._graph: EpochGraph | None = None
+        self._at_once: int | None = None  # points; None: those of an epoch
 
     def points_a_batch(self, num_points: int, batch_size: int) -> int:
+        self._at_once = num_points
         return num_points
 
     def start(self, module: Any) -> None:
@@ -110,7 +146,9 @@ class EpochSteps(Steps):
         if self._wanted and module.ranks.count > 1:
             log_no_graph("several processes wait for each other in each step", module.device)
         elif self._wanted:
-            self._graph = recording(self.steps, module.optimizer, module.steps_an_epoch, module.device)
+            at_once = self._at_once or module.num_points
+            num_steps = -(-at_once // module.batch_size)
+            self._graph = recording(self.steps, module.optimizer, num_steps, module.device)
 
     def end(self) -> None:
         self._graph = None  # and its memory
@@ -118,17 +156,21 @@ class EpochSteps(Steps):
     def run(self, module: Any, batch: Batch) -> None:
         scheduler: Any = module.lr_schedulers()
         log = module.step_log
-        log.batch_sizes = [len(part.points) for part in batch.split(module.batch_size)]
-        log.learning_rates = next_learning_rates(module.optimizer, scheduler, len(log.batch_sizes))
+        sizes = [len(part.points) for part in batch.split(module.batch_size)]
+        rates = next_learning_rates(module.optimizer, scheduler, len(sizes))
         run = self._graph or self.steps
-        log.losses, log.norms = run(batch, log.learning_rates, module.draws.next(len(batch.points)))
-        module.optimizer.param_groups[0]["lr"] = log.learning_rates[-1]
-        for _ in log.batch_sizes if scheduler is not None else ():
+        losses, norms = run(batch, rates, module.draws.next(len(batch.points)))
+        log.losses.extend(losses)
+        log.norms.extend(norms)
+        log.batch_sizes += sizes
+        log.learning_rates += rates
+        module.optimizer.param_groups[0]["lr"] = rates[-1]
+        for _ in sizes if scheduler is not None else ():
             scheduler.step()
         progress = module.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         for count in (progress.total, progress.current):  # what global_step is
-            count.ready += len(log.batch_sizes)
-            count.completed += len(log.batch_sizes)
+            count.ready += len(sizes)
+            count.completed += len(sizes)
 
     def steps(
         self, batch: Batch, learning_rates: Iterable[Tensor | float], draws: Draws
@@ -150,12 +192,18 @@ class EpochSteps(Steps):
         return losses, norms
 
 
-def choose_steps(config: DictConfig) -> Steps:
+def choose_steps(config: DictConfig, streamed: bool = False) -> Steps:
     """All steps of an epoch in one go, unless something that a run asks for may look at single steps.
 
     A callback of the user's may do anything, unless its class says ``of_whole_epochs = True``.
+
+    Args:
+        config: of the run.
+        streamed: whether its points come in parts, which make an epoch as long as is asked for.
     """
     others = set(map(str, config.trainer)) - known(Trainer).keys() - NOT_OF_STEPS
+    if streamed:
+        others.discard(LIMIT)
     whole = not others and config.trainer.get("precision", "32-true") == "32-true"
     callbacks = (get_object(node._target_) for node in user_callbacks(config).values())
     whole = whole and all(getattr(each, "of_whole_epochs", False) for each in callbacks)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from point_diffusion.training.steps import Steps
 
 
-def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: float) -> "L.Trainer":
+def build_trainer(
+    plan: Plan, steps: "Steps", signals: StopSignals, started: float, streamed: bool = False
+) -> "L.Trainer":
     """Lightning's Trainer with all that a run asks for.
 
     Args:
@@ -28,6 +30,7 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
         steps: how its optimiser steps are made.
         signals: what notes the signals that stop it.
         started: when, by time.monotonic().
+        streamed: whether its points come in parts, which make an epoch as long as is asked for.
     """
     import lightning as L
     from lightning.pytorch.callbacks import ModelSummary, ProgressBar
@@ -40,9 +43,12 @@ def build_trainer(plan: Plan, steps: "Steps", signals: StopSignals, started: flo
     from point_diffusion.training.quality import SampleQuality
     from point_diffusion.training.ranks import Processes, environment_of
     from point_diffusion.training.regret import Regret
+    from point_diffusion.training.steps import LIMIT
     from point_diffusion.training.validation import ValidationSamples
 
     options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
+    if streamed:
+        options.pop(LIMIT, None)
     settings = typed_settings(plan.config)
     checkpoints = (plan.folder / LAST_CHECKPOINT).parent
     clock = Clock(options.pop("max_time", None), started)
