@@ -14,6 +14,8 @@ from point_diffusion.common.console import shows_bars
 from point_diffusion.report.tables import estimated
 from point_diffusion.training.quality import SampleQuality
 
+LONG = 2  # seconds of an epoch, after which it is told how far it has come
+
 log = logging.getLogger(__name__)
 
 
@@ -26,7 +28,8 @@ class Bar(tqdm):
 class EpochProgress(Callback):
     """One bar for the whole run, with the losses and the time left; plain lines where no one can see a bar move.
 
-    A line goes to the log after each validation, and twice a minute where there is no bar. (Not a ProgressBar of
+    A line goes to the log after each validation, and twice a minute where there is no bar. Of an epoch that is long
+    and comes in several batches it is told how far it has come. (Not a ProgressBar of
     Lightning's, which counts the batches of each epoch, and of which a run can have one alone: the user's.)
 
     Args:
@@ -42,7 +45,7 @@ class EpochProgress(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._first, self._started = trainer.current_epoch, time.monotonic()
         self._next_line, self._next_losses = self._started + 30, self._started
-        self._validated = False
+        self._validated, self._next_share = False, self._started + LONG
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         hidden: dict[str, Any] = (
             {} if self._wanted and shows_bars() else {"disable": True}
@@ -66,6 +69,21 @@ class EpochProgress(Callback):
         # an epoch's losses are logged after its last hook for us: they are read when the next one starts
         if trainer.current_epoch > self._first:
             self._tick(trainer)
+        self._next_share = time.monotonic() + LONG
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now, share = time.monotonic(), (batch_idx + 1) / trainer.num_training_batches
+        if share == 1 or now < self._next_share:
+            return
+        part = f"{share:.0%} of epoch {trainer.current_epoch + 1}"
+        if self._bar.disable and now > self._next_line:
+            log.info("%s of %s", part, trainer.max_epochs)
+            self._next_line = now + 30
+        elif not self._bar.disable:
+            self._bar.set_postfix_str(part)
+            self._next_share = now + 1
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._tick(trainer)

@@ -32,20 +32,19 @@ class StreamDataset(Dataset[Batch]):
     def __getitem__(self, places: Places) -> Batch:
         parts, place = [], places.begin
         while place < places.end:
-            number, begin = divmod(place, self._source.num_points)
-            group, rows = self._load(number, begin)
-            end = min(group.end, begin + places.end - place)
-            parts.append(rows[group.order[begin - group.begin : end - group.begin]])
-            place += end - begin
+            parts.append(self._rows_from(place, places.end))
+            place += len(parts[-1])
         return self._encode(self._source.point_set(parts[0] if len(parts) == 1 else np.concatenate(parts)))
 
-    def _load(self, number: int, place: int) -> tuple[Group, np.ndarray]:
-        """The group that a place of a pass is in, and its rows."""
+    def _rows_from(self, place: int, end: int) -> np.ndarray:
+        """The rows at a place and those that follow, as far as the group goes; not beyond ``end``."""
+        number, begin = divmod(place, self._source.num_points)
         if number != self._number:
             self._pass = Pass(self._seed, number, self._source.counts, self._source.group_blocks)
             self._number, self._group = number, None
-        if self._group is None or self._rows is None or not self._group.begin <= place < self._group.end:
+        if self._group is None or self._rows is None or not self._group.begin <= begin < self._group.end:
             self._group = self._rows = None  # before the next one: memory holds one of them
-            self._group = self._pass.group_at(place)
+            self._group = self._pass.group_at(begin)
             self._rows = self._source.read(self._group.blocks)
-        return self._group, self._rows
+        first = begin - self._group.begin
+        return self._rows.take(self._group.order[first : first + end - place], axis=0)

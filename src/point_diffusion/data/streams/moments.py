@@ -26,12 +26,14 @@ class RunningMoments:
         """Take more of them, shape (n, dim), float64; finite."""
         if len(rows) == 0:
             return
-        mean = rows.mean(axis=0)
-        within, apart, count = rows - mean, mean - self._mean, self.count + len(rows)
-        self._squares += within.T @ within + np.outer(apart, apart) * (self.count * len(rows) / count)
+        columns = np.ascontiguousarray(rows.T)  # numpy sums along them ten times as fast
+        mean = columns.mean(axis=1)
+        within, apart, count = columns - mean[:, None], mean - self._mean, self.count + len(rows)
+        self._squares += within @ within.T + np.outer(apart, apart) * (self.count * len(rows) / count)
         self._mean += apart * (len(rows) / count)
         self.count = count
-        self.low, self.high = np.minimum(self.low, rows.min(axis=0)), np.maximum(self.high, rows.max(axis=0))
+        self.low = np.minimum(self.low, columns.min(axis=1))
+        self.high = np.maximum(self.high, columns.max(axis=1))
 
     def of(self, columns: slice) -> Moments:
         """Those of some columns; there has been a row."""

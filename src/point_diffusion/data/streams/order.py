@@ -42,20 +42,21 @@ class Pass:
         seed: of the order.
         number: of the pass; each has another order.
         counts: shape (blocks,): rows to train on in each block.
-        group_blocks: blocks in a group; the last one may have fewer.
+        group_blocks: blocks in a group, at most; all groups have nearly as many.
     """
 
     def __init__(self, seed: int, number: int, counts: np.ndarray, group_blocks: int) -> None:
-        self._seed, self._number, self._size = seed, number, group_blocks
+        self._seed, self._number = seed, number
         self._blocks = self._permutation(len(counts), "blocks")
-        rows = np.add.reduceat(counts[self._blocks], np.arange(0, len(counts), group_blocks))
-        self._ends = np.cumsum(rows)
+        groups = -(-len(counts) // group_blocks)
+        self._bounds = np.arange(groups + 1) * len(counts) // groups
+        self._ends = np.cumsum(np.add.reduceat(counts[self._blocks], self._bounds[:-1]))
 
     def group_at(self, place: int) -> Group:
         """The group that a place of the pass is in."""
         index = int(np.searchsorted(self._ends, place, side="right"))
         begin, end = (int(self._ends[n]) if n >= 0 else 0 for n in (index - 1, index))
-        blocks = np.sort(self._blocks[index * self._size : (index + 1) * self._size])
+        blocks = np.sort(self._blocks[self._bounds[index] : self._bounds[index + 1]])
         return Group(begin, end, blocks, self._permutation(end - begin, "rows", index))
 
     def _permutation(self, count: int, *purpose: int | str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The rows of a file, of which one block at a time is read."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ class RowFile(ABC):
         try:
             values = self._read(block, begin, end, columns)
         except OSError as error:
-            raise UsageError(f"{self.named}: can't be read ({error.strerror or error})") from None
+            why = os.strerror(error.errno) if error.errno else error  # PyArrow's text names the path again
+            raise UsageError(f"{self.named}: can't be read ({why})") from None
         if len(values) != end - begin:
             raise self.changed(block)
         return values
@@ -60,9 +62,7 @@ class RowFile(ABC):
     def changed(self, block: int) -> UsageError:
         """What to say of a block that is not what it was."""
         rows = f"rows {self.bounds[block] + 1:,} to {self.bounds[block + 1]:,}"
-        return UsageError(
-            f"{self.named}: has changed since it was first read, {rows} are no longer what they were"
-        )
+        return UsageError(f"{self.named}: has changed since it was opened, {rows} are not what they were")
 
     @abstractmethod
     def check_columns(self, columns: Sequence[str]) -> None:
