@@ -50,6 +50,19 @@ class Stop(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+class Truncate(Callback):
+    """Cuts a file short when an epoch has begun, as another program may do."""
+
+    of_whole_epochs = True
+
+    def __init__(self, path, size, epoch):
+        self.path, self.size, self.epoch = path, size, epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            os.truncate(self.path, self.size)
+
+
 class Ask(Callback):
     """Asks for the end of a training, in any hook."""
 

@@ -28,9 +28,9 @@ class Bar(tqdm):
 class EpochProgress(Callback):
     """One bar for the whole run, with the losses and the time left; plain lines where no one can see a bar move.
 
-    A line goes to the log after each validation, and twice a minute where there is no bar. Of an epoch that is long
-    and comes in several batches it is told how far it has come. (Not a ProgressBar of
-    Lightning's, which counts the batches of each epoch, and of which a run can have one alone: the user's.)
+    A line goes to the log after each validation, and twice a minute where there is no bar. Of an epoch that takes
+    long and comes in several batches it is told how far it has come. (Not a ProgressBar of Lightning's, which
+    counts the batches of each epoch, and of which a run can have one alone: the user's.)
 
     Args:
         quality: what knows the samples' worth, if the run asks for it.

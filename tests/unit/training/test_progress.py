@@ -65,3 +65,17 @@ def test_a_bar_is_shown_on_a_terminal_to_who_is_alone(monkeypatch, alone):
     monkeypatch.setattr(sys, "stderr", Screen())
     watched(EpochProgress(bar=alone))
     assert bool(re.search(r"Training: .*4/4", sys.stderr.getvalue())) is alone
+
+
+def test_of_a_long_epoch_it_is_told_how_far_it_has_come(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    now = [100.0]
+    monkeypatch.setattr("point_diffusion.training.progress.time.monotonic", lambda: now[0])
+    bar, trainer = EpochProgress(), SimpleNamespace(current_epoch=0, max_epochs=3, num_training_batches=4)
+    bar.on_train_start(trainer, None)
+    bar.on_train_epoch_start(trainer, None)
+    for batch in range(4):
+        now[0] += 20
+        bar.on_train_batch_end(trainer, None, None, None, batch)
+    assert [record.getMessage() for record in caplog.records] == ["50% of epoch 1 of 3"]  # at most twice a minute
+    bar._stack.close()

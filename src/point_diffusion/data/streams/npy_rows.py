@@ -1,5 +1,6 @@
 """Rows of an NPY file."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class NpyRows(RowFile):
         block_values: numbers in a block, of all columns.
 
     Raises:
-        UsageError: the array has another shape, or holds no numbers.
+        UsageError: the array has another shape, holds no numbers, or is cut short.
     """
 
     def __init__(self, path: Path, named: str, header: NpyHeader, block_values: int) -> None:
@@ -31,6 +32,9 @@ class NpyRows(RowFile):
             raise UsageError(f"{named}: is {kind}; one that is read in blocks has the shape (N, dim)")
         if header.dtype.kind not in "biuf":
             raise UsageError(f"{named}: holds {show(str(header.dtype))}; only numbers can be read in blocks")
+        size, whole = path.stat().st_size, header.offset + math.prod(header.shape) * header.dtype.itemsize
+        if size < whole:
+            raise UsageError(f"{named}: is damaged (it has {size:,} bytes, with all of its rows it had {whole:,})")
         self._header = header
         rows, *rest = header.shape
         self._width = rest[0] if rest else 1
