@@ -52,9 +52,8 @@ def test_a_file_that_is_cut_short_under_a_run_ends_it_in_one_line(start, script,
     assert process.returncode == 2
     (line,) = wrong.splitlines()
     epochs = load(tmp_path / "run/checkpoints/last.ckpt")["epoch"] + 1
-    assert line.startswith(
-        "error: data.path=points.npy: has changed since it was opened, rows 8,193 to 16,384 are not"
-    )
+    changed = "has changed since it was opened, rows 8,193 to 16,384 are not what they were"
+    assert line.startswith(f"error: data.path={points}: {changed}")
     assert f"; epoch {epochs} is kept in run, resume it: python " in line
     assert metrics_of(tmp_path / "run")["epochs"] == epochs
 
