@@ -60,6 +60,7 @@ def make_points(folder):
     draws = np.random.default_rng(0)
     rows = pl.DataFrame(draws.normal(size=(900, 2)), schema=["height", "weight"])
     rows.write_csv(folder / "points.csv")
+    np.save(folder / "large.npy", rows.to_numpy())
     rows.with_columns(species=pl.Series(["setosa", "virginica"] * 450)).write_csv(folder / "iris.csv")
     Image.fromarray(np.triu(np.full((20, 20), 255, np.uint8))).save(folder / "logo.png")
 

@@ -80,6 +80,7 @@ def fit(
         "experiment": "recommended",
         "data": "file",
         "data.path": str(path),
+        "data.stream": False,  # the points are in memory
         "data.holdout": HOLDOUT,
         "data.batch_size": batch_size,
         "optimizer.lr": float(f"{BATCH_LR * (batch_size / FULL_BATCH) ** 0.5:.2g}"),

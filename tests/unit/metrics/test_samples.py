@@ -271,3 +271,14 @@ def test_a_share_that_the_summary_tells_is_not_one_of_too_little_truth(count):
         if "memorisation" in numbers:
             wrong += not numbers["memorisation_low"] <= 0 <= numbers["memorisation_high"]
     assert wrong <= 5  # nothing is copied
+
+
+@pytest.mark.parametrize("copied", [0.0, 0.6])
+def test_memorisation_is_told_from_a_part_of_the_training_points(copied):
+    train, fresh = draw(2, 4000, 1), draw(2, 3000, 3)
+    copies = np.random.default_rng(2).permutation(train)[: int(copied * 3000)]
+    points = np.concatenate([copies, fresh[len(copies) :]])
+    found = memorisation(points, train[:1000], draw(2, 5000, 4), share=0.25)
+    assert found.low <= copied <= found.high
+    whole = memorisation(points, train, draw(2, 8000, 4))
+    assert found.high - found.low > 2 * (whole.high - whole.low)  # the less is known of them, the less certain

@@ -13,11 +13,11 @@ from point_diffusion.data.arrays import npy_header
 from point_diffusion.data.columns import Column, choose_columns
 from point_diffusion.data.files import file_errors
 from point_diffusion.data.streams.row_file import RowFile
-from point_diffusion.data.streams.source import StreamSource
+from point_diffusion.data.streams.source import GROUP_VALUES, StreamSource
 
 # values in a file, of all its columns, beyond which it is read in blocks unless data.stream says otherwise: read
-# whole it takes some 3 GB. By the file alone, so that a run is the same on every machine
-LARGEST_WHOLE = 2**26
+# whole these take some 4 GB. By the file alone, so that a run is the same on every machine
+LARGEST_WHOLE = 2**24
 BLOCK_VALUES = 2**14  # values in a block of an NPY file: some ten KB, for which a disk reads anywhere
 KINDS = (".npy", ".parquet")
 INSTEAD = "data.stream=false reads it whole"
@@ -26,8 +26,8 @@ INSTEAD = "data.stream=false reads it whole"
 def is_streamed(config: Mapping[str, Any]) -> bool:
     """Whether a file is read in blocks: ``data.stream`` if that is given, else where it is large.
 
-    A file of another kind, or with classes, is then read whole, and so is one that can't be read at all, for that
-    to be said.
+    A file of another kind, with classes, or with row groups that are too large for that is then read whole; and so
+    is one that can't be read at all, for that to be said.
 
     Args:
         config: the section ``data`` of a run with ``shape: file``. One without ``stream`` is of a run from before
@@ -55,7 +55,8 @@ def _num_values(path: Path) -> int:
     from point_diffusion.data.streams.parquet_rows import ParquetRows
 
     rows = ParquetRows(path, str(path))
-    return rows.num_rows * len(rows.names)
+    width = len(rows.names)
+    return rows.num_rows * width if rows.block_rows * width <= GROUP_VALUES else 0
 
 
 def open_rows(path: Path, block_values: int = BLOCK_VALUES) -> RowFile:

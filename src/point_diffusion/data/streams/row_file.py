@@ -24,11 +24,16 @@ class RowFile(ABC):
     Attributes:
         num_rows: of all blocks.
         num_blocks: how many there are.
+
+    Raises:
+        UsageError: there are no rows.
     """
 
     def __init__(self, path: Path, named: str, names: Sequence[str], bounds: np.ndarray) -> None:
         self.path, self.named, self.names, self.bounds = path, named, list(names), bounds
         self.num_rows, self.num_blocks = int(bounds[-1]), len(bounds) - 1
+        if self.num_rows == 0:
+            raise UsageError(f"{named}: holds no rows")
 
     @property
     def block_rows(self) -> int:

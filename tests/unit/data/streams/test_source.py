@@ -261,6 +261,9 @@ def test_parquet_without_numbers_or_with_large_row_groups_is_refused(tmp_path, w
     pl.DataFrame({"x": [1.0] * 9, "kind": ["a"] * 9}).write_parquet(path)
     with refused("string, which is no number; take columns of numbers (data.columns)"):
         opened(path)
+    pl.DataFrame(schema={"x": pl.Float32}).write_parquet(path)
+    with refused("points.parquet: holds no rows"):
+        opened(path)
     path.write_text("nonsense")
     with refused("is damaged, or not a Parquet file"):
         opened(path)
@@ -299,6 +302,16 @@ def test_a_large_file_is_read_in_blocks_unless_it_is_said_otherwise(tmp_path, wr
     assert streamed(small, stream=True)
     assert not any(streamed(path) for path in (csv, tmp_path / "none.npy", tmp_path / "none.parquet"))
     assert not streamed(large_npy(tmp_path / "fits.npy", LARGEST_WHOLE))
+
+
+@pytest.mark.parametrize(("row_group_size", "in_blocks"), [(None, True), (2**20, False)])
+def test_large_parquet_is_read_in_blocks_unless_its_row_groups_are_too_large(tmp_path, row_group_size, in_blocks):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "large.parquet"
+    column = pl.repeat(0.0, 2**20, eager=True, dtype=pl.Float32)
+    frame = pl.DataFrame({f"x{n}": column for n in range(33)})  # of no size on the disk
+    frame.write_parquet(path, row_group_size=row_group_size)
+    assert is_streamed({"path": str(path), "stream": None}) is in_blocks
 
 
 def test_a_config_chooses_and_names_what_is_wrong(tmp_path, write, values, monkeypatch):
