@@ -78,4 +78,4 @@ def test_of_a_long_epoch_it_is_told_how_far_it_has_come(caplog, monkeypatch):
         now[0] += 20
         bar.on_train_batch_end(trainer, None, None, None, batch)
     assert [record.getMessage() for record in caplog.records] == ["50% of epoch 1 of 3"]  # at most twice a minute
-    bar._stack.close()
+    bar.on_exception(trainer, None, None)

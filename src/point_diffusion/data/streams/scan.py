@@ -95,7 +95,7 @@ class _Taken:
 
     def __init__(self, wanted: np.ndarray, dim: int) -> None:
         self._order = np.argsort(wanted)
-        self._wanted, self._dim = wanted[self._order], dim
+        self._wanted = wanted[self._order]
         self._there = np.zeros(len(wanted), bool)
         self._rows = np.empty((len(wanted), dim))
 

@@ -27,10 +27,11 @@ class StreamSource(Source):
         rows: of the file.
         columns: the names of the coordinates.
         condition: of the numbers that these are conditioned on.
-        holdout: the part that is held out, in (0, 1), up to :data:`SAMPLE_ROWS` rows.
+        holdout: the part that is held out, in (0, 1), up to ``sample_rows``.
         seed: chooses the samples.
         drop: leave out rows in which a value is missing or not finite.
         group_values: that are shuffled together.
+        sample_rows: of each sample, at most.
 
     Attributes:
         counts: shape (blocks,): rows to train on in each block.
@@ -55,6 +56,7 @@ class StreamSource(Source):
         seed: int = 0,
         drop: bool = False,
         group_values: int = GROUP_VALUES,
+        sample_rows: int = SAMPLE_ROWS,
     ) -> None:
         self._file, self._used = rows, [*columns, *condition]
         self.columns, self.condition, self.seed = tuple(columns), tuple(condition), seed
@@ -64,7 +66,7 @@ class StreamSource(Source):
             most = f"{group_values // len(self._used):,}"
             wrong = f"has a row group of {rows.block_rows:,} rows, at most {most} can be read at once"
             raise UsageError(f"{rows.named}: {wrong}; write it with smaller ones, or data.stream=false")
-        most = max(2, min(SAMPLE_ROWS, SAMPLE_VALUES // len(self._used)))
+        most = max(2, min(sample_rows, SAMPLE_VALUES // len(self._used)))
         held = min(held_out_count(rows.num_rows, holdout), most)
         random = np.random.default_rng(derive_seed(seed, "holdout"))
         chosen = random.choice(rows.num_rows, held + min(most, rows.num_rows - held), replace=False)

@@ -12,10 +12,12 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.description import Description
 from point_diffusion.data.source import TableSource, build_source
-from point_diffusion.data.streams import source as module
 from point_diffusion.data.streams.choice import LARGEST_WHOLE, is_streamed, open_stream
 from point_diffusion.data.streams.datamodule import StreamDataModule
+from point_diffusion.data.streams.source import StreamSource
 from point_diffusion.data.table import choose, frame_of
+from point_diffusion.scaling import build_scaling
+from point_diffusion.scaling_fit import fit_scaling
 
 
 def description_of(source, scaling="none", **options):
@@ -111,22 +113,15 @@ def test_moments_are_those_of_all_rows_that_are_trained_on(write, opened, values
 @pytest.mark.parametrize("scaling", ["divide", "standardize", "minmax", "whiten", "none", "quantile"])
 def test_a_scaling_is_fitted_as_to_points_in_memory(write, opened, values, scaling):
     source = opened(write(values))
-    trained = np.delete(values, rows_of(source.held_out().points), axis=0)
-    memory = TableSource(choose(frame_of(trained)), 0.1)
-    memory.train = memory._all  # all of them are trained on
-    options = {"scaling": scaling, "scale": 2.0, "rounded": True, "clip": True}
-    ours, theirs = (Description.of(each, **options) for each in (source, memory))
-    assert ours.num_points == theirs.num_points == 927
-    assert ours.scaling.keys() == theirs.scaling.keys()
+    trained = np.delete(values, rows_of(source.held_out().points), axis=0).astype(np.float64)
+    ours = Description.of(source, scaling, 2.0, rounded=True, clip=True)
+    assert ours.num_points == 927
     assert ours.scaling["integers"] == [0]
-    points = torch.from_numpy(trained[:50])
-    assert_same_scaling(ours.scaling, theirs.scaling, points)
-
-
-def assert_same_scaling(ours, theirs, points):
-    from point_diffusion.scaling import build_scaling
-
-    one, other = (build_scaling(each).to_network(points.double()) for each in (ours, theirs))
+    assert ours.scaling["low"] == trained.min(axis=0).tolist()
+    assert ours.scaling["high"] == trained.max(axis=0).tolist()
+    points = torch.from_numpy(trained)
+    plain = (ours.scaling, fit_scaling(scaling, points, 2.0))
+    one, other = (build_scaling(each).to_network(points) for each in plain)
     torch.testing.assert_close(one.abs(), other.abs(), rtol=1e-6, atol=1e-6)  # an axis may point either way
 
 
@@ -145,9 +140,9 @@ def test_what_the_network_sees_is_what_it_sees_of_a_file_in_memory(write, opened
     assert {tuple(row) for row in seen.tolist()} <= known
 
 
-def test_samples_stand_for_what_is_trained_on_and_for_the_truth(write, opened, values, monkeypatch):
-    monkeypatch.setattr(module, "SAMPLE_ROWS", 60)
-    source = opened(write(values))
+def test_samples_stand_for_what_is_trained_on_and_for_the_truth(write, opened, values):
+    path = write(values)
+    source = opened(path, sample_rows=60)
     train, held_out = (rows_of(each.points) for each in (source.train, source.held_out()))
     assert len(train) == len(held_out) == 60
     assert not set(train) & set(held_out)
@@ -157,9 +152,8 @@ def test_samples_stand_for_what_is_trained_on_and_for_the_truth(write, opened, v
     some, others = source.fresh(20), source.fresh(20, "other")
     assert set(rows_of(some.points)) < set(held_out)
     assert rows_of(some.points) != rows_of(others.points)
-    again = opened(source._file.path)
-    assert rows_of(again.train.points) == train
-    assert rows_of(opened(source._file.path, seed=8).train.points) != train
+    assert rows_of(opened(path, sample_rows=60).train.points) == train
+    assert rows_of(opened(path, sample_rows=60, seed=8).train.points) != train
 
 
 def test_columns_may_be_chosen_and_conditioned_on(write, opened, values):
@@ -322,7 +316,7 @@ def test_a_config_chooses_and_names_what_is_wrong(tmp_path, write, values, monke
         return build_source(common | options)
 
     source = build(columns=["y", "x"])
-    assert isinstance(source, module.StreamSource)
+    assert isinstance(source, StreamSource)
     assert source.columns == ("y", "x")
     assert build(columns=["y", "x"]) is source  # a pass over the file is made once
     assert isinstance(build(stream=None), TableSource)
