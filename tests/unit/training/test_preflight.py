@@ -126,6 +126,7 @@ def test_a_network_that_takes_no_condition_is_named(config):
     NETWORKS["plain"] = Plain
     try:
         options = ["model.name=plain", "~model.embedding_init_scale", "~model.num_units"]
+        options += ["~model.num_fourier_features"]
         (line,) = problems(config(*options, "data=moons", "data.label=moon"))
         assert line == "model.name=plain: takes no condition, it has no argument num_classes"
         assert list(problems(config(*options))) == []
