@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from joblib import cpu_count
 
-from helpers.run_files import events, load, metrics_of, wait_for
+from helpers.run_files import assert_alike, load, metrics_of, wait_for
 from helpers.small_runs import CHECKOUT, FEW, LONG, PICTURES
 
 pytestmark = pytest.mark.skipif(cpu_count() < 2, reason="needs two cores")
@@ -25,18 +24,6 @@ def others_of(process):
     listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
     pairs = [tuple(map(int, line.split())) for line in listed.splitlines()[1:]]
     return [pid for pid, parent in pairs if parent == process.pid]
-
-
-def assert_alike(run, other):
-    """The same curves and weights but for the order in which float32 adds."""
-    for tag in ("train/loss", "train/grad_norm", "val/loss", "val/energy_distance"):
-        here, there = (events(each).Scalars(tag) for each in (run, other))
-        assert [each.step for each in here] == [each.step for each in there]
-        assert [each.value for each in here] == pytest.approx([each.value for each in there], rel=1e-4)
-    states = [load(each / "checkpoints/last.ckpt") for each in (run, other)]
-    for name in ("state_dict", "current_model_state"):
-        for key, value in states[0][name].items():
-            torch.testing.assert_close(value, states[1][name][key], rtol=1e-3, atol=1e-4)
 
 
 def files_of(run):
@@ -66,6 +53,7 @@ def test_two_train_as_one(start, script, tmp_path, options):
     said, wrong = process.communicate(timeout=120)
     assert (process.returncode, wrong) == (0, "")
     assert len(re.findall("20 epochs in", said)) == 1  # one of them has the screen
+    assert len(re.findall("2 processes do not pay here: ", said)) == 1  # for 16 units
     script("train", *asked, f"hydra.run.dir={tmp_path}/one")
     assert_alike(tmp_path / "two", tmp_path / "one")
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
@@ -142,3 +130,25 @@ def test_others_with_other_settings_are_refused(tmp_path):
     done = subprocess.run([*TORCHRUN, *asked], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert "error: optimizer.lr: differs between processes 0 and 1 (1.0, and 0.1); must be the same" in done.stderr
+
+
+def test_a_failed_job_of_a_sweep_ends_that_one_alone_and_a_killed_sweep_goes_on(start, script, tmp_path):
+    sweep = tmp_path / "sweep"
+    asked = [*FEW, TWO, "trainer.max_epochs=60", "callbacks.checkpoint.every_n_epochs=1"]
+    asked += ["optimizer.name=SGD", "trainer.gradient_clip_val=null", f"hydra.sweep.dir={sweep}"]
+    asked = ["-m", "optimizer.lr=100,0.001", *asked]
+    process = start(*asked)
+    wait_for(sweep / "optimizer.lr=0.001/checkpoints/last.ckpt", process)
+    assert "diverged" in (sweep / "optimizer.lr=100/error.txt").read_text()
+    process.kill()
+    done = script("train", *asked, check=False)
+    assert done.returncode == 2
+    assert "2 runs, 1 finished, 1 failed" in done.stdout
+    assert metrics_of(sweep / "optimizer.lr=0.001")["epochs"] == 60
+
+
+def test_processes_that_train_one_run_make_no_sweep(script, tmp_path):
+    done = script("train", "-m", "seed=1,2", *FEW, TWO, check=False, env={"SLURM_STEP_NUM_TASKS": "2"})
+    assert done.returncode == 2
+    assert done.stderr == "error: -m: srun starts the processes of one run; without it, each job does so\n"
+    assert not list(tmp_path.glob("outputs/sweeps/*/*"))

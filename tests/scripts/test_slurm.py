@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_files import assert_same_run, load, metrics_of, wait_for
+from helpers.run_files import assert_alike, assert_same_run, load, metrics_of, wait_for
 from helpers.small_runs import CHECKOUT, LONG, SWEPT
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
@@ -131,6 +131,22 @@ def test_a_requeued_sweep_runs_what_is_missing(submit, tmp_path):
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     assert first[0].is_relative_to(sweep)
     assert all(metrics_of(sweep / f"seed={seed}")["finished"] for seed in (1, 2))
+
+
+@pytest.mark.parametrize(("before", "options"), [("srun ", "-n2"), ("exec ", "-c2")])
+def test_two_processes_of_a_requeued_job_go_on(submit, tmp_path, whole, before, options):
+    """Of srun's, and of Lightning's."""
+    run = tmp_path / "run"
+    job = submit(*LONG, "trainer.devices=2", f"hydra.run.dir={run}", before=before, options=(options,))
+    wait_for(run / "checkpoints/last.ckpt", Job(job))
+    requeue(job)
+    assert ended(job, 1) == "COMPLETED", (tmp_path / "log").read_text()
+    assert_alike(run, whole)
+    assert (tmp_path / "log").read_text().count("300 epochs in") == 1
+    if before == "srun ":
+        requeue(job)
+        assert ended(job, 2) == "COMPLETED", (tmp_path / "log").read_text()
+        until_said(tmp_path / "log", "finished before: ")
 
 
 @pytest.mark.parametrize("before", ["exec ", "srun "])

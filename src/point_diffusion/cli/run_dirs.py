@@ -26,7 +26,7 @@ from point_diffusion.commands.compare import show_comparison
 from point_diffusion.common.errors import UsageError, format_error
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import shell_path, typed_path
-from point_diffusion.common.processes import process_rank
+from point_diffusion.common.processes import process_rank, started_by
 from point_diffusion.common.text import show
 from point_diffusion.config.schema import SECTIONS
 from point_diffusion.config.validate import schema_problems, value_problems
@@ -37,7 +37,7 @@ from point_diffusion.runs.resume import resume_settings
 from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
 from point_diffusion.runs.status import finished_metrics, run_lock
 from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_jobs, sweep_overrides
-from point_diffusion.training.preparation import drop_unused, hand_on, planned
+from point_diffusion.training.preparation import drop_unused, hand_on, planned, planned_beside
 
 MAX_CHECKED = 20  # of a sweep's jobs, before it has a folder
 
@@ -70,6 +70,8 @@ class RunDirs(Callback):
             _check_experiment(config)
             if not OmegaConf.is_missing(config, "resume") and config.resume is not None:
                 raise UsageError(f"resume={config.resume}: resumes one run; a sweep makes new ones")
+            if launcher := started_by(config.trainer):
+                raise UsageError(f"-m: {launcher} starts the processes of one run; without it, each job does so")
             overrides = sweep_overrides(*_sweep_of(config))
             _check_swept_choices(composed_from(config), overrides)
             constant = [key for key, each in overrides.items() if not each.is_sweep_override()]
@@ -132,7 +134,7 @@ class RunDirs(Callback):
 def _stand_beside(config: DictConfig) -> None:
     """Prepare a process that trains beside the first one: no folder of its own, no log, nothing on the screen."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    folder = tempfile.mkdtemp()
+    folder, place = tempfile.mkdtemp(), _place(config, "run")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     config.hydra.run.dir = config.hydra.runtime.output_dir = folder
     config.hydra.output_subdir = None
@@ -140,6 +142,8 @@ def _stand_beside(config: DictConfig) -> None:
     HydraConfig.instance().set_config(deepcopy(config))
     if not OmegaConf.is_missing(config, "resume") and config.resume:
         resume_settings(config, _typed(config))
+    drop_unused(config)
+    hand_on(planned_beside(config, place, Path(folder)))
 
 
 def _check_hydra(config: DictConfig) -> None:

@@ -123,7 +123,7 @@ def _fit(plan: Plan) -> dict[str, float]:
             module.diffusion.describe_data(data.train_points)
             log.info("%s", prior_line(module.diffusion, settings["data"]["scale"]))
             try:
-                with memory_error_names(asked), together(plan.config.trainer, plan.typed_by_job):
+                with memory_error_names(asked), together(trainer, plan.typed_by_job):
                     trainer.fit(module, data, ckpt_path=plan.checkpoint, weights_only=True)
             except (Exception, SystemExit) as error:
                 ended = error

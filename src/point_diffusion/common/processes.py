@@ -36,10 +36,8 @@ def process_rank(trainer: Mapping[str, Any]) -> int:
     count, variables = process_count(trainer), os.environ
     if count == 1:
         return 0  # whatever a cluster's variables say
-    if TORCHRUN in variables:
-        return int(variables["RANK"])
-    if by_srun(count):
-        return int(variables["SLURM_PROCID"])
+    if launcher := started_by(trainer):
+        return int(variables["RANK" if launcher == "torchrun" else "SLURM_PROCID"])
     started = STARTED in variables
     devices = devices_of(trainer)
     node = int(variables.get("NODE_RANK", 0)) if started or count > devices else 0
@@ -48,4 +46,17 @@ def process_rank(trainer: Mapping[str, Any]) -> int:
 
 def by_srun(count: int) -> bool:
     """Whether srun has started so many processes, of which this is one."""
-    return os.environ.get("SLURM_NTASKS") == str(count) and "SLURM_PROCID" in os.environ
+    # SLURM_NTASKS and SLURM_PROCID are set for the batch script, too, which is one process
+    return os.environ.get("SLURM_STEP_NUM_TASKS") == str(count)
+
+
+def started_by(trainer: Mapping[str, Any]) -> str:
+    """What has started all processes of a run: ``torchrun``, ``srun``, or "", where Lightning starts the others.
+
+    Args:
+        trainer: that section of its config.
+    """
+    count = process_count(trainer)
+    if count == 1:
+        return ""
+    return "torchrun" if TORCHRUN in os.environ else "srun" if by_srun(count) else ""

@@ -23,17 +23,18 @@ def mark(folder: Path, asked: Any) -> None:
         write_text(folder / MARK, _text(job, asked))
 
 
-def requeued_folder(place: Path, asked: Any) -> Path | None:
+def requeued_folder(place: Path, asked: Any, at_work: bool = False) -> Path | None:
     """The folder at or below ``place`` that an earlier start of this job has made for ``asked``; None without one.
 
-    The latest one, of those in which nobody is at work.
+    The latest one, of those in which nobody is at work; or of all (``at_work``), as for a process that trains
+    beside the one that has the folder.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if not job or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
         return None
     text = _text(job, asked)
     found = [folder for folder in runs_below(place, MARK) if (folder / MARK).read_text(encoding="utf-8") == text]
-    free = [folder for folder in found if status(folder).state != "running"]
+    free = [folder for folder in found if at_work or status(folder).state != "running"]
     return max(free, key=lambda folder: (folder / MARK).stat().st_mtime, default=None)
 
 

@@ -108,7 +108,10 @@ class Plan:
     @property
     def typed_by_job(self) -> list[str] | None:
         """What a job of a sweep has in the place of the sweep's own settings; None for a single run."""
-        return list(HydraConfig.get().overrides.task) if in_sweep() else None
+        if not in_sweep():
+            return None
+        typed = list(HydraConfig.get().overrides.task)
+        return typed if self.checkpoint is None else [*typed, f"ckpt_path={self.checkpoint}"]
 
     @property
     def is_first(self) -> bool:

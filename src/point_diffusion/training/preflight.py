@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from point_diffusion.common.errors import UsageError, first_line, format_error
-from point_diffusion.common.processes import TORCHRUN, by_srun, devices_of, process_count
+from point_diffusion.common.processes import devices_of, process_count, started_by
 from point_diffusion.common.text import show, suggest
 from point_diffusion.config.convert import loggers, plain, user_callbacks
 from point_diffusion.config.keys import NOUNS, known
@@ -186,6 +186,8 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
 
     from point_diffusion.common.workers import free_cores
 
+    # srun's may be bound to a core each
+    launcher = started_by(config.trainer)
     have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     have["gpu"] = have["cuda"] or have["mps"]
     if not have.get(accelerator, True):
@@ -197,13 +199,12 @@ def _hardware_problems(config: DictConfig) -> Iterator[str]:
     if OmegaConf.is_list(devices):
         if max(devices) >= count:
             yield f"trainer.devices={devices}: must be indices of the {count} GPUs of this machine"
-    elif count == 0 and devices_of(config.trainer) > free_cores():
+    elif count == 0 and launcher != "srun" and devices_of(config.trainer) > free_cores():
         yield f"trainer.devices={devices}: must be at most {free_cores()}, the cores that are free here"
     elif 0 < count < devices_of(config.trainer):
         yield f"trainer.devices={devices}: must be at most {count}, the GPUs of this machine"
     nodes, variables = config.trainer.get("num_nodes", 1), os.environ
-    started = TORCHRUN in variables or by_srun(process_count(config.trainer))
-    if nodes > 1 and not started and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= variables.keys():
+    if nodes > 1 and not launcher and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= variables.keys():
         by_hand = "or be given MASTER_ADDR, MASTER_PORT and NODE_RANK"
         yield f"trainer.num_nodes={nodes}: its processes must be started by torchrun or srun, {by_hand}"
     if (size := config.data.batch_size) < (processes := process_count(config.trainer)):

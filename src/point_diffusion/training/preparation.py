@@ -56,7 +56,8 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
     drop_unused(config)
     if process_rank(config.trainer) > 0:
         with TemporaryDirectory() as folder:
-            yield _beside(config, Path(folder))
+            runs = typed_path(config.output_dir) / "runs"
+            yield _handed_on(config) or planned_beside(config, runs, Path(folder))
         return
     if in_sweep():  # the folder is locked first, for what is wrong with the job to be found there
         folder = Path(HydraConfig.get().runtime.output_dir)
@@ -76,18 +77,6 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
             plan.store()
             mark(plan.folder, typed_settings(plan.config))
         yield plan
-
-
-def _beside(config: DictConfig, folder: Path) -> Plan:
-    """The plan of a process that trains beside the first one, which alone has the run's folder and its screen."""
-    if in_sweep():
-        earlier: Path | None = Path(HydraConfig.get().runtime.output_dir)
-    else:
-        earlier = requeued_folder(typed_path(config.output_dir) / "runs", typed_settings(config))
-    checkpoint = None if earlier is None else earlier_try(without_hydra(config), earlier)[1]
-    if checkpoint is not None:
-        config.ckpt_path = str(checkpoint)
-    return Plan(config, folder, check(config))
 
 
 def drop_unused(config: DictConfig) -> None:
@@ -131,6 +120,31 @@ def planned(config: DictConfig, runs: Path, make_folder: Callable[[], Path]) -> 
     if checkpoint is not None and in_place:
         return Plan(config, checkpoint.parents[1], checkpoint, in_place)
     return Plan(config, earlier or make_folder(), checkpoint)
+
+
+def planned_beside(config: DictConfig, runs: Path, folder: Path) -> Plan | Finished:
+    """The plan of a process that trains beside the first one, which alone has the run's folder and its screen.
+
+    Args:
+        config: see :func:`planned`.
+        runs: see there.
+        folder: for what this process may write.
+
+    Raises:
+        UsageError: a value is wrong.
+    """
+    if OmegaConf.is_missing(config, "resume") or config.resume is None:
+        earlier = (
+            Path(HydraConfig.get().runtime.output_dir)
+            if in_sweep()
+            else requeued_folder(runs, typed_settings(config), at_work=True)
+        )
+        metrics, checkpoint = ({}, None) if earlier is None else earlier_try(without_hydra(config), earlier)
+        if metrics:
+            return Finished(folder, metrics)
+        if checkpoint is not None:
+            config.ckpt_path = str(checkpoint)
+    return Plan(config, folder, check(config))
 
 
 def _begun(config: DictConfig, folder: Path) -> Plan | Finished | None:

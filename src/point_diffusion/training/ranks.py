@@ -7,13 +7,14 @@ backward pass to each call of ``training_step``; all steps of an epoch are made 
 
 import os
 import re
+import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import lightning as L
 import torch
 from lightning.fabric.plugins.environments import (
     ClusterEnvironment,
@@ -25,7 +26,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 
 from point_diffusion.common.errors import FULL_ERROR
-from point_diffusion.common.processes import STARTED, TORCHRUN, by_srun, process_count
+from point_diffusion.common.processes import STARTED, process_count, started_by
 from point_diffusion.training.environment import OneProcess
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ SET = re.compile(r"[+~]*[\w./@]+=")  # how a setting begins
 
 TIMEOUT = timedelta(minutes=10)  # within which all processes must have come as far as one that waits
 
+TO_END = timedelta(minutes=1)  # of a process whose training has ended
+
 
 class Ranks:
     """The processes of a training; one, until :meth:`join`.
@@ -41,11 +44,10 @@ class Ranks:
     Attributes:
         rank: of this process, from 0 on; the first one alone has a folder, a log and a screen.
         count: how many there are.
-        waited: seconds that this process has waited for the others' gradients, on a CPU.
     """
 
     def __init__(self) -> None:
-        self.rank, self.count, self.waited = 0, 1, 0.0
+        self.rank, self.count = 0, 1
 
     def join(self) -> None:
         """Take notice of the others, once they are connected."""
@@ -107,7 +109,6 @@ class Ranks:
         """Replace gradients by their mean over all processes."""
         if self.count == 1:
             return
-        begun = time.perf_counter()
         # none where a parameter had no part in the loss, which may be so in one process alone
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
         parts = self.mean(torch.cat([each.flatten() for each in gradients])).split(
@@ -115,7 +116,6 @@ class Ranks:
         )
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter)
-        self.waited += time.perf_counter() - begun
 
     def joined(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """Tensors of which each process has made its :meth:`part`: all of them, in order, on the CPU."""
@@ -165,29 +165,42 @@ class Started(LightningEnvironment):
         return self._rank
 
 
+class BySrun(SLURMEnvironment):
+    """The processes of a step of Slurm's, however their number was asked for: Lightning's own class wants
+    ``--ntasks-per-node``, and takes no job that is called ``bash``.
+    """
+
+    @staticmethod
+    def _validate_srun_variables() -> None:
+        """Nothing: that there are as many as the run asks for is known already."""
+
+    def validate_settings(self, num_devices: int, num_nodes: int) -> None:
+        """Nothing, as above."""
+
+
 def environment_of(trainer: Mapping[str, Any]) -> ClusterEnvironment:
     """Who has started the processes of a run, or is to start them.
 
     Args:
         trainer: that section of its config.
     """
-    count = process_count(trainer)
-    if count == 1:
+    if process_count(trainer) == 1:
         return OneProcess()
-    if TORCHRUN in os.environ:
+    launcher = started_by(trainer)
+    if launcher == "torchrun":
         return TorchElasticEnvironment()
-    return SLURMEnvironment(auto_requeue=False) if by_srun(count) else Started()
+    return BySrun(auto_requeue=False) if launcher == "srun" else Started()
 
 
 @contextmanager
-def together(trainer: Mapping[str, Any], typed: Sequence[str] | None = None) -> Iterator[None]:
+def together(trainer: L.Trainer, typed: Sequence[str] | None = None) -> Iterator[None]:
     """The processes of a run are started and connected within this block; after it this one is as before.
 
     Args:
-        trainer: that section of the config.
+        trainer: that trains it.
         typed: settings for the others, in the place of those that this process was given.
     """
-    if process_count(trainer) == 1:
+    if trainer.world_size == 1:
         yield
         return
     variables, words = dict(os.environ), list(sys.argv)
@@ -205,3 +218,14 @@ def together(trainer: Mapping[str, Any], typed: Sequence[str] | None = None) -> 
         sys.argv[:] = words
         if distributed.is_initialized():
             distributed.destroy_process_group()
+        _wait_for(getattr(trainer.strategy.launcher, "procs", []))
+
+
+def _wait_for(started: list[subprocess.Popen[bytes]]) -> None:
+    """None of the processes that Lightning has started is left behind."""
+    for each in started:
+        try:
+            each.wait(TO_END.seconds)
+        except subprocess.TimeoutExpired:
+            each.kill()
+    started.clear()  # Lightning watches them, and kills this process, too, 5 seconds after one that has failed
