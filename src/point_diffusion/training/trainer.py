@@ -44,6 +44,7 @@ def build_trainer(
     from point_diffusion.training.ranks import Processes, environment_of
     from point_diffusion.training.regret import Regret
     from point_diffusion.training.steps import LIMIT
+    from point_diffusion.training.speedup import Speedup
     from point_diffusion.training.validation import ValidationSamples
 
     options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
@@ -84,6 +85,7 @@ def build_trainer(
     }
     if process_count(options) > 1:
         defaults |= {"strategy": Processes(), "use_distributed_sampler": False}
+        callbacks.append(Speedup())
     options["enable_progress_bar"] = has_bar  # ours is not one of Lightning's, which takes one alone
     if options.pop("enable_model_summary", False):
         callbacks.append(ModelSummary())  # which goes to the log, too; Lightning would take rich's
