@@ -3,12 +3,13 @@
 import math
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 import torch
 
 from point_diffusion.common.seeds import derive_seed
 from point_diffusion.data.source import PointSet
-from point_diffusion.data.truth import UnknownError, truth_of
+from point_diffusion.data.truth import Truth, UnknownError, truth_of
 from point_diffusion.density import flow_sampler, log_density, sample_with_density
 from point_diffusion.metrics import (
     ONE_IN,
@@ -26,7 +27,24 @@ if TYPE_CHECKING:
     from point_diffusion.diffusion import Diffusion
     from point_diffusion.samplers import Sampler
 
+KEPT = 16  # densities of truths, at most 0.8 MB each in a training
 MOST_DENSITIES = 10_000  # points in the plane whose density a command computes: several trajectories of each
+
+
+_of_truths: dict[str, np.ndarray] = {}
+
+
+def _density_of_truth(truth: Truth, points: PointSet) -> np.ndarray:
+    """The truth's log density at points of its own; once in a process, for all jobs of a sweep that have the same.
+
+    What is the same is told by the content: the shape and all numbers of the points.
+    """
+    key = joblib.hash((truth.source.shape, truth.source.axes, points))
+    if key not in _of_truths:
+        if len(_of_truths) == KEPT:
+            del _of_truths[next(iter(_of_truths))]
+        _of_truths[key] = truth.log_density_of(points)
+    return _of_truths[key]
 
 
 class Tail:
@@ -43,7 +61,7 @@ class Tail:
         self._points = points
         try:
             self._truth = truth_of(source, description)
-            self._log_truth = self._density_of(self._points)
+            self._log_truth = _density_of_truth(self._truth, self._points)
         except UnknownError:
             self._truth = None
 

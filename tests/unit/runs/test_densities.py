@@ -11,7 +11,11 @@ import torch
 from helpers.small_runs import SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
+from point_diffusion.config.convert import plain
+from point_diffusion.data.description import describe
 from point_diffusion.data.shapes import Gaussians, SCurve
+from point_diffusion.data.source import build_source
+from point_diffusion.data.truth import Truth
 from point_diffusion.density import log_density, sample_with_density
 from point_diffusion.runs.densities import Tail, density_figures
 from point_diffusion.runs.load import load_run
@@ -149,3 +153,26 @@ def test_a_shape_that_draws_other_points_than_before_is_named(run):
     run.config.data.noise = 0.3
     with pytest.raises(UsageError, match=r"^data.shape=s_curve: draws other points than the run was trained on"):
         _ = run.source
+
+
+def test_the_density_of_the_truth_is_computed_once_for_all_jobs_with_the_same_data(config, monkeypatch):
+    """And anew for whatever differs."""
+    counted = []
+    compute = Truth.log_density_of
+    monkeypatch.setattr(Truth, "log_density_of", lambda *given: counted.append(1) or compute(*given))
+
+    def excess(*overrides, num_points=1_000):
+        source = build_source(config(*SMALL, *overrides).data)
+        description = describe(source, plain(config(*SMALL, *overrides).data))
+        tail = Tail(source, description, source.fresh(num_points))
+        return len(counted), tail.excess(source.fresh(500, "other"))
+
+    first = excess("data.seed=71")
+    counted.clear()
+    again = excess("data.seed=71")
+    assert (again[0], again[1]) == (0, first[1])
+    for changed in (["data.seed=72"], ["data.seed=71", "data.noise=0.2"], ["data=moons", "data.seed=71"]):
+        counted.clear()
+        assert excess(*changed)[0] == 1
+    counted.clear()
+    assert excess("data.seed=71", num_points=2_000)[0] == 1
