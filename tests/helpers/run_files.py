@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -86,6 +87,13 @@ def assert_alike(run: Path, other: Path) -> None:
     for name in ("state_dict", "current_model_state"):
         for key, value in states[0][name].items():
             torch.testing.assert_close(value, states[1][name][key], rtol=1e-3, atol=1e-4)
+
+
+def others_of(process) -> list[int]:
+    """The processes that a training has started."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()[1:]]
+    return [pid for pid, parent in pairs if parent == process.pid]
 
 
 def wait_for(path: Path, process) -> None:

@@ -3,10 +3,12 @@
 import contextlib
 import resource
 import subprocess
+from pathlib import Path
 
 import pytest
+from joblib import cpu_count
 
-from helpers.run_files import load, metrics_of, wait_for
+from helpers.run_files import load, metrics_of, others_of, wait_for
 from helpers.small_runs import CHECKOUT, FEW
 
 
@@ -62,15 +64,19 @@ def small_disk(path, size):
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
+def fill(disk):
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 4096)
+
+
 def test_a_small_disk_that_fills_up_and_a_read_only_one(start, script, tmp_path):
     disk = tmp_path / "disk"
     with small_disk(disk, "8m"):
         run = disk / "run"
         process = start(*FEW, "model.num_units=128", "trainer.max_epochs=100000", f"hydra.run.dir={run}")
         wait_for(run / "checkpoints/last.ckpt", process)
-        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
-            while True:
-                file.write(b"0" * 4096)
+        fill(disk)
         _, wrong = process.communicate(timeout=60)
         assert process.returncode != 0
         assert "No space left on device" in wrong
@@ -86,6 +92,23 @@ def test_a_small_disk_that_fills_up_and_a_read_only_one(start, script, tmp_path)
         assert "Read-only file system" in done.stderr
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         script("train", f"resume={run}", f"trainer.max_epochs={epoch + 3}")
+
+
+@pytest.mark.skipif(cpu_count() < 2, reason="needs two cores")
+def test_a_disk_that_fills_up_ends_all_processes_of_a_training(start, tmp_path):
+    disk = tmp_path / "disk"
+    with small_disk(disk, "8m"):
+        run, asked = disk / "run", [*FEW, "trainer.devices=2", "callbacks.checkpoint.every_n_epochs=1"]
+        process = start(*asked, "model.num_units=128", "trainer.max_epochs=100000", f"hydra.run.dir={run}")
+        wait_for(run / "checkpoints/last.ckpt", process)
+        (other,) = others_of(process)
+        fill(disk)
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert "No space left on device" in wrong
+        (line,) = wrong.splitlines()
+        assert f"epoch {load(run / 'checkpoints/last.ckpt')['epoch'] + 1} is kept in" in line
+        assert not Path(f"/proc/{other}").exists()
 
 
 def test_a_folder_that_is_deleted_under_a_run_ends_it_in_one_line(start, tmp_path):

@@ -10,20 +10,13 @@ from pathlib import Path
 import pytest
 from joblib import cpu_count
 
-from helpers.run_files import assert_alike, load, metrics_of, wait_for
+from helpers.run_files import assert_alike, load, metrics_of, others_of, wait_for
 from helpers.small_runs import CHECKOUT, FEW, LONG, PICTURES
 
 pytestmark = pytest.mark.skipif(cpu_count() < 2, reason="needs two cores")
 TWO = "trainer.devices=2"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
 TORCHRUN += [f"{CHECKOUT}/scripts/train.py"]
-
-
-def others_of(process):
-    """The processes that a training has started."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()[1:]]
-    return [pid for pid, parent in pairs if parent == process.pid]
 
 
 def files_of(run):
