@@ -133,6 +133,19 @@ def test_a_requeued_sweep_runs_what_is_missing(submit, tmp_path):
     assert all(metrics_of(sweep / f"seed={seed}")["finished"] for seed in (1, 2))
 
 
+def test_a_job_whose_node_fails_goes_on_when_it_is_back(submit, tmp_path, whole):
+    run, node = tmp_path / "run", slurm("sinfo", "--noheader", "--format=%N").split()[0]
+    job = submit(*LONG, f"hydra.run.dir={run}")
+    wait_for(run / "checkpoints/last.ckpt", Job(job))
+    slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        until(job, "PENDING")
+    finally:  # with ReturnToService=2 it is back by itself
+        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], capture_output=True)
+    assert ended(job, 1) == "COMPLETED", (tmp_path / "log").read_text()
+    assert_same_run(run, whole)
+
+
 @pytest.mark.parametrize(("before", "options"), [("srun ", "-n2"), ("exec ", "-c2")])
 def test_two_processes_of_a_requeued_job_go_on(submit, tmp_path, whole, before, options):
     """Of srun's, and of Lightning's."""
@@ -193,3 +206,19 @@ def test_a_preempted_job_of_a_sweep_on_the_cluster_is_finished_by_its_next_start
     assert process.returncode == 0, wrong
     assert all(metrics_of(tmp_path / f"sweep/seed={seed}")["finished"] for seed in (1, 2))
     assert "2 runs, 2 finished" in said
+
+
+def test_a_killed_job_of_a_sweep_ends_its_command_though_there_are_no_accounts(start, tmp_path):
+    """It leaves no result, and sacct does not answer."""
+    if not subprocess.run(["sacct", "--noheader"], capture_output=True).returncode:
+        pytest.skip("this Slurm has accounts")
+    command = ["-m", "seed=1,2", *LONG, "hydra/launcher=submitit_slurm", "hydra.launcher.mem_gb=null"]
+    command += ["hydra.launcher.array_parallelism=1", f"hydra.sweep.dir={tmp_path}/sweep"]
+    process = start(*command, fresh=True, env={k: v for k, v in os.environ.items() if k.startswith("SLURM_CONF")})
+    wait_for(tmp_path / "sweep/seed=1/checkpoints/last.ckpt", process)
+    job = slurm("squeue", "--noheader", "--array", "--states=running", "--format=%i").split()[0]
+    slurm("scancel", job.partition("_")[0])
+    _, wrong = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert re.search(r"^error: job \d+_0 of the cluster has ended without a result", wrong, re.M)
+    assert "Traceback" not in wrong

@@ -37,6 +37,9 @@ def explain(error: Exception, typed: CommandLine) -> str:
         if isinstance(cause := error.__cause__, OmegaConfBaseException):
             return _unknown_key(cause, typed)
         return first_line(error)
+    if killed := re.match(r"Job (\S+) .*has not produced any output", str(error), re.DOTALL):  # of submitit
+        again = "the same command with the sweep's folder as hydra.sweep.dir runs what is missing"
+        return f"job {killed[1]} of the cluster has ended without a result (killed, or out of memory); {again}"
     if wrong := re.search("Config group override must be a string or a list. Got (.*)", str(error)):
         return _no_choice(wrong[1], typed)
     return ""

@@ -83,6 +83,10 @@ class RunDirs(Callback):
             _check_same_sweep(folder, overrides)
             mark(folder, asked)
         atexit.register(_show_partial, folder, config.metric)
+        if config.hydra.launcher["_target_"].endswith(".SlurmLauncher"):
+            from point_diffusion.cli.slurm_jobs import watch_without_accounts
+
+            watch_without_accounts()
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
             if config.hydra.launcher.get("n_jobs") == -1:  # joblib: all cores, of which each job takes its share
