@@ -116,6 +116,12 @@ def test_started_by_torchrun_and_in_a_sweep(script, tmp_path):
     assert_alike(tmp_path / "run", swept)
 
 
+def test_a_launchers_worker_starts_the_other_process_of_its_job(script):
+    """It is another program than the script, with other arguments."""
+    asked = [*FEW, "trainer.max_epochs=1", "hydra/launcher=submitit_local", TWO]
+    assert "1 runs, 1 finished" in script("train", "-m", "seed=1", *asked).stdout
+
+
 def test_others_with_other_settings_are_refused(tmp_path):
     """Each of torchrun's processes has a setting of its own."""
     asked = [*FEW, "trainer.max_epochs=2", TWO, f"hydra.run.dir={tmp_path}/run"]

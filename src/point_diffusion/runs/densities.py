@@ -39,7 +39,7 @@ def _density_of_truth(truth: Truth, points: PointSet) -> np.ndarray:
 
     What is the same is told by the content: the shape and all numbers of the points.
     """
-    key = joblib.hash((truth.source.shape, truth.source.axes, points))
+    key = str(joblib.hash((truth.source.shape, truth.source.axes, points)))
     if key not in _of_truths:
         if len(_of_truths) == KEPT:
             del _of_truths[next(iter(_of_truths))]

@@ -107,10 +107,12 @@ class Plan:
 
     @property
     def typed_by_job(self) -> list[str] | None:
-        """What a job of a sweep has in the place of the sweep's own settings; None for a single run."""
+        """The arguments of a job of a sweep, in the place of the sweep's own; None for a single run."""
         if not in_sweep():
             return None
-        typed = list(HydraConfig.get().overrides.task)
+        hydra = HydraConfig.get()
+        given = [each.path for each in hydra.runtime.config_sources if each.provider == "command-line"]
+        typed = [*(f"--config-dir={path}" for path in given), *hydra.overrides.task]
         return typed if self.checkpoint is None else [*typed, f"ckpt_path={self.checkpoint}"]
 
     @property

@@ -6,7 +6,6 @@ backward pass to each call of ``training_step``; all steps of an epoch are made 
 """
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,13 +25,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 
 from point_diffusion.common.errors import FULL_ERROR
+from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.common.processes import STARTED, process_count, started_by
 from point_diffusion.training.environment import OneProcess
 
 T = TypeVar("T")
 
-SET = re.compile(r"[+~]*[\w./@]+=")  # how a setting begins
-
+SCRIPT = CHECKOUT / "scripts" / "train.py"
 TIMEOUT = timedelta(minutes=10)  # within which all processes must have come as far as one that waits
 
 TO_END = timedelta(minutes=1)  # of a process whose training has ended
@@ -198,15 +197,18 @@ def together(trainer: L.Trainer, typed: Sequence[str] | None = None) -> Iterator
 
     Args:
         trainer: that trains it.
-        typed: settings for the others, in the place of those that this process was given.
+        typed: arguments for the others, in the place of those that this process was given.
     """
     if trainer.world_size == 1:
         yield
         return
     variables, words = dict(os.environ), list(sys.argv)
+    main = sys.modules["__main__"]
+    spec = main.__spec__  # by which Lightning starts the others, where there is one
     if typed is not None:
-        flags = [each for each in words[1:] if not SET.match(each) and each not in ("-m", "--multirun")]
-        sys.argv[1:] = [*flags, *typed]
+        sys.argv[1:] = typed
+        if spec is not None:  # a worker of a launcher's, which is another program
+            main.__spec__, sys.argv[0] = None, str(SCRIPT)
     os.environ[STARTED] = "1"
     if FULL_ERROR not in os.environ:
         os.environ.pop("HYDRA_FULL_ERROR", None)  # which is set by this process itself
@@ -216,6 +218,7 @@ def together(trainer: L.Trainer, typed: Sequence[str] | None = None) -> Iterator
         os.environ.clear()
         os.environ.update(variables)
         sys.argv[:] = words
+        main.__spec__ = spec
         if distributed.is_initialized():
             distributed.destroy_process_group()
         _wait_for(getattr(trainer.strategy.launcher, "procs", []))
