@@ -135,7 +135,9 @@ def _fit(plan: Plan) -> dict[str, float]:
         module.ranks.leave()
         if missed:
             ended = UsageError(missed)
-        own = ended is not None and not isinstance(ended, Stopped)  # a signal comes wherever a run is at work
+        # a signal, ours or a launcher's, comes wherever a run is at work
+        signalled = isinstance(ended, Stopped) or (isinstance(ended, SystemExit) and is_a_launchers(ended))
+        own = ended is not None and not signalled
         part = culprit(ended, users_parts(plan.config, trainer)) if own else ""
         if ended is not None and not begun.is_set():
             if part:

@@ -104,3 +104,10 @@ def test_whoever_ends_a_run_is_named_and_its_last_epoch_validated(small_train, t
     assert (metrics["finished"], metrics["epochs"], metrics["stopped_by"]) == (True, epochs, "callbacks.c")
     assert {"val_loss", "equivalent_sample_size"} <= metrics.keys()
     assert (run / "checkpoints/best.ckpt").exists()
+
+
+def test_a_launchers_exit_amid_a_callback_is_none_of_that_ones_errors(small_train):
+    """The cluster starts the job again."""
+    with pytest.raises(SystemExit) as end:
+        small_train("trainer.max_epochs=2", *added("helpers.planted_callbacks.Preempted"))
+    assert end.value.code == -1
