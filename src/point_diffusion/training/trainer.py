@@ -43,8 +43,8 @@ def build_trainer(
     from point_diffusion.training.quality import SampleQuality
     from point_diffusion.training.ranks import Processes, environment_of
     from point_diffusion.training.regret import Regret
-    from point_diffusion.training.steps import LIMIT
     from point_diffusion.training.speedup import Speedup
+    from point_diffusion.training.steps import LIMIT
     from point_diffusion.training.validation import ValidationSamples
 
     options, wanted = dict(plan.settings["trainer"]), dict(plan.settings["callbacks"])
