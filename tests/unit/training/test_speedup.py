@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from helpers.points import s_curve_source
+from point_diffusion.betas import linear_betas
 from point_diffusion.data.datamodule import Batch
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.networks import MLPDiffusion
-from point_diffusion.schedule import NoiseSchedule, linear_betas
+from point_diffusion.schedule import NoiseSchedule
 from point_diffusion.training.objective import Objective
 from point_diffusion.training.speedup import Seconds, gradient_seconds, remark
 
