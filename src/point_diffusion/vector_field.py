@@ -2,7 +2,7 @@
 the field is from the exact one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -78,7 +78,14 @@ class FieldError(NamedTuple):
 
 
 @torch.inference_mode()
-def field_error(diffusion: Diffusion, exact: ExactDenoiser, truth: Tensor, seed: int = 0) -> FieldError:
+def field_error(
+    diffusion: Diffusion,
+    exact: ExactDenoiser,
+    truth: Tensor,
+    seed: int = 0,
+    levels: Sequence[float] = LEVELS,
+    size: tuple[int, float] = FINER,
+) -> FieldError:
     """The velocities of a model beside those of its exact denoiser, which is asked on the CPU.
 
     Args:
@@ -86,9 +93,11 @@ def field_error(diffusion: Diffusion, exact: ExactDenoiser, truth: Tensor, seed:
         exact: knows where they come from.
         truth: shape (N, 2), the data.
         seed: of the noise that is added to them, to see where they lie then.
+        levels: shares of the way back to the data, from 0 on and below 1.
+        size: places along each side of the grid, and how many widths of the data it has.
     """
-    grid, last = _grid(diffusion, truth, *FINER), diffusion.schedule.num_step
-    steps = sorted({max(1, round((1 - part) * last)) for part in LEVELS}, reverse=True)
+    grid, last = _grid(diffusion, truth, *size), diffusion.schedule.num_step
+    steps = sorted({max(1, round((1 - part) * last)) for part in levels}, reverse=True)
     draws = torch.Generator(diffusion.device).manual_seed(seed)
     states = noised(diffusion, truth[:NOISED].to(diffusion.device), steps, draws)
     inside = []

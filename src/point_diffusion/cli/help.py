@@ -87,6 +87,7 @@ def key_page(script: str, *, _root_: DictConfig) -> str:
         "evaluate": script_schema.Evaluate,
         "sample": script_schema.Sample,
         "animate": script_schema.Animate,
+        "explore": script_schema.Explore,
     }.get(script)
     shared = {"sampler": schema.Sampler, "data": script_schema.RunData, "figures": schema.Figures}
     sections = {"": script_schema.Compare} if keys is None else {"": keys, **shared}

@@ -51,7 +51,7 @@ def compare(config: DictConfig) -> list[Row]:
     if config.runs is not None:
         jobs = [job for each in config.runs for job in jobs_in(typed_path(each), "runs")]
         jobs = list({job.folder: job for job in jobs}.values())
-        _check_kinds(jobs)
+        check_kinds(jobs)
         place = None
     else:
         place = newest_sweep(outputs) if config.sweep is None else typed_path(config.sweep)
@@ -89,8 +89,12 @@ def show_comparison(sweep: Path, metric: str) -> None:
     _show(jobs, metric, sweep, None)
 
 
-def _check_kinds(jobs: Sequence[Job]) -> None:
-    """Figures are distances from a truth: runs that learn different ones have none in common."""
+def check_kinds(jobs: Sequence[Job]) -> None:
+    """Refuse runs that learn different points: figures are distances from a truth, and these have none in common.
+
+    Raises:
+        UsageError: they are not of one shape or file.
+    """
     shapes: dict[Any, Path] = {}
     for job in jobs:
         shape, path = (job.settings.get(key, ABSENT) for key in ("data.shape", "data.path"))

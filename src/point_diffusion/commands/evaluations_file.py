@@ -13,7 +13,19 @@ from point_diffusion.common.errors import UsageError
 from point_diffusion.common.files import write_text
 from point_diffusion.runs.run import Run
 
+NAME = "evaluations.json"  # in a run's folder
 LOCK_TIMEOUT = 30.0  # seconds; a write takes milliseconds
+
+
+def stored(folder: Path) -> list[dict[str, Any]]:
+    """The evaluations that stand beside a run, each with its ``rows``; none where there is no such file, or it
+    holds something else.
+    """
+    try:
+        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        return [each for each in found if isinstance(each, dict) and isinstance(each["rows"], list)]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
 
 
 def write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path]:
@@ -24,7 +36,7 @@ def write(config: DictConfig, run: Run, rows: list[dict[str, Any]]) -> list[Path
     from point_diffusion.report.style import pixels, save_pixels
 
     folder = run.folder
-    files = [folder / "evaluations.json"]
+    files = [folder / NAME]
     asked = OmegaConf.to_container(config, resolve=True)
     question = {
         "checkpoint": run.path.name,

@@ -87,6 +87,30 @@ class Animate(_OfFile):
 
 
 @dataclass
+class Explore(_OfRun):
+    """The keys of explore.py."""
+
+    runs: list[str] | None = key("or several of them, side by side: [RUN,RUN,...]")
+    sweep: str | None = key("or all runs of a sweep's folder")
+    output: str | None = key("a file: .html; null: explore.html in the run's or the sweep's folder, of runs here")
+    overwrite: bool = key("replace the file if it is there")
+    num_points: int | None = key(
+        "points that move; null: 2,000, or as many as max_megabytes allows", at_least=1, at_most=1_000_000
+    )
+    num_states: int = key("states stored of each trajectory, linear between them", at_least=2, at_most=10_000)
+    num_inference_steps: list[int] = key(
+        "network calls of the samplers beside the run's own", at_least=1, at_most=100_000
+    )
+    guidance: list[float] = key(
+        "of a run with labels and module.condition_dropout: stops of its slider", at_least=0
+    )
+    num_samples: int = key(
+        "points that figures are measured with, where none are stored", at_least=2, at_most=100_000
+    )
+    max_megabytes: float = key("the largest file, in 10^6 bytes", above=0, at_most=1000)
+
+
+@dataclass
 class Compare(_Script):
     """The keys of compare.py."""
 

@@ -9,6 +9,7 @@ from point_diffusion.metrics.density import (
     reverse_kl,
     tail_excess,
     tail_excess_by_neighbors,
+    tail_limit,
 )
 from point_diffusion.metrics.distances import Reference, reference_of
 from point_diffusion.metrics.energy import (
@@ -60,5 +61,6 @@ __all__ = [
     "summary",
     "tail_excess",
     "tail_excess_by_neighbors",
+    "tail_limit",
     "truth_size",
 ]

@@ -76,11 +76,9 @@ def tail_excess(log_samples: ArrayLike, log_truth: ArrayLike) -> Estimate:
     from scipy.stats import binomtest
 
     samples, truth = (np.asarray(each, np.float64) for each in (log_samples, log_truth))
-    _check_tail(truth)
+    limit, expected = tail_limit(truth), len(truth) // ONE_IN
     if len(samples) == 0:
         raise ValueError("a share of samples needs at least 1 sample, not 0")
-    expected = len(truth) // ONE_IN
-    limit = np.partition(truth, expected - 1)[expected - 1]
     # as many of those at the limit as make up the truth's part
     share = (expected - np.count_nonzero(truth < limit)) / np.count_nonzero(truth == limit)
     strays = np.count_nonzero(~(samples >= limit)) + share * np.count_nonzero(samples == limit)
@@ -88,6 +86,21 @@ def tail_excess(log_samples: ArrayLike, log_truth: ArrayLike) -> Estimate:
     scale = len(truth) / len(samples)
     low, high = (scale * end / (1 - end) for end in (counted.low, counted.high))
     return Estimate(scale * strays / expected, low, high)
+
+
+def tail_limit(log_truth: ArrayLike) -> float:
+    """The log density that one in 1,000 points of the truth does not exceed: what has less lies in its tail.
+
+    Args:
+        log_truth: shape (m,), the truth's log density at its own points; at least 1,000.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    truth = np.asarray(log_truth, np.float64)
+    _check_tail(truth)
+    expected = len(truth) // ONE_IN
+    return float(np.partition(truth, expected - 1)[expected - 1])
 
 
 def tail_excess_by_neighbors(x: ArrayLike, truth: ArrayLike) -> Estimate:

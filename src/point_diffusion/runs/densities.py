@@ -19,6 +19,7 @@ from point_diffusion.metrics import (
     reverse_kl,
     tail_excess,
     tail_excess_by_neighbors,
+    tail_limit,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ class Tail:
             *(self._source.comparable(each.points) for each in (samples, self._points))
         )
 
+    def strays(self, samples: PointSet) -> np.ndarray | None:
+        """Which of the samples lie in the tail, shape (n,), bool; None where the density is not known."""
+        if self.why_unknown or self._truth is None:
+            return None
+        return ~(self._density_of(samples) >= tail_limit(self._log_truth))
+
     def _density_of(self, given: PointSet) -> np.ndarray:
         assert self._truth is not None
         return self._truth.log_density_of(given)
@@ -125,12 +132,11 @@ def density_figures(
 
     if truth is not None:
         given = description.conditions(num_samples, seed=seed, train=source.train)
-        drawn = sample_with_density(diffusion, num_samples, seed, sampler, description.encoded(given))
-        log_truth = torch.from_numpy(truth.log_density_of(given._replace(points=drawn.points.numpy())))
-        if (line := folded_at(drawn.folded, "the samples")) or (line := outside_at(log_truth, "the samples")):
-            remarks.append(f"no reverse_kl: {line}")
+        divergence = divergence_of_draws(diffusion, truth, given, seed, sampler)
+        if isinstance(divergence, str):
+            remarks.append(f"no reverse_kl: {divergence}")
         else:
-            figures["reverse_kl"] = reverse_kl(drawn.log_density, log_truth)
+            figures["reverse_kl"] = divergence
 
     held_out = source.fresh(num_samples, f"held out {derive_seed(seed, 'density')}")
     points = torch.from_numpy(held_out.points)
@@ -147,6 +153,28 @@ def density_figures(
         if truth is not None:
             figures["forward_kl"] = forward_kl(truth.log_density_of(held_out), found.log_density)
     return figures, remarks
+
+
+def divergence_of_draws(
+    diffusion: "Diffusion", truth: Truth, given: PointSet, seed: int, sampler: "Sampler | None" = None
+) -> Estimate | str:
+    """KL(model || truth) by samples, or why there is none.
+
+    Args:
+        diffusion: the model.
+        truth: of its points.
+        given: what the samples are conditioned on, as many as these.
+        seed: of their noise.
+        sampler: another one than the model's own; where it draws noise, the model's probability flow is judged.
+
+    Raises:
+        ValueError: the sampler can't sample this model.
+    """
+    count = len(given.points)
+    drawn = sample_with_density(diffusion, count, seed, sampler, truth.description.encoded(given))
+    log_truth = torch.from_numpy(truth.log_density_of(given._replace(points=drawn.points.numpy())))
+    line = folded_at(drawn.folded, "the samples") or outside_at(log_truth, "the samples")
+    return line or reverse_kl(drawn.log_density, log_truth)
 
 
 def affordable(num_points: int, dim: int) -> int:

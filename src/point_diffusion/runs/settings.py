@@ -92,13 +92,17 @@ def drop(node: DictConfig, name: str) -> None:
         del node[name]
 
 
-def typed_overrides(folder: Path) -> dict[str, str]:
-    """What was typed for a run; nothing where it was called from Python."""
+def typed_lines(folder: Path) -> list[str]:
+    """What was typed for a run, ``KEY=VALUE`` each; nothing where it was called from Python."""
     try:
-        lines = _plain_yaml(folder / SETTINGS.parent / "overrides.yaml")
-        texts = [line.lstrip("+~").partition("=") for line in lines]
-    except Exception:  # not there, not YAML, not a list of texts
-        return {}
+        return [str(line) for line in _plain_yaml(folder / SETTINGS.parent / "overrides.yaml")]
+    except Exception:  # not there, not YAML, not a list
+        return []
+
+
+def typed_overrides(folder: Path) -> dict[str, str]:
+    """:func:`typed_lines` as keys and values."""
+    texts = [line.lstrip("+~").partition("=") for line in typed_lines(folder)]
     return {name: value for name, _, value in texts}
 
 
