@@ -104,6 +104,7 @@ def test_a_sweep_is_not_a_run(finished, script):
         ("evaluate", "run"),
         ("sample", "run"),
         ("animate", "run"),
+        ("explore", "run"),
         ("train", "ckpt_path"),
         ("train", "resume"),
     ]:

@@ -63,6 +63,7 @@ SCRIPTS = {
     "sample": {"": script_schema.Sample, "sampler": schema.Sampler},
     "evaluate": {"": script_schema.Evaluate, "sampler": schema.Sampler},
     "animate": {"": script_schema.Animate, "sampler": schema.Sampler},
+    "explore": {"": script_schema.Explore, "sampler": schema.Sampler},
     "compare": {"": script_schema.Compare},
 }
 FEW = {
@@ -70,6 +71,7 @@ FEW = {
     "sample": ["run=RUN", "num_samples=20"],
     "evaluate": ["run=RUN", "num_samples=20", "curve_steps=[2]"],
     "animate": ["run=RUN", "num_points=20", "num_frames=2", "size=100"],
+    "explore": ["run=RUN", "num_points=20", "num_samples=20", "num_inference_steps=[2]"],
     "compare": ["runs=[RUN]"],
 }
 # right values that would take long

@@ -39,6 +39,7 @@ OF_A_RUN = {"sampler": schema.Sampler, "data": script_schema.RunData}
         ("sample", {"": script_schema.Sample, **OF_A_RUN, "figures": schema.Figures}),
         ("evaluate", {"": script_schema.Evaluate, **OF_A_RUN}),
         ("animate", {"": script_schema.Animate, **OF_A_RUN, "figures": schema.Figures}),
+        ("explore", {"": script_schema.Explore, **OF_A_RUN, "figures": schema.Figures}),
         ("compare", {"": script_schema.Compare}),
     ],
 )

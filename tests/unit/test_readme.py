@@ -24,7 +24,7 @@ from point_diffusion.commands.compare import compare_problems
 from point_diffusion.commands.train_messages import prior_line
 from point_diffusion.common.paths import CHECKOUT
 from point_diffusion.config.own_parts import register
-from point_diffusion.config.script_schema import Animate, Evaluate, Sample
+from point_diffusion.config.script_schema import Animate, Evaluate, Explore, Sample
 from point_diffusion.config.validate import script_problems
 from point_diffusion.data.description import describe
 from point_diffusion.data.source import build_source
@@ -40,6 +40,7 @@ PROBLEMS = {
     "sample": partial(script_problems, keys=Sample),
     "evaluate": partial(script_problems, keys=Evaluate),
     "animate": partial(script_problems, keys=Animate),
+    "explore": partial(script_problems, keys=Explore),
     "compare": compare_problems,
 }
 MAX_LINES = 170

@@ -42,8 +42,8 @@ class Opened:
 
 
 def open_part(config: DictConfig, title: str, run: Run, large: bool) -> Opened:
-    """A run with the samplers that it is shown by: its own, or as the config says, and the others at some numbers of
-    calls.
+    """A run with the samplers that it is shown by: its own, or as the config says, and the others at some numbers
+    of calls.
 
     Args:
         config: composed from ``conf/explore.yaml``.

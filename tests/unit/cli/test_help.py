@@ -34,7 +34,7 @@ def test_the_page_names_all_choices(config):
         assert f"  {group}={'|'.join(names)}\n" in page
 
 
-@pytest.mark.parametrize("name", ["sample", "evaluate", "animate", "compare"])
+@pytest.mark.parametrize("name", ["sample", "evaluate", "animate", "explore", "compare"])
 def test_each_script_has_a_page_of_its_own_keys(name):
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
         page = key_page(name, _root_=compose(name))

@@ -11,7 +11,7 @@ from point_diffusion.config.schema import Figures
 from point_diffusion.config.validate import script_problems
 
 
-@pytest.mark.parametrize("name", ["sample", "evaluate", "animate"])
+@pytest.mark.parametrize("name", ["sample", "evaluate", "animate", "explore"])
 def test_shipped_values_are_right(name):
     keys = getattr(script_schema, name.title())
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):

@@ -2,6 +2,16 @@
 
 const DASHES = { line: "solid", dashed: "dashed", dotted: "dotted" };
 
+/** The names of lines below their chart, where there is room for any number. */
+function chartLegend(lines) {
+  const entries = lines.map(({ name, color, dash }) => {
+    const mark = element("span", { class: "stroke" });
+    mark.style.borderTop = `3px ${DASHES[dash ?? "line"]} ${color}`;
+    return element("span", { class: "entry" }, mark, name);
+  });
+  return element("p", { class: "legend" }, ...entries);
+}
+
 /**
  * A chart of lines, with what is under the mouse told in words.
  * @param target an element to hold it; @param title of it, also for screen readers.
@@ -46,7 +56,7 @@ function lineChart(target, title, lines, { xLabel, yLabel, isLogX = false, isLog
       chart.varea({ x: fields.x, y1: { field: "low" }, y2: { field: "high" }, source, fill_color: line.color, fill_alpha: 0.18 });
     }
     const look = { source, line_color: line.color, line_width: 2, line_dash: DASHES[line.dash ?? "line"] };
-    const drawn = chart.line(fields.x, fields.y, { ...look, legend_label: line.name });
+    const drawn = chart.line(fields.x, fields.y, look);
     const dots = chart.scatter(fields.x, fields.y, { source, size: line.x.length <= 60 ? 6 : 1, color: line.color });
     renderers.push(line.x.length <= 60 ? dots : drawn);
   }
@@ -56,19 +66,10 @@ function lineChart(target, title, lines, { xLabel, yLabel, isLogX = false, isLog
     [yLabel, "@y{0.[0000]a}"],
   ];
   chart.add_tools(new Bokeh.HoverTool({ tooltips, renderers, mode: "mouse" }));
-  Object.assign(chart.legend, {
-    label_text_color: text,
-    label_text_font_size: "13px",
-    background_fill_color: ground,
-    background_fill_alpha: 0.7,
-    border_line_alpha: 0,
-    padding: 4,
-    spacing: 0,
-    visible: lines.length > 1,
-  });
   const place = element("div");
   const last = lines.map((line) => `${line.name} ends at ${shown(line.y[line.y.length - 1])}`).join("; ");
   const figure = element("figure", { class: "chart" }, element("figcaption", {}, title), place);
+  if (lines.length > 1) figure.append(chartLegend(lines));
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", `${title}: ${yLabel} against ${xLabel}. ${last}`);
   target.append(figure);

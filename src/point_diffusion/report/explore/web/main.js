@@ -120,7 +120,7 @@ function showCharts() {
 
 function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
-  byId("theme").setAttribute("aria-pressed", dark);
+  byId("theme").textContent = dark ? "Light theme" : "Dark theme";
   showCharts();
   view.redraw();
 }

@@ -58,7 +58,7 @@ class Panel {
 
   /** In whole or half pixels, so that few masks are made. */
   _radius(count, size) {
-    return Math.max(1, Math.round((size / 150) * Math.min(1, Math.sqrt(1000 / count))) / 2);
+    return Math.max(1, Math.round((size / 100) * Math.min(1, Math.sqrt(1000 / count))) / 2);
   }
 
   _overlay(context, trajectory, t, size) {
@@ -112,7 +112,7 @@ class Panel {
       view.process === "forward"
         ? "forward process"
         : `${trajectory.title}, ${trajectory.calls} calls${run.guidances.length > 1 ? `, guidance ${trajectory.guidance}` : ""}`;
-    const strays = trajectory.strays && view.process !== "forward" ? `, ${trajectory.strays.length} strays` : "";
+    const strays = trajectory.strays && view.process !== "forward" ? `, ${trajectory.strays.length} ${trajectory.strays.length === 1 ? "stray" : "strays"}` : "";
     const field = this.arrows
       ? `; ${view.arrows} field at t = ${shown(this.arrows.t)}${this.arrows.factor > 1 ? `, × ${this.arrows.factor}` : ""}`
       : "";
@@ -140,7 +140,7 @@ class Panel {
 
   _listen() {
     const { canvas, camera, view } = this;
-    let start = null;
+    let [start, last] = [null, null];
     const place = (event) => {
       const box = canvas.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
@@ -149,7 +149,6 @@ class Panel {
       start = last = place(event);
       canvas.setPointerCapture(event.pointerId);
     });
-    let last = null;
     canvas.addEventListener("pointermove", (event) => {
       if (!start) return;
       const [x, y] = place(event);

@@ -27,7 +27,7 @@ function qualityTable(run, choose) {
       `${figures.num_points.toLocaleString("en")}${figures.stored ? ", evaluate.py" : ""}`,
     ];
   });
-  const made = element("div", { class: "scroll" }, table(run.title, titles, rows));
+  const made = element("div", { class: "scroll figures" }, table(run.title, titles, rows));
   const remarks = new Set(measured.flatMap((each) => each.plain.remarks.map((line) => `${each.title}, ${each.calls} calls: ${line}`)));
   const block = element("div", { class: "card" }, made);
   if (measured.some((each) => each.plain.stochastic && each.figures.reverse_kl !== undefined)) {

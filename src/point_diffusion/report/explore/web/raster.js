@@ -42,7 +42,7 @@ class Raster {
       const reach = Math.ceil(radius);
       for (let dy = -reach; dy <= reach; dy++) {
         for (let dx = -reach; dx <= reach; dx++) {
-          if (dx * dx + dy * dy <= radius * radius) offsets.push(dy * this.size + dx);
+          if (dx * dx + dy * dy <= (radius + 0.3) ** 2) offsets.push(dy * this.size + dx);
         }
       }
       this.masks.set(radius, Int32Array.from(offsets));

@@ -60,7 +60,8 @@ function trainingCharts(target, runs) {
         ];
       }),
     );
-    if (lines.some((line) => line.x.length)) lineChart(target, title, lines, { xLabel: "epoch", yLabel, isLogY: true });
+    const drawn = lines.filter((line) => line.x.length);
+    if (drawn.some((line) => line.x.length > 1)) lineChart(target, title, drawn, { xLabel: "epoch", yLabel, isLogY: true });
   }
   const known = runs.filter((run) => run.plain.regret && !run.plain.regret.why_not);
   const lines = known.flatMap((run, index) => {
