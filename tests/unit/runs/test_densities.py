@@ -176,3 +176,16 @@ def test_the_density_of_the_truth_is_computed_once_for_all_jobs_with_the_same_da
         assert excess(*changed)[0] == 1
     counted.clear()
     assert excess("data.seed=71", num_points=2_000)[0] == 1
+
+
+def test_strays_are_counted_as_the_tail_is(run):
+
+    source = run.source
+    tail = Tail(source, run.points, source.fresh(20_000))
+    samples = source.fresh(2_000, "other")
+    far = samples._replace(points=samples.points + 50 * (np.arange(2_000) < 7)[:, None])
+    strays = tail.strays(far)
+    assert strays[:7].all()
+    assert tail.excess(far).value == pytest.approx(strays.mean() * 1000)
+    few = Tail(source, run.points, source.fresh(500))
+    assert few.strays(far) is None

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 PLACES = (21, 1.9)  # of arrows along each side of the window, and its width in widths of the truth
 LEVELS = tuple(level / 12 for level in range(12))  # shares of the way back at which the exact field is stored
 MASS = (0.5, 0.9, 0.99)  # of the truth, that the contours enclose
-CELLS, FINER = 48, 4  # of the grid that densities are asked on, along each side; drawn with so many times as many
+CELLS, FINER = 44, 4  # of the grid that densities are asked on, along its longer side; drawn so many times finer
 CALLS = 10  # network calls for the model's density
-NEAR = 1.6  # cells from a point of the data within which densities are asked
+MARGIN = 1.3  # of the grid, in widths of the data
+NEAR = 2.5  # cells from a point of the data within which densities are asked
 NO_DROPOUT = "trained with module.condition_dropout=0, the network knows nothing of points without a condition"
 FLOOR = 12.0  # nats below the outermost contour, which stand for what is not asked
 
@@ -74,48 +75,66 @@ def contours(run: "Run", source: "Source", truth: "Truth | None") -> dict[str, A
         }
     sampler = DEIS(num_inference_steps=min(CALLS, run.schedule.num_step))
     points = torch.from_numpy(source.train.points)
-    x, y, places, near = _grid(points)
-    untold = run.diffusion.untold(int(near.sum()))
+    x, y = _lines_of(points, CELLS)
+    places, finer = _places(x, y), (_refined(x), _refined(y))
+    near = _near(places, points, x[1] - x[0])
+    asked = places[near]
     of_points = truth.log_density(points)
     levels = [float(of_points.quantile(1 - mass)) for mass in MASS]
-    asked = places[near]
     try:
-        of_model = log_density(run.diffusion, asked, sampler, untold, dtype=None).log_density
+        untold = run.diffusion.untold(len(asked))
+        found = log_density(run.diffusion, asked, sampler, untold, dtype=None).log_density
     except ValueError as error:
         return {"why_not": f"the model has no density: {error}"}
-    lowest = min(levels) - FLOOR
-    drawn = {"truth": truth.log_density(asked), "model": of_model}
+    of_model = np.full(len(places), min(levels) - FLOOR)  # also where the flow folds, and there is none
+    of_model[near.numpy()] = np.fmax(found.double().numpy(), of_model[near.numpy()])
+    of_truth = truth.log_density(_places(*finer)).clamp(min=min(levels) - FLOOR).numpy()
     return {
         "mass": list(MASS),
         "sampler": f"deis, {sampler.num_inference_steps} calls",
-        **{name: _lines(x, y, near, values, levels, lowest) for name, values in drawn.items()},
+        "truth": _contours(*finer, of_truth, levels),
+        "model": _contours(*finer, _finer(of_model, len(x), len(y)), levels),
     }
 
 
-def _grid(points: "Tensor") -> "tuple[np.ndarray, np.ndarray, Tensor, Tensor]":
-    """The grid's lines, its places, shape (G, 2), and which of them are near the data, bool."""
+def _lines_of(points: "Tensor", cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """The lines of a grid of square cells around the data, so many along their longer side."""
+    low, high = (each.double().numpy() for each in (points.min(0).values, points.max(0).values))
+    middle, reach = (low + high) / 2, MARGIN * (high - low) / 2
+    cell = 2 * reach.max() / cells or 1.0
+    counts = np.maximum(np.ceil(2 * reach / cell).astype(int), 1)
+    x, y = (m + cell * (np.arange(n + 1) - n / 2) for m, n in zip(middle, counts, strict=True))
+    return x, y
+
+
+def _refined(line: np.ndarray) -> np.ndarray:
+    return np.linspace(line[0], line[-1], FINER * (len(line) - 1) + 1)
+
+
+def _places(x: np.ndarray, y: np.ndarray) -> "Tensor":
+    return torch.from_numpy(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
+
+
+def _near(places: "Tensor", points: "Tensor", cell: float) -> "Tensor":
+    """Which places are near any of the data, bool."""
     from scipy.spatial import KDTree
 
-    low, high = (each.double().numpy() for each in (points.min(0).values, points.max(0).values))
-    margin = 0.15 * (high - low)
-    x, y = (np.linspace(a - m, b + m, CELLS) for a, b, m in zip(low, high, margin, strict=True))
-    units = np.array([x[1] - x[0], y[1] - y[0]])
-    places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    distances, _ = KDTree(points.double().numpy() / units).query(places / units)
-    return x, y, torch.from_numpy(places), torch.from_numpy(distances <= NEAR)
+    distances, _ = KDTree(points.double().numpy()).query(places.numpy())
+    return torch.from_numpy(distances <= NEAR * cell)
 
 
-def _lines(
-    x: np.ndarray, y: np.ndarray, near: "Tensor", values: "Tensor", levels: list[float], lowest: float
-) -> list[list[dict[str, Any]]]:
-    """For each level the lines along which a log density has it."""
-    from contourpy import contour_generator
+def _finer(values: np.ndarray, columns: int, rows: int) -> np.ndarray:
+    """Values at the places of a grid, interpolated to those of the refined one."""
     from scipy.ndimage import zoom
 
-    whole = np.full(len(near), lowest)
-    whole[near.numpy()] = np.maximum(values.double().nan_to_num(lowest).numpy(), lowest)
-    fine = zoom(whole.reshape(len(y), len(x)), FINER, order=1)
-    lines = contour_generator(
-        np.linspace(x[0], x[-1], fine.shape[1]), np.linspace(y[0], y[-1], fine.shape[0]), fine
-    )
-    return [[quantized(np.asarray(line)) for line in lines.lines(level)] for level in levels]
+    sizes = [FINER * (count - 1) + 1 for count in (rows, columns)]
+    whole = values.reshape(rows, columns)
+    return zoom(whole, [size / count for size, count in zip(sizes, whole.shape, strict=True)], order=1)
+
+
+def _contours(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: list[float]) -> list[list[dict[str, Any]]]:
+    """For each level the lines along which the values at a grid's places are that."""
+    from contourpy import contour_generator
+
+    found = contour_generator(x, y, values.reshape(len(y), len(x)))
+    return [[quantized(np.asarray(line)) for line in found.lines(level)] for level in levels]

@@ -15,7 +15,7 @@ function chartLegend(lines) {
 /**
  * A chart of lines, with what is under the mouse told in words.
  * @param target an element to hold it; @param title of it, also for screen readers.
- * @param lines {name, x, y, low, high, color, dash, dots} each; low and high, where there are any, as a band.
+ * @param lines {name, x, y, low, high, color, dash} each; low and high, where there are any, as intervals.
  * @param options xLabel, yLabel, isLogX, isLogY.
  */
 function lineChart(target, title, lines, { xLabel, yLabel, isLogX = false, isLogY = false }) {
@@ -49,11 +49,12 @@ function lineChart(target, title, lines, { xLabel, yLabel, isLogX = false, isLog
   const renderers = [];
   for (const line of lines) {
     const name = Array(line.x.length).fill(line.name);
-    const bounded = line.low ? { low: [...line.low], high: [...line.high] } : {};
+    const bounded = line.low ? { low: line.low, high: line.high } : {};
     const source = new Bokeh.ColumnDataSource({ data: { x: [...line.x], y: [...line.y], name, ...bounded } });
     const fields = { x: { field: "x" }, y: { field: "y" } };
     if (line.low) {
-      chart.varea({ x: fields.x, y1: { field: "low" }, y2: { field: "high" }, source, fill_color: line.color, fill_alpha: 0.18 });
+      const ends = { x0: fields.x, x1: fields.x, y0: { field: "low" }, y1: { field: "high" } };
+      chart.segment({ ...ends, source, line_color: line.color, line_alpha: 0.6, line_width: 2 });
     }
     const look = { source, line_color: line.color, line_width: 2, line_dash: DASHES[line.dash ?? "line"] };
     const drawn = chart.line(fields.x, fields.y, look);

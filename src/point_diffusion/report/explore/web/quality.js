@@ -44,15 +44,16 @@ function qualityTable(run, choose) {
 function qualityChart(target, run) {
   const lines = new Map();
   for (const each of run.trajectories) {
-    const worth = each.figures.equivalent_sample_size;
+    const [worth, low, high] = ["", "_low", "_high"].map((end) => each.figures[`equivalent_sample_size${end}`]);
     if (!(worth > 0)) continue;
     if (!lines.has(each.title)) lines.set(each.title, []);
-    lines.get(each.title).push([each.calls, worth]);
+    lines.get(each.title).push([each.calls, worth, low ?? worth, high ?? worth]); // unbounded: there is no end
   }
   if (lines.size === 0) return;
   const drawn = [...lines].map(([name, points], index) => {
     points.sort((a, b) => a[0] - b[0]);
-    return { name, x: points.map((each) => each[0]), y: points.map((each) => each[1]), color: lineColor(index) };
+    const [x, y, low, high] = [0, 1, 2, 3].map((column) => points.map((each) => each[column]));
+    return { name, x, y, low, high, color: lineColor(index) };
   });
   const title = `${run.title}: worth by sampler; where nothing bounds it from above its lower bound`;
   lineChart(target, title, drawn, { xLabel: "network calls", yLabel: "points", isLogX: true, isLogY: true });
