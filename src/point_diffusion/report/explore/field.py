@@ -124,7 +124,7 @@ def _near(places: "Tensor", points: "Tensor", cell: float) -> "Tensor":
 
 
 def _finer(values: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """Values at the places of a grid, to those of the refined one: by splines of order 2, as a Gaussian has them."""
+    """Values at the places of a grid, refined by splines of order 2, as a Gaussian has them."""
     from scipy.ndimage import zoom
 
     sizes = [FINER * (count - 1) + 1 for count in (rows, columns)]
