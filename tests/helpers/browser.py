@@ -1,6 +1,7 @@
 """A real browser that opens a page from its file, and says what went wrong there."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ class Opened:
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", self._asked)
         self.page.goto(file.as_uri())
-        self.page.wait_for_function("window.explorer !== undefined")
+        self.wait("window.explorer !== undefined")
 
     def _asked(self, request) -> None:
         if not request.url.startswith(("file:", "data:")) or request.resource_type not in ("document", "image"):
@@ -53,6 +54,13 @@ class Opened:
     def run(self, script: str, argument=None):
         """What a script of the page's returns."""
         return self.page.evaluate(script, argument)
+
+    def wait(self, condition: str, seconds: float = 20.0) -> None:
+        """Until a condition holds; asked from here, as the page lets no text be evaluated within it."""
+        end = time.monotonic() + seconds
+        while not self.run(condition):
+            assert time.monotonic() < end, condition
+            time.sleep(0.02)
 
     def close(self) -> None:
         self.context.close()

@@ -6,8 +6,9 @@ class View {
   /** @param runs RunModels. */
   constructor(runs) {
     const own = runs[0].own;
+    this.isMixed = runs.some((run) => run.own.title !== own.title || run.own.calls !== own.calls);
     Object.assign(this, { runs, share: 1, playing: false, process: "reverse" });
-    Object.assign(this, { sampler: own.title, calls: own.calls, guidance: own.guidance });
+    Object.assign(this, { sampler: this.isMixed ? OWN : own.title, calls: own.calls, guidance: own.guidance });
     Object.assign(this, { byClass: runs[0].classes.length > 0, truth: true, strays: true });
     Object.assign(this, { arrows: "none", contours: "none", label: -1 });
     this.redraw = this.reset = this.onreleased = this.onchange = () => {};
@@ -36,9 +37,10 @@ class View {
     return [...new Set(fitting.map((each) => each.calls))].sort((a, b) => a - b);
   }
 
-  /** The nearest stop of the guidance that the chosen sampler has. */
-  get guidances() {
-    return this.sampler === this.runs[0].own.title && this.calls === this.runs[0].own.calls ? this.runs[0].guidances : [];
+  /** Whether runs are shown by their own samplers, which alone are stored with other guidances. */
+  get isOwn() {
+    const { own } = this.runs[0];
+    return this.sampler === OWN || (!this.isMixed && this.sampler === own.title && this.calls === own.calls);
   }
 }
 
@@ -51,12 +53,17 @@ function fillControls(form, view, panels, camera) {
     choice("Process", [["reverse", "reverse: noise to data"], ["forward", "forward: data to noise"]], view.process, set("process")),
   ];
   if (view.titles.length > 1) {
+    const titles = [...(view.isMixed ? [[OWN, "each run's own"]] : []), ...view.titles.map((title) => [title, title])];
     parts.push(
-      choice("Sampler", view.titles.map((title) => [title, title]), view.sampler, (sampler) => {
+      choice("Sampler", titles, view.sampler, (sampler) => {
         view.sampler = sampler;
         const { counts } = view;
-        view.set({ calls: counts.includes(view.calls) ? view.calls : counts[counts.length - 1] });
+        view.set({ calls: counts.includes(view.calls) ? view.calls : (counts[counts.length - 1] ?? 0) });
       }),
+    );
+  }
+  if (view.counts.length > 1) {
+    parts.push(
       choice("Network calls", view.counts.map((count) => [String(count), String(count)]), String(view.calls), (count) =>
         view.set({ calls: Number(count) }),
       ),
@@ -109,11 +116,11 @@ function guidanceSlider(view) {
     slider.setAttribute("aria-valuetext", String(stops[slider.value]));
   };
   slider.addEventListener("input", () => {
-    const own = view.runs[0].own;
     show();
     view.guidance = stops[slider.value];
-    if (view.sampler === own.title && view.calls === own.calls) view.redraw();
-    else view.set({ sampler: own.title, calls: own.calls }); // which alone is stored with other guidances
+    const { own } = view.runs[0];
+    if (view.isOwn) view.redraw();
+    else view.set({ sampler: view.isMixed ? OWN : own.title, calls: own.calls });
   });
   show();
   return element("label", {}, text, slider);

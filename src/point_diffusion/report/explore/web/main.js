@@ -121,8 +121,8 @@ function showCharts() {
 function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   byId("theme").textContent = dark ? "Light theme" : "Dark theme";
-  showCharts();
   view.redraw();
+  requestAnimationFrame(() => setTimeout(showCharts)); // after the points: charts take most of the time
 }
 
 function showSections() {

@@ -1,5 +1,7 @@
 /* One run of the page: its trajectories, and where its points are at any t. */
 
+const OWN = ""; // stands for the sampler that each run has by itself
+
 class RunModel {
   /** @param plain one of the content's runs. */
   constructor(plain) {
@@ -26,7 +28,8 @@ class RunModel {
 
   /** The trajectory of a sampler's title, a number of calls and a guidance; the run's own where there is none. */
   trajectory(title, calls, guidance = null) {
-    const fits = (each) => each.title === title && each.calls === calls;
+    const [wanted, count] = title === OWN ? [this.own.title, this.own.calls] : [title, calls];
+    const fits = (each) => each.title === wanted && each.calls === count;
     return (
       this.trajectories.find((each) => fits(each) && each.guidance === guidance) ??
       this.trajectories.find(fits) ??
