@@ -6,6 +6,8 @@ const CURVES = [
   ["Distance from the exact denoiser", "regret", { "val/regret": ["regret", "line"] }],
 ];
 const PARTS_OF = { energy_distance: ["energy distance²", 1e4, " ⋅ 10⁻⁴"], reverse_kl: ["KL, nats", 1, ""], tail_surplus: ["tail excess − 1", 1, ""] };
+const NAMES = { data: "training draw", flow: "sampler (the flow's)" };
+const TOTALS = ["sum", "whole"]; // measured beside the parts
 
 /** A slider over the pictures that the validations of each run have left, in step by their share of the training. */
 function gridsOf(target, runs) {
@@ -93,23 +95,30 @@ function budgetOf(run) {
     block.append(element("p", { class: "note" }, "Not measured yet; ", element("code", {}, command), " splits the error into what the sampler, the training draw and the network add."));
     return block;
   }
+  const whats = [...new Set(budget.parts.map((part) => part.what))].filter((what) => !TOTALS.includes(what));
   for (const name of budget.figures) {
     const [title, factor, unit] = PARTS_OF[name] ?? [name, 1, ""];
-    const parts = budget.parts.filter((part) => part[name] && !/×|sum|whole/.test(part.what) && !part.what.includes(" and "));
+    const known = budget.parts.filter((part) => part[name] && !TOTALS.includes(part.what));
+    const parts = known.filter((part) => !part.what.includes(" x "));
+    const text = (part) => {
+      const [value, low, high] = part[name].map((each) => shown(each * factor));
+      return `${NAMES[part.what] ?? part.what} ${value} (${low} to ${high})${unit}`;
+    };
     const total = parts.reduce((sum, part) => sum + Math.max(part[name][0], 0), 0) || 1;
     const bar = element("div", { class: "bar", role: "img" });
-    const said = parts.map((part, index) => {
-      const [value, low, high] = part[name].map((each) => (each * factor).toPrecision(3));
+    const said = parts.map((part) => {
+      const color = lineColor(whats.indexOf(part.what)); // the same in all bars
       const piece = element("span");
       piece.style.width = `${(100 * Math.max(part[name][0], 0)) / total}%`;
-      piece.style.background = lineColor(index);
+      piece.style.background = color;
       bar.append(piece);
       const mark = element("span", { class: "mark" });
-      mark.style.background = lineColor(index);
-      return element("li", {}, mark, `${part.what} ${value} (${low} to ${high})${unit}`);
+      mark.style.background = color;
+      return element("li", {}, mark, text(part));
     });
+    const pairs = known.filter((part) => !parts.includes(part)).map((part) => element("li", {}, text(part)));
     bar.setAttribute("aria-label", `${title}: ${said.map((each) => each.textContent).join("; ")}`);
-    block.append(element("p", {}, title), bar, element("ul", { class: "parts" }, ...said));
+    block.append(element("p", {}, title), bar, element("ul", { class: "parts" }, ...said, ...pairs));
   }
   block.append(element("p", {}, budget.advice));
   return block;
