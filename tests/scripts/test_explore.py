@@ -146,8 +146,9 @@ def test_stored_evaluations_are_shown(trained, forks, tmp_path, script):
     run = shutil.copytree(trained, tmp_path / "run")
     script("evaluate", f"run={run}", "num_samples=400", "curve=true", "curve_steps=[3]", "sampler=ddim")
     row = json.loads((run / "evaluations.json").read_text())[0]["rows"][0]
-    written(forks, tmp_path, f"run={run}")
-    text = (tmp_path / "page.html").read_text()
+    process = forks("explore", [f"run={run}", *FEW], tmp_path)
+    assert process.wait(timeout=120) == 0
+    text = (run / "explore.html").read_text()  # beside the run, where nothing else is said
     content = json.loads(re.search(r'id="content">(.*?)</script>', text, re.DOTALL)[1])
     ways = content["runs"][0]["trajectories"]
     (figures,) = [each["figures"] for each in ways if (each["name"], each["calls"]) == ("ddim", 3)]
