@@ -71,7 +71,7 @@ FEW = {
     "sample": ["run=RUN", "num_samples=20"],
     "evaluate": ["run=RUN", "num_samples=20", "curve_steps=[2]"],
     "animate": ["run=RUN", "num_points=20", "num_frames=2", "size=100"],
-    "explore": ["run=RUN", "num_points=20", "num_samples=20", "num_inference_steps=[2]"],
+    "explore": ["run=RUN", "output=page.html", "num_points=20", "num_samples=20", "num_inference_steps=[2]"],
     "compare": ["runs=[RUN]"],
 }
 # right values that would take long
@@ -152,7 +152,8 @@ def test_random_command_lines(script, trained, forks, tmp_path, request):
     assert not wrong, f"{len(wrong)} of {len(cases)}\n" + "\n".join(wrong[:12])
     assert 0.2 * len(codes) < codes.count(2)
     assert codes.count(0) > 0 or len(codes) < 50
-    allowed = {"evaluations.json", "figures", "quality_curve.png"}  # evaluate's answers are kept beside the run
+    # answers of evaluate are kept beside the run, and so is its page
+    allowed = {"evaluations.json", "figures", "quality_curve.png", "explore.html"}
     assert {path.name for path in files_in(trained.parent) - before} <= allowed
     strays = {path.relative_to(tmp_path / "deep") for path in files_in(tmp_path)}
     asked_for = ("up", "er/beside.csv")  # by ../../up and ../beside.csv
