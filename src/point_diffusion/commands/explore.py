@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LARGE, MOST_RUNS = 3, 60  # runs that are shown with all their parts; in one page
 POINTS, SMALL_POINTS, SMALL_STATES = 2_000, 400, 11  # by default; of each where there are many runs
-RESERVE = 200_000  # bytes of a run for what is not known before it is computed: figures, fields, contours
+RESERVE = 250_000  # bytes of a run for what is not known before it is computed: figures, fields, contours
 NAME = "explore.html"
 
 

@@ -15,6 +15,7 @@ SCRIPTS = (
     *("panel.js", "released.js", "elements.js", "charts.js", "quality.js", "training.js", "settings.js"),
     *("controls.js", "main.js"),
 )
+STYLES = ("page.css", "parts.css")
 CHARTS = ("bokeh.min.js", "bokeh-api.min.js")
 
 
@@ -30,7 +31,7 @@ def page(content: Mapping[str, Any]) -> str:
     """
     script = "\n".join(_text(name) for name in SCRIPTS)
     parts = {
-        "style": _text("page.css"),
+        "style": "\n".join(_text(name) for name in STYLES),
         "charts": "\n".join(_charts()),
         "content": as_json(content),
         "script": f'"use strict";\n(() => {{\n{script}\n}})();',

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from point_diffusion.report.explore.page import SCRIPTS, WEB, as_json, fixed_bytes, page
+from point_diffusion.report.explore.page import SCRIPTS, STYLES, WEB, as_json, fixed_bytes, page
 
 TEXT = "</script><b>\u2028 {{script}} 'é' \"中文\" <!--"
 
@@ -20,7 +20,7 @@ def test_content_is_read_back_as_it_was():
 
 
 def test_all_files_of_the_web_folder_are_parts_of_it():
-    assert {path.name for path in WEB.iterdir()} == {*SCRIPTS, "page.html", "page.css"}
+    assert {path.name for path in WEB.iterdir()} == {*SCRIPTS, *STYLES, "page.html"}
     whole = page({})
     for path in WEB.glob("*.*"):
         if path.suffix != ".html":

@@ -85,7 +85,12 @@ class Camera {
     }
     const c = 1 / this.scales[2];
     const cc = this.centers[third];
-    const [cos, sin, up, along] = [Math.cos(this.yaw), Math.sin(this.yaw), Math.cos(this.pitch), Math.sin(this.pitch)];
+    const [cos, sin, up, along] = [
+      Math.cos(this.yaw),
+      Math.sin(this.yaw),
+      Math.cos(this.pitch),
+      Math.sin(this.pitch),
+    ];
     for (let i = 0; i < count; i++) {
       const x = (values[i * dim + first] - ca) * a;
       const y = (values[i * dim + second] - cb) * b;
@@ -100,8 +105,14 @@ class Camera {
   /** The values of the shown columns at a pixel; in space on the plane through its middle that faces the eye. */
   unproject(x, y, size) {
     const [u, v] = this._window(x, y, size);
-    if (!this.isSpace) return this.columns.map((column, axis) => this.centers[column] + this.scales[axis] * [u, v][axis]);
-    const [cos, sin, up, along] = [Math.cos(this.yaw), Math.sin(this.yaw), Math.cos(this.pitch), Math.sin(this.pitch)];
+    if (!this.isSpace)
+      return this.columns.map((column, axis) => this.centers[column] + this.scales[axis] * [u, v][axis]);
+    const [cos, sin, up, along] = [
+      Math.cos(this.yaw),
+      Math.sin(this.yaw),
+      Math.cos(this.pitch),
+      Math.sin(this.pitch),
+    ];
     const place = [u * cos - v * along * sin, u * sin + v * along * cos, v * up];
     return this.columns.map((column, axis) => this.centers[column] + this.scales[axis] * place[axis]);
   }

@@ -58,7 +58,11 @@ function lineChart(target, title, lines, { xLabel, yLabel, isLogX = false, isLog
     }
     const look = { source, line_color: line.color, line_width: 2, line_dash: DASHES[line.dash ?? "line"] };
     const drawn = chart.line(fields.x, fields.y, look);
-    const dots = chart.scatter(fields.x, fields.y, { source, size: line.x.length <= 60 ? 6 : 1, color: line.color });
+    const dots = chart.scatter(fields.x, fields.y, {
+      source,
+      size: line.x.length <= 60 ? 6 : 1,
+      color: line.color,
+    });
     renderers.push(line.x.length <= 60 ? dots : drawn);
   }
   const tooltips = [

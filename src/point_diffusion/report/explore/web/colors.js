@@ -2,7 +2,9 @@
 
 const QUALITATIVE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#A89C00", "#8C6BB1"];
 // in the order of their hue, to be gone round for an angle
-const AROUND = ["#0072B2", "#56B4E9", "#009E73", "#A8B400", "#E69F00", "#D55E00", "#CC79A7", "#7B68C4"].map(rgbOf);
+const AROUND = ["#0072B2", "#56B4E9", "#009E73", "#A8B400", "#E69F00", "#D55E00", "#CC79A7", "#7B68C4"].map(
+  rgbOf,
+);
 const PARTS = 256;
 
 function rgbOf(hex) {
@@ -42,7 +44,10 @@ function colorsByAngle(values, count, dim, center, half) {
   const colors = new Uint32Array(count);
   for (let i = 0; i < count; i++) {
     const x = (values[i * dim] - center[0]) / half[0];
-    const share = dim === 1 ? (x + 1) / 2.5 : Math.atan2((values[i * dim + 1] - center[1]) / half[1], x) / (2 * Math.PI) + 1;
+    const share =
+      dim === 1
+        ? (x + 1) / 2.5
+        : Math.atan2((values[i * dim + 1] - center[1]) / half[1], x) / (2 * Math.PI) + 1;
     colors[i] = CIRCLE[Math.floor((((share % 1) + 1) % 1) * PARTS) % PARTS];
   }
   return colors;

@@ -1,6 +1,7 @@
 /* What all panels show, and the controls that say it. */
 
 const PLAY_SECONDS = 8; // from noise to data
+const NAMED = 24; // classes in the legend
 
 class View {
   /** @param runs RunModels. */
@@ -8,7 +9,11 @@ class View {
     const own = runs[0].own;
     this.isMixed = runs.some((run) => run.own.title !== own.title || run.own.calls !== own.calls);
     Object.assign(this, { runs, share: 1, playing: false, process: "reverse" });
-    Object.assign(this, { sampler: this.isMixed ? OWN : own.title, calls: own.calls, guidance: own.guidance });
+    Object.assign(this, {
+      sampler: this.isMixed ? OWN : own.title,
+      calls: own.calls,
+      guidance: own.guidance,
+    });
     Object.assign(this, { byClass: runs[0].classes.length > 0, truth: true, strays: true });
     Object.assign(this, { arrows: "none", contours: "none", label: -1 });
     this.redraw = this.reset = this.onreleased = this.onchange = () => {};
@@ -33,7 +38,9 @@ class View {
 
   /** The numbers of calls that there are of the chosen sampler. */
   get counts() {
-    const fitting = this.runs.flatMap((run) => run.trajectories).filter((each) => each.title === this.sampler);
+    const fitting = this.runs
+      .flatMap((run) => run.trajectories)
+      .filter((each) => each.title === this.sampler);
     return [...new Set(fitting.map((each) => each.calls))].sort((a, b) => a - b);
   }
 
@@ -50,10 +57,21 @@ function fillControls(form, view, panels, camera) {
   const focused = document.activeElement?.closest("label")?.textContent;
   const set = (name) => (value) => view.set({ [name]: value });
   const parts = [
-    choice("Process", [["reverse", "reverse: noise to data"], ["forward", "forward: data to noise"]], view.process, set("process")),
+    choice(
+      "Process",
+      [
+        ["reverse", "reverse: noise to data"],
+        ["forward", "forward: data to noise"],
+      ],
+      view.process,
+      set("process"),
+    ),
   ];
   if (view.titles.length > 1) {
-    const titles = [...(view.isMixed ? [[OWN, "each run's own"]] : []), ...view.titles.map((title) => [title, title])];
+    const titles = [
+      ...(view.isMixed ? [[OWN, "each run's own"]] : []),
+      ...view.titles.map((title) => [title, title]),
+    ];
     parts.push(
       choice("Sampler", titles, view.sampler, (sampler) => {
         view.sampler = sampler;
@@ -64,8 +82,11 @@ function fillControls(form, view, panels, camera) {
   }
   if (view.counts.length > 1) {
     parts.push(
-      choice("Network calls", view.counts.map((count) => [String(count), String(count)]), String(view.calls), (count) =>
-        view.set({ calls: Number(count) }),
+      choice(
+        "Network calls",
+        view.counts.map((count) => [String(count), String(count)]),
+        String(view.calls),
+        (count) => view.set({ calls: Number(count) }),
       ),
     );
   }
@@ -73,10 +94,18 @@ function fillControls(form, view, panels, camera) {
   if (run.classes.length) {
     const options = [["-1", "not told"], ...run.classes.map((name, index) => [String(index), name])];
     parts.push(
-      choice("Colours", [["class", run.plain.label || "class"], ["angle", "where they end"]], view.byClass ? "class" : "angle", (value) =>
-        view.set({ byClass: value === "class" }),
+      choice(
+        "Colours",
+        [
+          ["class", run.plain.label || "class"],
+          ["angle", "where they end"],
+        ],
+        view.byClass ? "class" : "angle",
+        (value) => view.set({ byClass: value === "class" }),
       ),
-      choice("Class of released points", options, String(view.label), (value) => view.set({ label: Number(value) })),
+      choice("Class of released points", options, String(view.label), (value) =>
+        view.set({ label: Number(value) }),
+      ),
     );
   }
   const field = panels[0].field;
@@ -85,7 +114,12 @@ function fillControls(form, view, panels, camera) {
     parts.push(choice("Velocity field", kinds, view.arrows, set("arrows")));
   }
   if (field && !field.whyNoContours) {
-    const which = [["none", "none"], ["truth", "truth"], ["model", "model (dashed)"], ["both", "both"]];
+    const which = [
+      ["none", "none"],
+      ["truth", "truth"],
+      ["model", "model (dashed)"],
+      ["both", "both"],
+    ];
     parts.push(choice("Density at t = 0", which, view.contours, set("contours")));
   }
   if (run.width > 3) parts.push(...columnChoices(run, view, camera));
@@ -93,11 +127,19 @@ function fillControls(form, view, panels, camera) {
   if (run.own.strays) parts.push(box("mark strays", view.strays, set("strays")));
   parts.push(
     element("button", { type: "button", onclick: () => view.reset() }, "Whole window"),
-    element("button", { type: "button", onclick: () => clearReleased(panels, view) }, "Forget released points"),
+    element(
+      "button",
+      { type: "button", onclick: () => clearReleased(panels, view) },
+      "Forget released points",
+    ),
   );
   form.replaceChildren(...parts);
   // where the keyboard was, it stays
-  if (focused) [...form.children].find((each) => each.textContent === focused)?.querySelector("select, input")?.focus();
+  if (focused)
+    [...form.children]
+      .find((each) => each.textContent === focused)
+      ?.querySelector("select, input")
+      ?.focus();
 }
 
 function clearReleased(panels, view) {
@@ -145,21 +187,37 @@ function fillLegend(target, view) {
   const run = view.runs[0];
   const parts = [];
   if (view.byClass && run.classes.length) {
-    run.classes.slice(0, 24).forEach((name, index) => {
+    run.classes.slice(0, NAMED).forEach((name, index) => {
       const mark = element("span", { class: "mark" });
       mark.style.background = `rgb(${classRgb(index, run.classes.length).join()})`;
       parts.push(element("span", { class: "entry" }, mark, name));
     });
+    const more = run.classes.length - NAMED;
+    if (more > 0) parts.push(element("span", { class: "entry" }, `and ${more} more`));
   } else {
     const where = view.process === "forward" ? "began" : "end";
-    parts.push(element("span", { class: "entry" }, element("span", { class: "circle" }), `coloured by where they ${where}`));
+    parts.push(
+      element(
+        "span",
+        { class: "entry" },
+        element("span", { class: "circle" }),
+        `coloured by where they ${where}`,
+      ),
+    );
   }
   if (view.truth) parts.push(entry("truth", "training points"));
-  if (view.strays && run.own.strays && view.process === "reverse") parts.push(entry("stray", "strays: where the truth has 1 in 1,000"));
+  if (view.strays && run.own.strays && view.process === "reverse")
+    parts.push(entry("stray", "strays: where the truth has 1 in 1,000"));
   const contours = run.plain.contours;
   if (view.contours !== "none" && contours?.mass) {
     const mass = contours.mass.map((each) => `${Math.round(100 * each)}%`).join(", ");
-    parts.push(element("span", { class: "entry" }, `lines of the density that encloses ${mass} of the truth; model by ${contours.sampler}`));
+    parts.push(
+      element(
+        "span",
+        { class: "entry" },
+        `lines of the density that encloses ${mass} of the truth; model by ${contours.sampler}`,
+      ),
+    );
   }
   target.replaceChildren(...parts);
 }

@@ -25,22 +25,35 @@ class Field {
 
   /** The kinds of arrows there are for this run. */
   get kinds() {
-    return [...(this.run.network || !this.whyNoExact ? ["learned"] : []), ...(this.whyNoExact ? [] : ["exact", "difference"])];
+    return [
+      ...(this.run.network || !this.whyNoExact ? ["learned"] : []),
+      ...(this.whyNoExact ? [] : ["exact", "difference"]),
+    ];
   }
 
   /**
-   * Arrows at t: {t, grid, arrows, inside, factor}. The learned ones are the network's own at any t; the exact ones
+   * Arrows at t: {t, grid, arrows, inside, unit, factor}. Learned ones are the network's own at any t; exact ones
    * are those of the nearest stored level, and so are all where the page does not know the network.
    */
   arrows(kind, t, camera, label, guidance) {
     if (kind === "learned" && this.run.network) return this._live(t, camera, label, guidance);
-    const level = this.t.reduce((best, each, k) => (Math.abs(each - t) < Math.abs(this.t[best] - t) ? k : best), 0);
+    const level = this.t.reduce(
+      (best, each, k) => (Math.abs(each - t) < Math.abs(this.t[best] - t) ? k : best),
+      0,
+    );
     const size = this.grid.length;
     const part = (name) => this.stored[name].subarray(level * size, (level + 1) * size);
     const exact = part("exact");
     const inside = this.inside[level];
     if (kind !== "difference") {
-      return { t: this.t[level], grid: this.grid, arrows: part(kind), inside, unit: longest(exact, inside), factor: 1 };
+      return {
+        t: this.t[level],
+        grid: this.grid,
+        arrows: part(kind),
+        inside,
+        unit: longest(exact, inside),
+        factor: 1,
+      };
     }
     const difference = part("learned").map((value, i) => value - exact[i]);
     const ratio = longest(exact, inside) / longest(difference, inside);
@@ -79,7 +92,8 @@ class Field {
       new Float64Array(2 * count),
     );
     const origin = camera.project(new Float64Array(2), 1, 2, size, new Float64Array(2));
-    const unit = camera.project(Float64Array.of(found.unit, 0), 1, 2, size, new Float64Array(2))[0] - origin[0];
+    const unit =
+      camera.project(Float64Array.of(found.unit, 0), 1, 2, size, new Float64Array(2))[0] - origin[0];
     const spacing = Math.abs(places[2 * ACROSS] - places[0]) || size / ACROSS;
     const scale = spacing / unit;
     context.lineWidth = Math.max(1, size / 600);

@@ -73,7 +73,8 @@ function tick(before, now) {
 }
 
 byId("play").addEventListener("click", () => {
-  if (!view.playing && view.share === (view.process === "forward" ? 1 : 0)) view.share = view.process === "forward" ? 0 : 1;
+  if (!view.playing && view.share === (view.process === "forward" ? 1 : 0))
+    view.share = view.process === "forward" ? 0 : 1;
   setPlaying(!view.playing);
 });
 byId("time").addEventListener("input", () => {
@@ -126,7 +127,8 @@ function setTheme(dark) {
 }
 
 function showSections() {
-  const choose = (trajectory) => view.set({ process: "reverse", sampler: trajectory.title, calls: trajectory.calls });
+  const choose = (trajectory) =>
+    view.set({ process: "reverse", sampler: trajectory.title, calls: trajectory.calls });
   if (content.large) {
     byId("quality").append(...runs.map((run) => qualityTable(run, choose)));
     byId("quality").after(element("div", { id: "quality-chart", class: "charts" }));
@@ -140,15 +142,21 @@ function start() {
   const name = runs.map((run) => run.title).join(" | ");
   document.title = `${name} – Point Diffusion`;
   byId("title").textContent = runs.length > 3 ? `${runs.length} runs` : name;
-  byId("summary").textContent = `${first.count.toLocaleString("en")} points, ${first.names.join(", ")}; noise of seed ${content.seed}`;
+  byId("summary").textContent =
+    `${first.count.toLocaleString("en")} points, ${first.names.join(", ")}; noise of seed ${content.seed}`;
   byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
   showDifferences();
   showPanels();
   showSections();
-  const drag = camera.isSpace ? "Drag turns it" : "Drag zooms in";
+  const drag = camera.isSpace
+    ? "Drag turns it"
+    : first.width === 1
+      ? "The height is without meaning; drag zooms in"
+      : "Drag zooms in";
   byId("hint").textContent = content.large
-    ? `${drag}; a click releases points there at the slider's t and follows them; a double click, or 0, shows the whole. ` +
-      "Keys: arrows, + and −, Enter releases at the middle; Shift with the wheel zooms."
+    ? `${drag}; a click releases points there at the slider's t and follows them; ` +
+      "a double click shows the whole. " +
+      "Keys: arrows, +, − and 0, Enter releases at the middle; Shift with the wheel zooms."
     : "";
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches);
   view.onchange();

@@ -19,7 +19,9 @@ class RunModel {
     this.sampleClasses = plain.sample_classes ? decode(plain.sample_classes).values : null;
     this.forwardClasses = plain.forward_classes ? decode(plain.forward_classes).values : null;
     this.network = plain.network && !plain.network.why_not ? new Network(plain.network, this.schedule) : null;
-    this.whyNoNetwork = this.network ? "" : (plain.network?.why_not ?? "many runs are shown by their trajectories alone");
+    this.whyNoNetwork = this.network
+      ? ""
+      : (plain.network?.why_not ?? "many runs are shown by their trajectories alone");
   }
 
   get own() {
@@ -39,7 +41,9 @@ class RunModel {
 
   /** The guidances of the run's own sampler. */
   get guidances() {
-    const own = this.trajectories.filter((each) => each.title === this.own.title && each.calls === this.own.calls);
+    const own = this.trajectories.filter(
+      (each) => each.title === this.own.title && each.calls === this.own.calls,
+    );
     return own.map((each) => each.guidance).sort((a, b) => a - b);
   }
 

@@ -1,6 +1,6 @@
 /* The run's network and its DDIM sampler, computed here from the averaged weights as networks/mlp.py,
-   denoisers.py and samplers/ddim.py do. By hand: a library that runs exported networks (onnxruntime-web) is several
-   times as large as the whole page. */
+   denoisers.py and samplers/ddim.py do. By hand: a library that runs exported networks (onnxruntime-web) is
+   several times as large as the whole page. */
 
 class Network {
   /** @param plain what report/explore/network.py says; @param schedule the run's. */

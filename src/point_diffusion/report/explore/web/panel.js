@@ -65,7 +65,12 @@ class Panel {
     const { run, view, camera, field } = this;
     if (camera.isSpace) this._axes(context, size);
     if (field && view.contours !== "none" && !field.whyNoContours) {
-      field.drawContours(context, view.contours === "both" ? ["truth", "model"] : [view.contours], camera, size);
+      field.drawContours(
+        context,
+        view.contours === "both" ? ["truth", "model"] : [view.contours],
+        camera,
+        size,
+      );
     }
     this.arrows = null;
     if (field && view.arrows !== "none" && field.kinds.includes(view.arrows)) {
@@ -108,18 +113,24 @@ class Panel {
   /** The caption, and what a screen reader says of the picture. */
   _say(trajectory, t) {
     const { run, view } = this;
-    const way =
-      view.process === "forward"
-        ? "forward process"
-        : `${trajectory.title}, ${trajectory.calls} calls${run.guidances.length > 1 ? `, guidance ${trajectory.guidance}` : ""}`;
-    const strays = trajectory.strays && view.process !== "forward" ? `, ${trajectory.strays.length} ${trajectory.strays.length === 1 ? "stray" : "strays"}` : "";
-    const field = this.arrows
-      ? `; ${view.arrows} field at t = ${shown(this.arrows.t)}${this.arrows.factor > 1 ? `, × ${this.arrows.factor}` : ""}`
-      : "";
+    let way = "forward process";
+    if (view.process !== "forward") {
+      way = `${trajectory.title}, ${trajectory.calls} calls`;
+      if (run.guidances.length > 1) way += `, guidance ${trajectory.guidance}`;
+    }
+    const count = view.process === "forward" ? null : trajectory.strays?.length;
+    const strays =
+      count === undefined || count === null ? "" : `, ${count} ${count === 1 ? "stray" : "strays"}`;
+    let field = "";
+    if (this.arrows) {
+      field = `; ${view.arrows} field at t = ${shown(this.arrows.t)}`;
+      if (this.arrows.factor > 1) field += `, × ${this.arrows.factor}`;
+    }
     const text = this.isSmall ? run.title : `${run.title}: ${way}${strays}${field}`;
     if (this.caption.textContent !== text) this.caption.textContent = text;
     const label = `${run.count} points of ${run.title}, ${way}, t = ${shown(t)} of ${run.numStep}${strays}`;
-    if (!view.playing || !this.canvas.hasAttribute("aria-label")) this.canvas.setAttribute("aria-label", label);
+    if (!view.playing || !this.canvas.hasAttribute("aria-label"))
+      this.canvas.setAttribute("aria-label", label);
   }
 
   /** Release points at a pixel of the canvas, at the slider's t; at its end where there is no noise. */
@@ -130,7 +141,9 @@ class Panel {
     const way = view.process === "forward" ? run.own : this.trajectory;
     const ways = release(run, way, place, camera.columns, t, view.label, view.guidance ?? 1);
     this.released.push(ways);
-    const where = camera.columns.map((column, axis) => `${run.names[column]} ${shown(place[axis])}`).join(", ");
+    const where = camera.columns
+      .map((column, axis) => `${run.names[column]} ${shown(place[axis])}`)
+      .join(", ");
     const how = ways.byNetwork
       ? "followed by the network with DDIM in all steps"
       : `the moving points nearest to it are followed: ${run.whyNoNetwork}`;
@@ -154,7 +167,12 @@ class Panel {
       const [x, y] = place(event);
       if (camera.isSpace) camera.turn(x - last[0], y - last[1]);
       else if (Math.hypot(x - start[0], y - start[1]) > CLICK) {
-        this.selection = [Math.min(start[0], x), Math.min(start[1], y), Math.max(start[0], x), Math.max(start[1], y)];
+        this.selection = [
+          Math.min(start[0], x),
+          Math.min(start[1], y),
+          Math.max(start[0], x),
+          Math.max(start[1], y),
+        ];
       }
       last = [x, y];
       view.redraw();
@@ -190,7 +208,10 @@ class Panel {
     const turns = { ArrowLeft: [-8, 0], ArrowRight: [8, 0], ArrowUp: [0, -8], ArrowDown: [0, 8] }[event.key];
     if (turns && camera.isSpace) camera.turn(...turns);
     else if (turns) {
-      camera.offset = [camera.offset[0] + turns[0] / 80 / camera.zoom, camera.offset[1] - turns[1] / 80 / camera.zoom];
+      camera.offset = [
+        camera.offset[0] + turns[0] / 80 / camera.zoom,
+        camera.offset[1] - turns[1] / 80 / camera.zoom,
+      ];
     } else if (event.key === "+" || event.key === "=") camera.zoomAt(1.25, middle, middle, 2 * middle);
     else if (event.key === "-") camera.zoomAt(0.8, middle, middle, 2 * middle);
     else if (event.key === "0" || event.key === "Escape") view.reset();

@@ -6,36 +6,65 @@ function interval(figures, name, digits) {
   if (value === undefined || value === null) return "";
   if (figures[`${name}_at_least`]) return `at least ${shown(low ?? value)}`;
   const text = (each) => (digits === 0 ? shown(each) : each.toFixed(digits));
-  return low === undefined || low === null || high === null ? text(value) : `${text(value)} (${text(low)} to ${text(high)})`;
+  return low === undefined || low === null || high === null
+    ? text(value)
+    : `${text(value)} (${text(low)} to ${text(high)})`;
 }
 
 /** The table of a run; `choose` is given the trajectory whose name is pressed. */
 function qualityTable(run, choose) {
-  const titles = ["sampler", "calls", "worth, points", "tail excess", "KL, nats", "strays shown", "measured with"];
+  const titles = [
+    "sampler",
+    "calls",
+    "worth, points",
+    "tail excess",
+    "KL, nats",
+    "strays shown",
+    "measured with",
+  ];
   const measured = run.trajectories.filter((each) => Object.keys(each.figures).length);
   const rows = measured.map((each) => {
     const { figures } = each;
-    const name = element("button", { type: "button", class: "link", onclick: () => choose(each) }, each.title);
+    const name = element(
+      "button",
+      { type: "button", class: "link", onclick: () => choose(each) },
+      each.title,
+    );
     name.dataset.sampler = `${each.title} ${each.calls}`;
     return [
       name,
       String(each.calls),
       interval(figures, "equivalent_sample_size", 0),
       interval(figures, "tail_excess", 2),
-      interval(figures, "reverse_kl", 4) + (each.plain.stochastic && figures.reverse_kl !== undefined ? " *" : ""),
+      interval(figures, "reverse_kl", 4) +
+        (each.plain.stochastic && figures.reverse_kl !== undefined ? " *" : ""),
       each.strays ? `${each.strays.length} of ${each.count.toLocaleString("en")}` : "",
       `${figures.num_points.toLocaleString("en")}${figures.stored ? ", evaluate.py" : ""}`,
     ];
   });
-  const made = element("div", { class: "scroll figures" }, table(run.title, titles, rows));
-  const remarks = new Set(measured.flatMap((each) => each.plain.remarks.map((line) => `${each.title}, ${each.calls} calls: ${line}`)));
+  const known = titles.map((_, column) => rows.some((row) => row[column] !== "")); // of a file much is not
+  const kept = (cells) => cells.filter((_, column) => known[column]);
+  const made = element("div", { class: "scroll figures" }, table(run.title, kept(titles), rows.map(kept)));
+  const remarks = new Set(
+    measured.flatMap((each) =>
+      each.plain.remarks.map((line) => `${each.title}, ${each.calls} calls: ${line}`),
+    ),
+  );
   const block = element("div", { class: "card" }, made);
   if (measured.some((each) => each.plain.stochastic && each.figures.reverse_kl !== undefined)) {
-    block.append(element("p", { class: "note" }, "* it draws noise, and has no density: the KL is that of DDIM in all steps"));
+    block.append(
+      element(
+        "p",
+        { class: "note" },
+        "* it draws noise, and has no density: the KL is that of DDIM in all steps",
+      ),
+    );
   }
   if (remarks.size) {
     const lines = [...remarks].map((line) => element("li", {}, line));
-    block.append(element("details", {}, element("summary", {}, `${remarks.size} remarks`), element("ul", {}, ...lines)));
+    block.append(
+      element("details", {}, element("summary", {}, `${remarks.size} remarks`), element("ul", {}, ...lines)),
+    );
   }
   return block;
 }
@@ -44,7 +73,9 @@ function qualityTable(run, choose) {
 function qualityChart(target, run) {
   const lines = new Map();
   for (const each of run.trajectories) {
-    const [worth, low, high] = ["", "_low", "_high"].map((end) => each.figures[`equivalent_sample_size${end}`]);
+    const [worth, low, high] = ["", "_low", "_high"].map(
+      (end) => each.figures[`equivalent_sample_size${end}`],
+    );
     if (!(worth > 0)) continue;
     if (!lines.has(each.title)) lines.set(each.title, []);
     lines.get(each.title).push([each.calls, worth, low ?? worth, high ?? worth]); // unbounded: there is no end

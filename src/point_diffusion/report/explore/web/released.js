@@ -76,7 +76,9 @@ function drawReleased(context, camera, ways, t, width, size) {
   context.strokeStyle = themeColor("way");
   context.beginPath();
   for (let i = 0; i < count; i++) {
-    shown.forEach((state, k) => (k === 0 ? context.moveTo : context.lineTo).call(context, state[2 * i], state[2 * i + 1]));
+    shown.forEach((state, k) =>
+      (k === 0 ? context.moveTo : context.lineTo).call(context, state[2 * i], state[2 * i + 1]),
+    );
   }
   context.stroke();
   const now = shown[shown.length - 1];

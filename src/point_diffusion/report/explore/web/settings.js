@@ -8,7 +8,13 @@ function scheduleCharts(target, runs) {
     y,
     color: lineColor(index),
   });
-  const alphas = runs.map((run, index) => line(run, index, run.schedule.alpha.map((alpha) => alpha * alpha)));
+  const alphas = runs.map((run, index) =>
+    line(
+      run,
+      index,
+      run.schedule.alpha.map((alpha) => alpha * alpha),
+    ),
+  );
   lineChart(target, "Signal left in x_t", alphas, { xLabel: "t", yLabel: "alphas_cumprod" });
   const betas = runs.map((run, index) => line(run, index, decode(run.plain.schedule.betas).values));
   lineChart(target, "Schedule", betas, { xLabel: "t", yLabel: "beta" });
@@ -28,9 +34,14 @@ function settingsOf(run, say) {
         say("The browser does not let this page copy; select the command.");
       }
     });
-    block.append(element("p", {}, "To make it again: ", copy), element("pre", { class: "command" }, plain.command));
+    block.append(
+      element("p", {}, "To make it again: ", copy),
+      element("pre", { class: "command" }, plain.command),
+    );
   } else {
-    block.append(element("p", { class: "note" }, "What was typed for it is not known; its settings are below."));
+    block.append(
+      element("p", { class: "note" }, "What was typed for it is not known; its settings are below."),
+    );
   }
   const { metrics } = plain;
   const named = [
@@ -51,7 +62,12 @@ function settingsOf(run, say) {
     ["folder", plain.folder],
   ];
   const rows = named.filter(([, value]) => value !== "");
-  const all = element("details", {}, element("summary", {}, "All settings"), element("pre", {}, plain.config));
+  const all = element(
+    "details",
+    {},
+    element("summary", {}, "All settings"),
+    element("pre", {}, plain.config),
+  );
   block.append(element("div", { class: "scroll" }, table("At the end of its training", ["", ""], rows)), all);
   return block;
 }

@@ -1,15 +1,27 @@
 /* How runs were trained: the grids of their validations, curves, what limits them, and their error over t. */
 
 const CURVES = [
-  ["Loss", "loss", { "train/loss": ["training", "line"], "val/loss": ["held out", "dashed"], "val/loss_floor": ["floor", "dotted"] }],
+  [
+    "Loss",
+    "loss",
+    {
+      "train/loss": ["training", "line"],
+      "val/loss": ["held out", "dashed"],
+      "val/loss_floor": ["floor", "dotted"],
+    },
+  ],
   ["Quality", "worth, points", { "val/equivalent_sample_size": ["worth", "line"] }],
   ["Distance from the exact denoiser", "regret", { "val/regret": ["regret", "line"] }],
 ];
-const PARTS_OF = { energy_distance: ["energy distance²", 1e4, " ⋅ 10⁻⁴"], reverse_kl: ["KL, nats", 1, ""], tail_surplus: ["tail excess − 1", 1, ""] };
+const PARTS_OF = {
+  energy_distance: ["energy distance²", 1e4, " ⋅ 10⁻⁴"],
+  reverse_kl: ["KL, nats", 1, ""],
+  tail_surplus: ["tail excess − 1", 1, ""],
+};
 const NAMES = { data: "training draw", flow: "sampler (the flow's)" };
 const TOTALS = ["sum", "whole"]; // measured beside the parts
 
-/** A slider over the pictures that the validations of each run have left, in step by their share of the training. */
+/** A slider over the pictures that the validations of each run have left, in step by their share of them. */
 function gridsOf(target, runs) {
   const shownRuns = runs.filter((run) => run.plain.grids?.length);
   if (shownRuns.length === 0) {
@@ -17,7 +29,14 @@ function gridsOf(target, runs) {
     return;
   }
   const most = Math.max(...shownRuns.map((run) => run.plain.grids.length));
-  const slider = element("input", { type: "range", min: 0, max: most - 1, step: 1, value: most - 1, "aria-label": "Validation" });
+  const slider = element("input", {
+    type: "range",
+    min: 0,
+    max: most - 1,
+    step: 1,
+    value: most - 1,
+    "aria-label": "Validation",
+  });
   const pictures = shownRuns.map((run) => {
     const image = element("img", { class: "grid" });
     const caption = element("figcaption");
@@ -34,7 +53,8 @@ function gridsOf(target, runs) {
     slider.setAttribute("aria-valuetext", pictures[0].caption.textContent);
   };
   slider.addEventListener("input", show);
-  if (most > 1) target.append(element("label", { class: "whole" }, element("span", {}, "Validation"), slider));
+  if (most > 1)
+    target.append(element("label", { class: "whole" }, element("span", {}, "Validation"), slider));
   target.append(...pictures.map((each) => each.figure));
   show();
 }
@@ -63,7 +83,8 @@ function trainingCharts(target, runs) {
       }),
     );
     const drawn = lines.filter((line) => line.x.length);
-    if (drawn.some((line) => line.x.length > 1)) lineChart(target, title, drawn, { xLabel: "epoch", yLabel, isLogY: true });
+    if (drawn.some((line) => line.x.length > 1))
+      lineChart(target, title, drawn, { xLabel: "epoch", yLabel, isLogY: true });
   }
   const known = runs.filter((run) => run.plain.regret && !run.plain.regret.why_not);
   const lines = known.flatMap((run, index) => {
@@ -75,14 +96,19 @@ function trainingCharts(target, runs) {
       dash,
       color,
     });
-    return [line("regret", regret, "line", lineColor(index)), line("floor of the loss", floor, "dotted", lineColor(several ? index : 1))];
+    return [
+      line("regret", regret, "line", lineColor(index)),
+      line("floor of the loss", floor, "dotted", lineColor(several ? index : 1)),
+    ];
   });
   if (lines.length) {
     const yLabel = `squared error of ${known[0].plain.regret.of}`;
     lineChart(target, "Error by noise level", lines, { xLabel: "t", yLabel, isLogY: true });
   }
   for (const run of runs.filter((each) => each.plain.regret?.why_not)) {
-    target.append(element("p", { class: "note" }, `${run.title}: no error by noise level: ${run.plain.regret.why_not}`));
+    target.append(
+      element("p", { class: "note" }, `${run.title}: no error by noise level: ${run.plain.regret.why_not}`),
+    );
   }
 }
 
@@ -92,7 +118,15 @@ function budgetOf(run) {
   const block = element("div", { class: "card" }, element("h3", {}, `${run.title}: what limits`));
   if (!budget || !budget.parts) {
     const command = `python scripts/evaluate.py run='${folder.replaceAll("'", `'"'"'`)}' budget=true`;
-    block.append(element("p", { class: "note" }, "Not measured yet; ", element("code", {}, command), " splits the error into what the sampler, the training draw and the network add."));
+    block.append(
+      element(
+        "p",
+        { class: "note" },
+        "Not measured yet; ",
+        element("code", {}, command),
+        " splits the error into what the sampler, the training draw and the network add.",
+      ),
+    );
     return block;
   }
   const whats = [...new Set(budget.parts.map((part) => part.what))].filter((what) => !TOTALS.includes(what));
