@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from point_diffusion.betas import sigmoid_betas
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.networks import IntervalMLP, MLPDiffusion
 from point_diffusion.report.explore.network import affine, network
 from point_diffusion.scaling import build_scaling, fit_scaling
-from point_diffusion.schedule import NoiseSchedule, sigmoid_betas
+from point_diffusion.schedule import NoiseSchedule
 
 SCHEDULE = NoiseSchedule(sigmoid_betas(10, 1e-5, 0.1))
 POINTS = torch.from_numpy(np.random.default_rng(0).normal(size=(50, 3)) * [1, 5, 20] + 3)

@@ -1,6 +1,7 @@
 /* A canvas with the points of one run, at the t of the page. */
 
 const CLICK = 5; // pixels: a drag that is no longer is a click
+const MANY = 100; // strays
 const MOST_PIXELS = 2; // of the canvas for one of the page
 
 class Panel {
@@ -79,8 +80,9 @@ class Panel {
     }
     if (view.strays && trajectory.strays) {
       context.strokeStyle = themeColor("stray");
-      context.lineWidth = Math.max(1.5, size / 350);
-      const reach = size / 90;
+      const many = trajectory.strays.length > MANY; // which would hide all else
+      context.lineWidth = Math.max(1, many ? 1 : size / 350);
+      const reach = size / (many ? 220 : 90);
       context.beginPath();
       for (const i of trajectory.strays) {
         context.moveTo(this.places[2 * i] + reach, this.places[2 * i + 1]);
