@@ -103,7 +103,7 @@ function fillControls(form, view, panels, camera) {
         view.byClass ? "class" : "angle",
         (value) => view.set({ byClass: value === "class" }),
       ),
-      choice("Class of released points", options, String(view.label), (value) =>
+      choice("Class told to what is released, and to the field", options, String(view.label), (value) =>
         view.set({ label: Number(value) }),
       ),
     );

@@ -138,6 +138,17 @@ function showSections() {
   byId("settings").append(...runs.map((run) => settingsOf(run, (text) => view.say(text))));
 }
 
+/** What is not shown of a run, each with the reason. */
+function showMissing() {
+  const lines = panels.flatMap(({ run, field }) => [
+    run.network ? "" : `${run.title}: a click follows the nearest of the moving points: ${run.whyNoNetwork}`,
+    field.whyNoExact ? `${run.title}: no exact field: ${field.whyNoExact}` : "",
+    field.whyNoContours ? `${run.title}: no densities: ${field.whyNoContours}` : "",
+  ]);
+  const known = [...new Set(lines)].filter((line) => line !== "");
+  byId("missing").replaceChildren(...known.map((line) => element("li", {}, line)));
+}
+
 function start() {
   const name = runs.map((run) => run.title).join(" | ");
   document.title = `${name} – Point Diffusion`;
@@ -158,6 +169,7 @@ function start() {
       "a double click shows the whole. " +
       "Keys: arrows, +, − and 0, Enter releases at the middle; Shift with the wheel zooms."
     : "";
+  if (content.large) showMissing();
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches);
   view.onchange();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => setTheme(event.matches));

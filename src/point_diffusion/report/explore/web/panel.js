@@ -146,8 +146,9 @@ class Panel {
     const where = camera.columns
       .map((column, axis) => `${run.names[column]} ${shown(place[axis])}`)
       .join(", ");
+    const untold = run.network?.noNumbers.length ? ", its numbers not told" : "";
     const how = ways.byNetwork
-      ? "followed by the network with DDIM in all steps"
+      ? `followed by the network with DDIM in all steps${untold}`
       : `the moving points nearest to it are followed: ${run.whyNoNetwork}`;
     view.say(`${run.title}: released at ${where}, t = ${shown(t)}; ${how}`);
     view.onreleased(t / run.numStep);
