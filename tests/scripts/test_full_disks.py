@@ -133,6 +133,7 @@ def test_a_full_disk_leaves_nothing_behind(trained, forks, tmp_path):
         ("animate", "a.gif", few),
         ("animate", "a.webp", few),
         ("animate", "a.mp4", few),
+        ("explore", "a.html", ["num_points=20", "num_samples=20", "num_inference_steps=[2]"]),
     ):
         # a file of at most 10 kB
         process = forks(

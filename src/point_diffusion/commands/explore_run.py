@@ -134,7 +134,17 @@ def small_parts(config: DictConfig, each: Opened, large: bool) -> dict[str, Any]
 
 
 def moving_parts(config: DictConfig, each: Opened, count: int, large: bool) -> dict[str, Any]:
-    """The trajectories, with the figures of each sampler."""
+    """The trajectories, with the figures of each sampler.
+
+    Args:
+        config: composed from ``conf/explore.yaml``.
+        each: the run.
+        count: how many points move.
+        large: whether it is shown with all parts.
+
+    Raises:
+        UsageError: samples are non-finite.
+    """
     from point_diffusion.commands.animate import forward_frames
     from point_diffusion.commands.explore_figures import sampler_figures
     from point_diffusion.report.explore.arrays import small_integers
