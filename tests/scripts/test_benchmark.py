@@ -130,15 +130,12 @@ def test_wrong_sections_are_refused_in_one_line(tmp_path, monkeypatch, capsys):
 
 
 def test_what_grows_is_measured_up_to_where_it_is(monkeypatch):
-    for name, value in {
-        "POINTS": (10, 20_000),
-        "COMPARED": (100, 2_000),
-        "DENSITIES": (10,),
-        "WEIGHTS": (7,),
-    }.items():
+    few = {"POINTS": (10, 20_000), "COMPARED": (100, 2_000), "DENSITIES": (10,), "WEIGHTS": (7,), "ROWS": 50_000}
+    for name, value in few.items():
         monkeypatch.setattr(scale, name, value)
     found = {(line.what, line.at): line for line in scale.scale()}
     few, many = (found["samples, 20 calls", ("points", count)].value for count in scale.POINTS)
     assert 0 < few < many
     assert found["gradients of two processes", ("weights", 7)].value > 0
-    assert len(found) == 6
+    assert found["an epoch of a file read in blocks / of one in memory", None].value > 0
+    assert len(found) == 8

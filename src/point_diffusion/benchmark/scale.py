@@ -1,4 +1,4 @@
-"""What grows with the points, the weights and the runs, each on one core: what extrapolations start from."""
+"""What grows with the points and the weights, each on one core: what extrapolations start from."""
 
 import multiprocessing
 import socket
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from point_diffusion.benchmark.speed import parts
-from point_diffusion.benchmark.timing import Figure, figure, in_turn
+from point_diffusion.benchmark.speed import EACH_EPOCH, UNSEEN, parts
+from point_diffusion.benchmark.timing import Figure, Watch, figure, in_turn, ratio, run_here
 from point_diffusion.common.workers import set_num_workers
 from point_diffusion.density import sample_with_density
 from point_diffusion.diffusion import Diffusion
@@ -26,6 +26,7 @@ COMPARED = (10_000, 100_000, 300_000)
 DENSITIES = (1_000, 4_000, 16_000)
 WEIGHTS = (70_000, 2_500_000)  # of networks of 128 and of 1,024 units
 REDUCTIONS = 50
+ROWS = 1_000_000  # of a file
 ROUNDS = 3
 
 
@@ -41,6 +42,7 @@ def scale() -> Iterator[Figure]:
         yield from _timed("energy distance", count, lambda: quality(samples, reference_of(truth)))  # noqa: B023
     for count in DENSITIES:
         yield from _timed("densities, 20 calls", count, partial(_densities, model, count))
+    yield from _streamed()
     for count in WEIGHTS:
         seconds = _reductions(count)
         yield figure("scale", "gradients of two processes", seconds, "ms", at=("weights", count))
@@ -49,6 +51,28 @@ def scale() -> Iterator[Figure]:
 def _timed(what: str, count: int, function: Callable[[], Any]) -> Iterator[Figure]:
     rounds = 1 if count > 100_000 else ROUNDS
     yield figure("scale", what, in_turn({what: function}, rounds)[what], "s", at=("points", count))
+
+
+def _streamed() -> Iterator[Figure]:
+    """Epochs of a file that is read in blocks, and of the same in memory."""
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "rows.npy")
+        np.save(file, np.random.default_rng(0).normal(size=(ROWS, 2)).astype(np.float32))
+        few = [
+            "data=file",
+            f"data.path={file}",
+            "data.holdout=0.001",
+            "data.batch_size=8192",
+            "trainer.max_epochs=5",
+        ]
+        for stream in ("true", "false"):
+            run_here(*few, f"data.stream={stream}", "trainer.max_epochs=5", *UNSEEN, *EACH_EPOCH)
+            seconds[stream] = list(Watch.seconds["ours"])
+    yield ratio(
+        "scale", "an epoch of a file read in blocks / of one in memory", seconds["true"], seconds["false"], 2
+    )
+    yield figure("scale", "an epoch of a file read in blocks", seconds["true"], "s", at=("rows", ROWS))
 
 
 def _draw(model: Diffusion, count: int) -> None:
