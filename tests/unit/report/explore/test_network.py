@@ -8,7 +8,8 @@ from point_diffusion.betas import sigmoid_betas
 from point_diffusion.diffusion import Diffusion
 from point_diffusion.networks import IntervalMLP, MLPDiffusion
 from point_diffusion.report.explore.network import affine, network
-from point_diffusion.scaling import build_scaling, fit_scaling
+from point_diffusion.scaling import build_scaling
+from point_diffusion.scaling_fit import fit_scaling
 from point_diffusion.schedule import NoiseSchedule
 
 SCHEDULE = NoiseSchedule(sigmoid_betas(10, 1e-5, 0.1))
