@@ -51,8 +51,9 @@ def written(forks, folder, *arguments):
 
 @pytest.fixture(scope="module")
 def page_of_run(trained, forks, tmp_path_factory):
-    """The page of a small run in the plane."""
-    return made_once(tmp_path_factory, "explored", lambda to: written(forks, to, f"run={trained}")) / "page.html"
+    """The page of a small run in the plane; few states are stored, but of its own sampler."""
+    asked = (f"run={trained}", "num_states=4")
+    return made_once(tmp_path_factory, "explored", lambda to: written(forks, to, *asked)) / "page.html"
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,21 @@ def test_released_points_follow_the_network(page_of_run, opened):
     assert steps == 9
     page.page.get_by_role("button", name="Forget released points").click()
     assert page.run("explorer.panels[0].released.length") == 0
+
+
+def test_a_double_click_releases_nothing(page_of_run, opened):
+    page = opened(page_of_run)
+    page.page.locator("canvas").first.dblclick(position={"x": 100, "y": 120})
+    page.page.wait_for_timeout(600)
+    assert page.run("explorer.panels[0].released.length") == 0
+    assert not page.run("explorer.view.playing")
+
+
+def test_what_is_straight_between_states_is_said(page_of_run, opened):
+    page = opened(page_of_run)
+    assert "straight" not in page.run("explorer.panels[0].caption.textContent")
+    page.page.locator('[data-sampler="deis 5"]').click()
+    page.wait("explorer.panels[0].caption.textContent.includes('4 of 6 states, straight in between')")
 
 
 def test_keys_and_drags_do_what_the_hint_says(page_of_run, opened):

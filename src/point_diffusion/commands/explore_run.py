@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from point_diffusion.data.truth import Truth
 
 SMALL_STATES = 11  # of each trajectory, where there are many runs
+OWN_STATES = 101  # stored at least of the run's own sampler, if it has so many
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def open_part(config: DictConfig, title: str, run: Run, large: bool) -> Opened:
     most = config.num_states if large else min(config.num_states, SMALL_STATES)
     guided = [(samplers[0][0], replace(own, guidance=each)) for each in _guidances(config, run, own) if large]
     states = [min(most, len(sampler.steps(run.schedule)) + 1) for _, sampler in (*samplers, *guided)]
+    if large:  # the run's own trajectory is shown as it is
+        states[0] = min(max(most, OWN_STATES), len(own.steps(run.schedule)) + 1)
     return Opened(title, run, source, truth, samplers, [*states, min(most, run.schedule.num_step + 1)])
 
 

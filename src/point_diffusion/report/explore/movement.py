@@ -50,6 +50,7 @@ class Trajectory:
             "options": self.options,
             "guidance": self.guidance,
             "t": [float(self.t[place]) for place in kept],
+            "of_states": len(self.t),
             "states": quantized(self.states[kept][..., list(columns)]),
             "strays": None if self.strays is None else small_integers(np.flatnonzero(self.strays)),
             "figures": self.figures or {},

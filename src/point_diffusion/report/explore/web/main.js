@@ -95,8 +95,8 @@ function showPanels() {
     const cells = sides.map((side) => [
       `${up.key}=${side}`,
       ...heads.map((head) => {
-        const index = runs.findIndex((_, k) => across.values[k] === head && up.values[k] === side);
-        return index < 0 ? "" : panels[index].figure;
+        const here = panels.filter((_, k) => across.values[k] === head && up.values[k] === side);
+        return element("div", {}, ...here.map((panel) => panel.figure));
       }),
     ]);
     place.append(table("", ["", ...heads.map((head) => `${across.key}=${head}`)], cells));

@@ -1,6 +1,7 @@
 /* A canvas with the points of one run, at the t of the page. */
 
 const CLICK = 5; // pixels: a drag that is no longer is a click
+const DOUBLE = 300; // milliseconds within which a second click makes a double one
 const MANY = 100; // strays
 const MOST_PIXELS = 2; // of the canvas for one of the page
 
@@ -118,6 +119,9 @@ class Panel {
     let way = "forward process";
     if (view.process !== "forward") {
       way = `${trajectory.title}, ${trajectory.calls} calls`;
+      const { t: stored, plain } = trajectory;
+      if (stored.length < plain.of_states)
+        way += ` (${stored.length} of ${plain.of_states} states, straight in between)`;
       if (run.guidances.length > 1) way += `, guidance ${trajectory.guidance}`;
     }
     const count = view.process === "forward" ? null : trajectory.strays?.length;
@@ -156,7 +160,7 @@ class Panel {
 
   _listen() {
     const { canvas, camera, view } = this;
-    let [start, last] = [null, null];
+    let [start, last, waiting] = [null, null, null];
     const place = (event) => {
       const box = canvas.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
@@ -184,14 +188,20 @@ class Panel {
       if (!start) return;
       const [x, y] = place(event);
       if (this.selection) camera.zoomTo(...this.selection, canvas.clientWidth);
-      else if (Math.hypot(x - start[0], y - start[1]) <= CLICK) this.releaseAt(x, y);
+      else if (Math.hypot(x - start[0], y - start[1]) <= CLICK) {
+        clearTimeout(waiting);
+        waiting = setTimeout(() => this.releaseAt(x, y), DOUBLE); // a second click shows the whole
+      }
       start = this.selection = null;
       view.redraw();
     });
     canvas.addEventListener("pointercancel", () => {
       start = this.selection = null;
     });
-    canvas.addEventListener("dblclick", () => view.reset());
+    canvas.addEventListener("dblclick", () => {
+      clearTimeout(waiting);
+      view.reset();
+    });
     canvas.addEventListener(
       "wheel",
       (event) => {
