@@ -129,6 +129,7 @@ def test_wrong_sections_are_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert len(wrong.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_what_grows_is_measured_up_to_where_it_is(monkeypatch):
     few = {"POINTS": (10, 20_000), "COMPARED": (100, 2_000), "DENSITIES": (10,), "WEIGHTS": (7,), "ROWS": 50_000}
     for name, value in few.items():

@@ -25,7 +25,8 @@ def test_a_new_run_has_a_folder_of_its_own_with_its_settings(config, tmp_path):
         assert plan.folder != other.folder
         assert plan.folder.parents[1] == tmp_path / "runs"
         assert (plan.checkpoint, plan.in_place, plan.in_sweep, plan.alone) == (None, False, False, True)
-        assert plan.settings["model"] == {"name": "mlp", "num_units": 16, "embedding_init_scale": 1.0}
+        model = {"name": "mlp", "num_units": 16, "embedding_init_scale": 1.0, "num_fourier_features": 0}
+        assert plan.settings["model"] == model
         assert stored_settings(plan.folder, "run") == composed
         hand_on(Plan(composed, plan.folder))
         with pytest.raises(UsageError, match="another process is training there"), prepared(composed):

@@ -53,8 +53,9 @@ def test_the_quality_of_a_validation_is_that_of_the_grids_points(small_run):
 
 @pytest.mark.slow
 def test_the_points_of_a_validation_are_drawn_once(small_train, monkeypatch):
-    calls, draw = [], Diffusion._blocks
-    monkeypatch.setattr(Diffusion, "_blocks", lambda self, n, *rest: calls.append(n) or draw(self, n, *rest))
+    calls, draw = [], Diffusion._of_blocks
+    counted = lambda self, each, n, *rest: calls.append(n) or draw(self, each, n, *rest)  # noqa: E731
+    monkeypatch.setattr(Diffusion, "_of_blocks", counted)
     small_train(PICTURES)
     assert calls == [100, 100, 12, 200]  # two validations, the vector field, and the end
     calls.clear()
