@@ -307,5 +307,5 @@ def test_a_sweep_is_a_matrix_of_panels(finished, forks, opened, tmp_path):
 
 
 def test_the_same_command_writes_the_same_bytes(trained, page_of_run, forks, tmp_path):
-    written(forks, tmp_path, f"run={trained}", "num_workers=1")
+    written(forks, tmp_path, f"run={trained}", "num_states=4", "num_workers=1")
     assert (tmp_path / "page.html").read_bytes() == page_of_run.read_bytes()

@@ -86,12 +86,8 @@ def _fit(plan: Plan) -> dict[str, float]:
 
     raise_if_stopped()
     started, settings = time.monotonic(), plan.settings
-    process = process_settings(
-        plan.config.num_threads,
-        settings["float32_matmul_precision"],
-        plan.config.get("num_workers"),
-        plan.processes,
-    )
+    precision, workers = settings["float32_matmul_precision"], plan.config.get("num_workers")
+    process = process_settings(plan.config.num_threads, precision, workers, plan.processes)
     with StopSignals(quiet=not plan.is_first) as signals, _quiet_threads(), process:
         with memory_error_names(f"data.num_points={settings['data'].get('num_points')}"):
             source = build_source(plan.config.data)

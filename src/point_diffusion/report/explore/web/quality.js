@@ -11,6 +11,13 @@ function interval(figures, name, digits) {
     : `${text(value)} (${text(low)} to ${text(high)})`;
 }
 
+/** The divergence of a sampler as text; where it has none but a remark says why, that. */
+function klOf(trajectory) {
+  const { figures, plain } = trajectory;
+  if (figures.reverse_kl === undefined) return plain.remarks.length ? "none, see the remarks" : "";
+  return interval(figures, "reverse_kl", 4) + (plain.stochastic ? " *" : "");
+}
+
 /** The table of a run; `choose` is given the trajectory whose name is pressed. */
 function qualityTable(run, choose) {
   const titles = [
@@ -36,8 +43,7 @@ function qualityTable(run, choose) {
       String(each.calls),
       interval(figures, "equivalent_sample_size", 0),
       interval(figures, "tail_excess", 2),
-      interval(figures, "reverse_kl", 4) +
-        (each.plain.stochastic && figures.reverse_kl !== undefined ? " *" : ""),
+      klOf(each),
       each.strays ? `${each.strays.length} of ${each.count.toLocaleString("en")}` : "",
       `${figures.num_points.toLocaleString("en")}${figures.stored ? ", evaluate.py" : ""}`,
     ];
