@@ -83,8 +83,9 @@ def points(page, index=0):
 
 
 def slide(page, share):
-    """Move the slider as a user does."""
+    """Move the slider as a user does, and wait for the frame that shows it."""
     page.page.locator("#time").fill(str(share))
+    page.run("new Promise(requestAnimationFrame)")
 
 
 def test_the_slider_moves_the_points_to_where_the_run_has_them(trained, page_of_run, opened):
