@@ -4,19 +4,12 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
 from point_diffusion.commands.compare import check_kinds
-from point_diffusion.commands.explore_run import (
-    Opened,
-    computed_parts,
-    moving_parts,
-    open_part,
-    shown,
-    small_parts,
-)
+from point_diffusion.commands.explore_run import Opened, computed_parts, moving_parts, open_part, small_parts
 from point_diffusion.common.errors import UsageError, memory_error_names
 from point_diffusion.common.files import atomic_write, output_path
 from point_diffusion.common.paths import typed_path
@@ -27,11 +20,8 @@ from point_diffusion.runs.newest import open_run, prepare
 from point_diffusion.runs.run import Run
 from point_diffusion.runs.sweeps import ABSENT, Job, jobs_in, varied_keys
 
-if TYPE_CHECKING:
-    pass
-
 LARGE, MOST_RUNS = 3, 60  # runs that are shown with all their parts; in one page
-POINTS, SMALL_POINTS, SMALL_STATES = 2_000, 400, 11  # by default; of each where there are many runs
+POINTS, SMALL_POINTS = 2_000, 400  # by default; of each where there are many runs
 RESERVE = 250_000  # bytes of a run for what is not known before it is computed: figures, fields, contours
 NAME = "explore.html"
 
@@ -66,12 +56,12 @@ def explore(config: DictConfig) -> Path:
 
     from point_diffusion.report.explore.page import as_json, fixed_bytes, page
 
-    plain = [small_parts(config, each, large) for each in opened]
+    plain = [small_parts(each) for each in opened]
     size = fixed_bytes() + sum(len(as_json(each).encode()) + RESERVE for each in plain)
-    count = _num_points(config, opened, size, large)
+    count = _num_points(config, opened, size)
     with memory_error_names(f"num_points={count}"):
         for each, part in zip(opened, plain, strict=True):
-            part |= moving_parts(config, each, count, large)
+            part |= moving_parts(config, each, count)
             part |= computed_parts(each) if large else {}
     content = {"seed": config.seed, "runs": plain, "differences": _differences(jobs or ()), "large": large}
     text = page(content).encode()
@@ -135,15 +125,15 @@ def _check_columns(runs: Sequence[Run], titles: Sequence[str]) -> None:
         raise UsageError(f"runs: must have the same columns; there are {which}")
 
 
-def _num_points(config: DictConfig, opened: Sequence[Opened], size: int, large: bool) -> int:
+def _num_points(config: DictConfig, opened: Sequence[Opened], size: int) -> int:
     """How many points move: as many as are asked for, if there is room for them."""
-    from point_diffusion.report.explore.movement import trajectory_bytes
+    from point_diffusion.report.explore.arrays import quantized_bytes
 
-    columns = len(shown(config, opened[0]))
+    columns = len(opened[0].columns)
     states = sum(count for each in opened for count in each.states)
-    each = trajectory_bytes(states, 1_000, columns) / 1_000 + 0.01  # rounded up for each trajectory
+    each = quantized_bytes(states, 1_000, columns) / 1_000 + 0.01  # rounded up for each trajectory
     most = math.floor((_most_bytes(config) - size) / each)
-    wanted = config.num_points or min(POINTS if large else SMALL_POINTS, max(most, 1))
+    wanted = config.num_points or min(POINTS if opened[0].large else SMALL_POINTS, max(most, 1))
     if wanted > most:
         of = f"num_points={config.num_points}: " if config.num_points else ""
         there = f"at most {most:,} points fit" if most > 0 else "none would fit"

@@ -30,7 +30,10 @@ class Opened:
         run: the run.
         source: of its points.
         truth: of its points, where it is known.
+        large: whether it is shown with all parts, or by its own sampler alone.
+        columns: those that are shown.
         samplers: how it is sampled, by name, its own first.
+        guided: its own sampler at the other stops of the guidance's slider.
         states: that are stored of each of their trajectories, and of the forward process.
     """
 
@@ -38,7 +41,10 @@ class Opened:
     run: Run
     source: "Source"
     truth: "Truth | None"
+    large: bool
+    columns: Sequence[int]
     samplers: Sequence[tuple[str, Any]]
+    guided: Sequence[tuple[str, Any]]
     states: Sequence[int]
 
 
@@ -75,7 +81,8 @@ def open_part(config: DictConfig, title: str, run: Run, large: bool) -> Opened:
     states = [min(most, len(sampler.steps(run.schedule)) + 1) for _, sampler in (*samplers, *guided)]
     if large:  # the run's own trajectory is shown as it is
         states[0] = min(max(most, OWN_STATES), len(own.steps(run.schedule)) + 1)
-    return Opened(title, run, source, truth, samplers, [*states, min(most, run.schedule.num_step + 1)])
+    states.append(min(most, run.schedule.num_step + 1))
+    return Opened(title, run, source, truth, large, _columns(config, run, source), samplers, guided, states)
 
 
 def _differs(sampler: Any, own: Any, run: Run) -> bool:
@@ -90,27 +97,27 @@ def _guidances(config: DictConfig, run: Run, own: Any) -> list[float]:
     return sorted(set(config.guidance) - {own.guidance})
 
 
-def shown(config: DictConfig, each: Opened) -> list[int]:
+def _columns(config: DictConfig, run: Run, source: "Source") -> list[int]:
     """The columns that are shown: all of up to three, or those that are named, or that are least normal."""
     from point_diffusion.commands.output_file import shown_columns
     from point_diffusion.report.columns import differing
     from point_diffusion.report.corner import MOST
 
-    if (named := shown_columns(config, each.run)) is not None:
+    if (named := shown_columns(config, run)) is not None:
         return named
-    if each.run.points.dim <= 3:
-        return list(range(each.run.points.dim))
-    return sorted(differing(None, each.source.train.points, MOST))
+    if run.points.dim <= 3:
+        return list(range(run.points.dim))
+    return sorted(differing(None, source.train.points, MOST))
 
 
-def small_parts(config: DictConfig, each: Opened, large: bool) -> dict[str, Any]:
+def small_parts(each: Opened) -> dict[str, Any]:
     """What is there, or computed at once."""
     from point_diffusion.commands.evaluations_file import stored
     from point_diffusion.report.explore import movement, training
     from point_diffusion.report.explore.network import network
     from point_diffusion.report.explore.settings import settings
 
-    run, columns = each.run, shown(config, each)
+    run, columns = each.run, each.columns
     plain = {
         "title": each.title,
         "folder": str(run.folder),
@@ -118,7 +125,7 @@ def small_parts(config: DictConfig, each: Opened, large: bool) -> dict[str, Any]
         "epochs": run.epochs,
         "num_train": run.points.num_points,
         "names": [run.columns[column] for column in columns],
-        "columns": columns,
+        "columns": list(columns),
         "dim": run.points.dim,
         "label": run.points.label,
         "classes": list(run.points.classes),
@@ -127,7 +134,7 @@ def small_parts(config: DictConfig, each: Opened, large: bool) -> dict[str, Any]
         "curves": training.curves(run.folder),
         "steps_per_epoch": math.ceil(run.points.num_points / run.config.data.batch_size),
     }
-    if not large:
+    if not each.large:
         return plain
     return plain | {
         "network": network(run.diffusion),
@@ -136,14 +143,13 @@ def small_parts(config: DictConfig, each: Opened, large: bool) -> dict[str, Any]
     }
 
 
-def moving_parts(config: DictConfig, each: Opened, count: int, large: bool) -> dict[str, Any]:
+def moving_parts(config: DictConfig, each: Opened, count: int) -> dict[str, Any]:
     """The trajectories, with the figures of each sampler.
 
     Args:
         config: composed from ``conf/explore.yaml``.
         each: the run.
         count: how many points move.
-        large: whether it is shown with all parts.
 
     Raises:
         UsageError: samples are non-finite.
@@ -153,13 +159,13 @@ def moving_parts(config: DictConfig, each: Opened, count: int, large: bool) -> d
     from point_diffusion.report.explore.arrays import small_integers
     from point_diffusion.report.explore.movement import Trajectory
 
-    run, columns = each.run, shown(config, each)
-    figures = sampler_figures(config, run, each.truth, each.samplers) if large else [{} for _ in each.samplers]
+    run, columns = each.run, each.columns
+    figures: list[dict[str, Any]] = [{} for _ in each.samplers]
+    if each.large:
+        figures = sampler_figures(config, run, each.truth, each.samplers)
     given = run.points.conditions(count, seed=config.seed, train=each.source.train)
     strays = _strays(each, count)
-    name, own = each.samplers[0]
-    guided = [(name, replace(own, guidance=value)) for value in _guidances(config, run, own) if large]
-    whole = [*zip(each.samplers, figures, strict=True), *((one, {}) for one in guided)]
+    whole = [*zip(each.samplers, figures, strict=True), *((one, {}) for one in each.guided)]
     trajectories = []
     for ((name, sampler), found), states in zip(progress(whole, "Sampling"), each.states, strict=False):
         t, points = run.diffusion.sample_trajectory(count, config.seed, sampler, run.encoded(given))

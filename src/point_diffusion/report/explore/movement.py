@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from point_diffusion.report.explore.arrays import quantized, quantized_bytes, small_integers
+from point_diffusion.report.explore.arrays import quantized, small_integers
 
 if TYPE_CHECKING:
     from point_diffusion.data.source import PointSet
@@ -61,11 +61,6 @@ class Trajectory:
 def thinned(count: int, most: int) -> list[int]:
     """At most so many of ``count`` places, evenly, the first and the last always."""
     return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most))})
-
-
-def trajectory_bytes(num_states: int, num_points: int, num_columns: int) -> int:
-    """What a trajectory takes in a page, but for its names and figures."""
-    return quantized_bytes(num_states, num_points, num_columns)
 
 
 def scene(train: "PointSet", columns: Sequence[int]) -> dict[str, Any]:
