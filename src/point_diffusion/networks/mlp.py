@@ -98,7 +98,7 @@ class MLPDiffusion(nn.Module):
             if t.shape[0] != x.shape[0]:  # all at one step: as part of the bias it takes no pass over them
                 x = F.linear(x, linear.weight, linear.bias + embedding(t)[0])
             else:
-                x = linear(x) + embedding(t)
+                x = linear(x).add_(embedding(t))
             if condition is not None:
                 x = x + self.condition_embeddings[layer](condition)
             x = F.relu(x, inplace=True)

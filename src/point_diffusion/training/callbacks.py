@@ -39,7 +39,8 @@ class EMA(WeightAveraging):
         average = self._average_model
         if average is not None:
             self._module = pl_module
-            self._begun = bool(average.n_averaged > 0)
+            self._count = average.n_averaged
+            self._begun = bool(self._count > 0)
             self._weights = (
                 [p.detach() for p in average.module.parameters()],
                 [p.detach() for p in pl_module.parameters()],
@@ -55,9 +56,9 @@ class EMA(WeightAveraging):
         if average is None:
             return
         if self._begun:
-            self._update(*self._weights, average.n_averaged)
+            self._update(*self._weights, self._count)
             torch._foreach_copy_(*self._buffers)
-            average.n_averaged += 1
+            self._count += 1
         else:
             average.update_parameters(self._module)
             self._begun = True

@@ -108,7 +108,9 @@ class DiffusionModule(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.draws = self._draws("noise", self.current_epoch)
         # what a network draws by itself, dropout say, comes from torch's global generator
-        torch.manual_seed(derive_seed(self.config["seed"], "network", self.current_epoch))
+        seed = derive_seed(self.config["seed"], "network", self.current_epoch)
+        # torch.manual_seed takes a quarter of a step: it seeds GPUs that there may not be
+        (torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed)(seed)
         self._parameter_list = list(self.parameters())  # walking the module tree costs a tenth of a step
         self.step_log = StepLog()
 
@@ -148,18 +150,19 @@ class DiffusionModule(L.LightningModule):
         weights = torch.tensor(self.step_log.batch_sizes, device=losses.device)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         loss = (losses * weights).sum() / weights.sum()
-        self._log({"train/loss": loss, "train/grad_norm": norms.mean(), "lr": rate})
+        values = {"train/loss": loss, "train/grad_norm": norms.mean(), "lr": rate}
         by_norm = self.config["trainer"].get("gradient_clip_algorithm") in (None, "norm")
         if self.max_grad_norm is not None and by_norm:
-            self._log({"train/clipped": (norms > self.max_grad_norm).float().mean()})
+            values["train/clipped"] = (norms > self.max_grad_norm).float().mean()
+        self._log(values)
 
     def _check_finite(self, losses: Tensor, norms: Tensor) -> None:
         """Raise DivergenceError if a loss, a gradient or a weight of this epoch is non-finite."""
         each = -(-len(losses) // len(norms))  # batches a step, where gradients are accumulated
-        finite = norms.isfinite() & torch.stack([part.isfinite().all() for part in losses.split(each)])
-        weights = torch.stack([parameter.isfinite().all() for parameter in self._parameter_list]).all()
-        if bool(finite.all() & weights):
+        weights = torch.stack(torch._foreach_norm([*self._parameter_list], torch.inf))
+        if bool(torch.cat([losses, norms, weights]).isfinite().all()):
             return
+        finite = norms.isfinite() & torch.stack([part.isfinite().all() for part in losses.split(each)])
         bad = int(finite.int().argmin()) if not bool(finite.all()) else len(norms) - 1
         raise DivergenceError(
             f"optimizer.lr={self.config['optimizer']['lr']}: the training diverged in step"

@@ -187,7 +187,8 @@ class EpochSteps(Steps):
             norms.append(clip_grad_norm(self._parameters, module.max_grad_norm))
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()
-            optimizer.zero_grad()
+            for parameter in self._parameters:  # zero_grad takes ten times as long, in a profiler's hook
+                parameter.grad = None
             module.after_step()
         return losses, norms
 
