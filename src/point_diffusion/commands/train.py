@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from point_diffusion.commands.train_messages import (
     data_lines,
@@ -28,7 +28,7 @@ from point_diffusion.training.preparation import Finished, prepared
 
 log = logging.getLogger(__name__)
 
-MEMORY_KEYS = ("model.num_units", "data.batch_size")  # what a step's memory grows with
+MEMORY_KEYS = (("model", "num_units"), ("data", "batch_size"))  # what a step's memory grows with
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -85,15 +85,15 @@ def _fit(plan: Plan) -> dict[str, float]:
     from point_diffusion.training.trainer import build_trainer, users_parts
 
     raise_if_stopped()
-    started, settings = time.monotonic(), plan.settings
-    precision, workers = settings["float32_matmul_precision"], plan.config.get("num_workers")
-    process = process_settings(plan.config.num_threads, precision, workers, plan.processes)
+    started, settings, asked = time.monotonic(), plan.settings, plan.resolved
+    precision, workers = settings["float32_matmul_precision"], asked.get("num_workers")
+    process = process_settings(asked["num_threads"], precision, workers, plan.processes)
     with StopSignals(quiet=not plan.is_first) as signals, _quiet_threads(), process:
         with memory_error_names(f"data.num_points={settings['data'].get('num_points')}"):
-            source = build_source(plan.config.data)
+            source = build_source(plan.resolved["data"])
             description = plan.description(source)
             streamed = is_stream(source)
-            steps = choose_steps(plan.config, streamed)
+            steps = choose_steps(plan.resolved, streamed)
             data = data_module(source, description, steps, settings)
         try:
             trainer = build_trainer(plan, steps, signals, started, streamed)
@@ -111,19 +111,19 @@ def _fit(plan: Plan) -> dict[str, float]:
         ended: BaseException | None = None
         with torch.random.fork_rng():  # the caller's random state stays as it was
             torch.manual_seed(derive_seed(settings["seed"], "weights"))
-            asked = ", ".join(f"{key}={OmegaConf.select(plan.config, key)}" for key in MEMORY_KEYS)
-            with memory_error_names(asked):
+            large = ", ".join(f"{section}.{name}={settings[section].get(name)}" for section, name in MEMORY_KEYS)
+            with memory_error_names(large):
                 module = DiffusionModule(settings, description.plain(), steps)
                 if settings["trainer"].get("precision") == "64-true":
                     module.double()  # now: Lightning does so after it has loaded a checkpoint
             module.diffusion.describe_data(data.train_points)
             log.info("%s", prior_line(module.diffusion, settings["data"]["scale"]))
             try:
-                with memory_error_names(asked), together(trainer, plan.typed_by_job):
+                with memory_error_names(large), together(trainer, plan.typed_by_job):
                     trainer.fit(module, data, ckpt_path=plan.checkpoint, weights_only=True)
             except (Exception, SystemExit) as error:
                 ended = error
-        missed = "" if ended is None else lost(ended, plan.config.trainer)
+        missed = "" if ended is None else lost(ended, settings["trainer"])
         if not plan.is_first:
             if ended is not None:
                 raise Stopped(1) if missed else ended  # the first one says so
@@ -134,7 +134,7 @@ def _fit(plan: Plan) -> dict[str, float]:
         # a signal, ours or a launcher's, comes wherever a run is at work
         signalled = isinstance(ended, Stopped) or (isinstance(ended, SystemExit) and is_a_launchers(ended))
         own = ended is not None and not signalled
-        part = culprit(ended, users_parts(plan.config, trainer)) if own else ""
+        part = culprit(ended, users_parts(plan, trainer)) if own else ""
         if ended is not None and not begun.is_set():
             if part:
                 plan.discard()

@@ -91,7 +91,7 @@ def summary(plan: Plan, metrics: Mapping[str, float], num_points: int, num_compa
 
     losses = "".join(f"  {name} {metrics[name]:.4f}" for name in ("train_loss", "val_loss") if name in metrics)
     lines = [f"{metrics['epochs']} epochs in {metrics['seconds']:.1f} s{losses}"]
-    config, folder = plan.config, plan.folder
+    asked, folder = plan.resolved, plan.folder
     if "equivalent_sample_size" in metrics:
         own = worth(metrics, "train_equivalent_sample_size")
         lines.append(f"  samples   worth {worth(metrics)} real points; data efficiency {efficiency(metrics)}")
@@ -101,18 +101,18 @@ def summary(plan: Plan, metrics: Mapping[str, float], num_points: int, num_compa
         lines.append(f"  beside    {sampled}the {num_points:,} trained on are worth {own}")
         if "resolution" in metrics:
             lines.append(f"            {resolved(int(metrics['num_truth']), metrics['resolution'])}")
-        if (size := tutorial(config.data)) is not None:
+        if (size := tutorial(asked["data"])) is not None:
             lines.append(f"            the tutorial's 4,000 epochs reach {size:,}")
-    elif config.callbacks.get("quality") is not None and not config.trainer.get("fast_dev_run"):
+    elif asked["callbacks"].get("quality") is not None and not asked["trainer"].get("fast_dev_run"):
         lines.append("  samples   are non-finite, and have no figures: the training has diverged")
     if plan.in_sweep:
         return "\n".join(lines)  # the rest would be said once for each job
     lines.append(f"  run       {shell_path(folder)}")
     if grids := sorted((folder / "figures").glob("reconstruction_*.png")):
         lines.append(f"  picture   {shell_path(grids[-1])}")
-    kept = [str(node._target_) for node in loggers(config.logger).values()]
+    kept = [str(node["_target_"]) for node in loggers(asked["logger"]).values()]
     if any(target.endswith("TensorBoardLogger") for target in kept):
-        outputs = typed_path(config.output_dir)
+        outputs = typed_path(asked["output_dir"])
         logdir = outputs if folder.is_relative_to(outputs) else folder
         lines.append(f"  curves    tensorboard --logdir {shell_path(logdir)} --samples_per_plugin images=1000")
     if (folder / LAST_CHECKPOINT).exists() and SCRIPT.exists():

@@ -1,6 +1,7 @@
 """Configs as plain containers."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +20,17 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return copy
 
 
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """All of a checked config but Hydra's own settings, as plain numbers and texts."""
+    return plain(without_hydra(config))
+
+
+def drop(node: DictConfig, name: str) -> None:
+    """Remove a key that may be there; unlike ``pop`` without resolving what it refers to."""
+    with suppress(KeyError):
+        del node[name]
+
+
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of nested sections, by the full names of their keys."""
     for name, value in node.items():
@@ -28,17 +40,29 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def loggers(section: DictConfig | None) -> dict[str, Any]:
-    """What writes curves down, by the full names of their keys: those chosen, or that of ``logger._target_``."""
+def select(settings: Mapping[str, Any], key: str) -> Any:
+    """The value of a key, by its full name; None where there is none."""
+    value: Any = settings
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def loggers(section: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What writes curves down, by the full names of their keys: those chosen, or that of ``logger._target_``.
+
+    Args:
+        section: ``logger``, as plain values.
+    """
     if not section:
         return {}
     if section.get("_target_") is None:
-        return {f"logger.{name!s}": node for name, node in section.items() if isinstance(node, DictConfig)}
-    chosen = [name for name, node in section.items() if isinstance(node, DictConfig) and "_target_" in node]
-    return {"logger": OmegaConf.masked_copy(section, [str(name) for name in section if name not in chosen])}
+        return {f"logger.{name}": node for name, node in section.items() if isinstance(node, Mapping)}
+    chosen = [name for name, node in section.items() if isinstance(node, Mapping) and "_target_" in node]
+    return {"logger": {name: value for name, value in section.items() if name not in chosen}}
 
 
-def user_callbacks(config: DictConfig) -> dict[str, Any]:
+def user_callbacks(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The callbacks that are the user's own, by the full names of their keys."""
-    named = {f"callbacks.{name}": node for name, node in config.callbacks.items()}
+    named = {f"callbacks.{name}": node for name, node in settings["callbacks"].items()}
     return {name: node for name, node in named.items() if name not in SECTIONS and node is not None}

@@ -225,10 +225,10 @@ def _logger_problems(section: Any) -> Iterator[tuple[str, str]]:
             if node is not None and not (isinstance(node, DictConfig) and "_target_" in node):
                 line = f"logger.{name}={show(node)}: must be a section with a _target_"
                 yield f"logger.{name}", f"{line}; logger._target_=... is one of your own in the place of all"
-    for name, node in loggers(section).items():
-        plain: Any = OmegaConf.to_container(node)
-        for key in IN_THE_FOLDER if plain.get("_target_") in FILE_LOGGERS else ():
-            if isinstance(given := plain.get(key), str) and ("/" in given or given == ".."):
+    plain: Any = OmegaConf.to_container(section) if section else None
+    for name, node in loggers(plain).items():
+        for key in IN_THE_FOLDER if node.get("_target_") in FILE_LOGGERS else ():
+            if isinstance(given := node.get(key), str) and ("/" in given or given == ".."):
                 yield f"{name}.{key}", f"{name}.{key}={show(given)}: must be a plain name, in the run's folder"
 
 

@@ -13,10 +13,10 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show, typed_value
-from point_diffusion.config.convert import flatten, loggers, user_callbacks
+from point_diffusion.config.convert import drop, flatten, loggers, resolved, select, user_callbacks
 from point_diffusion.registry import FILE
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint, unregistered
-from point_diffusion.runs.settings import differences, drop, stored_settings
+from point_diffusion.runs.settings import differences, stored_settings
 from point_diffusion.runs.status import finished_metrics
 
 LOGGERS = CHECKOUT / "conf" / "logger"
@@ -63,10 +63,7 @@ def resume_settings(config: DictConfig, typed: Sequence[str]) -> Path:
             raise UsageError(f"{override.input_line}: is for new runs; one that is resumed keeps its settings")
         # a choice of a group stands in a section of its name; a typed class comes with what is typed for it alone
         key = override.package or override.key_or_group.replace("/", ".").removesuffix("._target_")
-        value = composed
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        OmegaConf.update(stored, key, value, merge=False, force_add=True)
+        OmegaConf.update(stored, key, select(composed, key), merge=False, force_add=True)
     _check_untrusted(stored, OmegaConf.create(composed), f"resume={config.resume}")
     if unknown := unregistered(stored):
         raise UsageError(f"resume={config.resume}: {unknown}")
@@ -103,9 +100,10 @@ def typed_again(config: DictConfig) -> list[str]:
     lines, shipped = [], _shipped("logger")
     if config.get("plugins"):
         lines.append(f"plugins={typed_value(list(config.plugins))}")
-    for name, node in (loggers(config.logger) | user_callbacks(config)).items():
-        if (plain := _plain(node, name)) not in shipped:
-            for key, value in plain.items():
+    settings = resolved(config)
+    for name, node in (loggers(settings["logger"]) | user_callbacks(settings)).items():
+        if node not in shipped:
+            for key, value in node.items():
                 full = f"{name}.{key}"
                 lines.append(f"{'' if full == 'logger._target_' else '+'}{full}={typed_value(value)}")
     return lines
@@ -129,61 +127,61 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
     Raises:
         UsageError: the checkpoint can't be used at all.
     """
-    key = "resume" if config.ckpt_path is None else "ckpt_path"
+    settings = resolved(config)
+    key = "resume" if settings["ckpt_path"] is None else "ckpt_path"
     checkpoint = read_checkpoint(path, key)
-    stored = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
-    is_file = config.data.get("shape") == FILE  # of which another part would be held out
+    stored = checkpoint["hyper_parameters"]["config"]
+    is_file = settings["data"].get("shape") == FILE  # of which another part would be held out
     for section in (*FIXED, *(("data.seed", "data.holdout") if is_file else ())):
-        before, now = OmegaConf.select(stored, section), OmegaConf.select(config, section)
+        before, now = select(stored, section), select(settings, section)
         pairs = {section: (before, now)}
-        if isinstance(now, DictConfig):
-            pairs = {f"{section}.{name!s}": (before.get(name), now[name]) for name in now}
+        if isinstance(now, dict):
+            pairs = {f"{section}.{name}": ((before or {}).get(name), now[name]) for name in now}
         for name, (old, new) in pairs.items():
             if old != new:
                 yield f"{name}={show(new)}: must be {show(old)}, as in the checkpoint {path}"
-    if is_file and (line := _other_reading(config, stored, path)):
+    if is_file and (line := _other_reading(settings["data"], stored["data"], path)):
         yield line
         return
-    yield from _other_points(config, checkpoint["hyper_parameters"]["points"], path)
-    averaged = stored.callbacks.get("ema") is not None
-    if (config.callbacks.get("ema") is not None) != averaged:
+    yield from _other_points(settings, checkpoint["hyper_parameters"]["points"], path)
+    averaged = stored["callbacks"].get("ema") is not None
+    if (settings["callbacks"].get("ema") is not None) != averaged:
         yield f"callbacks.ema: must be {'on' if averaged else 'null'}, as in {path}"
-    trained = checkpoint["epoch"] + 1
+    trained, asked = checkpoint["epoch"] + 1, settings["trainer"]["max_epochs"]
     # a run that was stopped after its last epoch still has its final figures to come
-    complete = config.resume is None or bool(finished_metrics(path.parents[1]))
-    if trained > config.trainer.max_epochs or (trained == config.trainer.max_epochs and complete):
-        yield f"trainer.max_epochs={config.trainer.max_epochs}: must be above {trained}, which {path} has trained"
+    complete = settings["resume"] is None or bool(finished_metrics(path.parents[1]))
+    if trained > asked or (trained == asked and complete):
+        yield f"trainer.max_epochs={asked}: must be above {trained}, which {path} has trained"
 
 
-def _other_reading(config: DictConfig, stored: DictConfig, path: Path) -> str:
+def _other_reading(data: Mapping[str, Any], stored: Mapping[str, Any], path: Path) -> str:
     """A line where a file is read in blocks by now, or no longer is: other rows would be held out."""
     from point_diffusion.data.streams.choice import is_streamed
 
-    before, now = (
-        is_streamed({**config.data, "stream": each.data.get("stream", False)}) for each in (stored, config)
-    )
+    before, now = (is_streamed({**data, "stream": each.get("stream", False)}) for each in (stored, data))
     if before == now:
         return ""
-    named = f"data.stream={show(config.data.get('stream', False))}"
+    named = f"data.stream={show(data.get('stream', False))}"
     return f"{named}: must be {show(before)}, as in the checkpoint {path}"
 
 
-def _other_points(config: DictConfig, stored: Mapping[str, Any], path: Path) -> Iterator[str]:
+def _other_points(settings: Mapping[str, Any], stored: Mapping[str, Any], path: Path) -> Iterator[str]:
     """How a run's points are other ones than those of the checkpoint, a line."""
     from point_diffusion.data.source import build_source
 
+    data = settings["data"]
     try:
-        source = build_source(config.data)
+        source = build_source(data)
     except UsageError:
         return  # said by the check of the values
-    path_of = config.data.get("path")
-    key = f"data.path={path_of}" if path_of else f"data.shape={config.data.shape}"
+    path_of = data.get("path")
+    key = f"data.path={path_of}" if path_of else f"data.shape={data['shape']}"
     for name, words in (("columns", "the columns"), ("classes", "the classes"), ("condition", "the conditions")):
         if (now := list(getattr(source, name))) != (before := list(stored.get(name, ()))):
             shown = ("; ".join(", ".join(each[:20]) or "none" for each in (now, before))).split("; ")
             yield f"{key}: {words} are {shown[0]}; must be {shown[1]}, as in the checkpoint {path}"
             return
-    if config.resume is not None and source.fingerprint != stored.get("fingerprint"):
+    if settings["resume"] is not None and source.fingerprint != stored.get("fingerprint"):
         yield f"{key}: holds other points than the run was trained on; ckpt_path={path} begins a new run with them"
 
 

@@ -1,7 +1,6 @@
 """The settings that a run has stored: written, read back without executing anything, and compared."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import write_text
-from point_diffusion.config.convert import flatten
+from point_diffusion.config.convert import drop, flatten
 
 SETTINGS = Path(".hydra") / "config.yaml"  # in a run's folder
 # keys that say how a run is made, not what it is
@@ -84,12 +83,6 @@ def _stored(folder: Path, key: str, read: Callable[[Path], Any], kind: type) -> 
 def _plain_yaml(path: Path) -> Any:
     """A file that OmegaConf wrote: it quotes whatever another reader of YAML takes for something else."""
     return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-def drop(node: DictConfig, name: str) -> None:
-    """Remove a key that may be there; unlike ``pop`` without resolving what it refers to."""
-    with suppress(KeyError):
-        del node[name]
 
 
 def typed_lines(folder: Path) -> list[str]:

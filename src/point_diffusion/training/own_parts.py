@@ -1,16 +1,14 @@
 """What is wrong with parts of the user's own, networks and samplers say, found by trying them on a few points."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from point_diffusion.common.errors import UsageError, first_line, format_error
-from point_diffusion.config.convert import plain
 from point_diffusion.config.schema import CHOOSERS
 from point_diffusion.data.source import Source
 from point_diffusion.diffusion import Diffusion
@@ -22,27 +20,27 @@ POINTS = 4  # that networks and samplers are tried on
 MEASURED = 100  # that metrics are
 
 
-def own_part_problems(config: DictConfig, source: Source) -> Iterator[str]:
+def own_part_problems(settings: Mapping[str, Any], source: Source) -> Iterator[str]:
     """One line for each part of the user's own that raises, or returns something of another shape than it must.
 
     Args:
-        config: with all values right by themselves.
+        settings: with all values right by themselves.
         source: of the run's points; its shape has been tried already.
     """
     own = {
-        section: f"{section}.{chooser}={config[section][chooser]}"
+        section: f"{section}.{chooser}={settings[section][chooser]}"
         for section, (chooser, registry) in CHOOSERS.items()
-        if config[section].get(chooser) in registry.added
+        if settings[section].get(chooser) in registry.added
     }
-    if config.module.prediction_type in PREDICTION_TYPES.added:
-        own["module"] = f"module.prediction_type={config.module.prediction_type}"
-    asked = config.callbacks.get("quality") or {}
+    if (kind := settings["module"]["prediction_type"]) in PREDICTION_TYPES.added:
+        own["module"] = f"module.prediction_type={kind}"
+    asked = settings["callbacks"].get("quality") or {}
     metrics = [name for name in asked.get("metrics") or () if name in METRICS.added]
     with torch.random.fork_rng(devices=[]):
-        if "model" in own and (wrong := _tried(own["model"], lambda: _try_network(config, source))):
+        if "model" in own and (wrong := _tried(own["model"], lambda: _try_network(settings, source))):
             yield wrong
         elif own.keys() - {"data"}:
-            yield from filter(None, [_tried(" ".join(own.values()), lambda: _try_sampling(config, source))])
+            yield from filter(None, [_tried(" ".join(own.values()), lambda: _try_sampling(settings, source))])
     for name in metrics:
         yield from filter(
             None, [_tried(f"callbacks.quality.metrics=[{name}]", partial(_try_metric, name, source))]
@@ -64,8 +62,8 @@ def _points(source: Source) -> dict[str, Any]:
     return {"columns": source.columns, "classes": source.classes, "condition": source.condition}
 
 
-def _try_network(config: DictConfig, source: Source) -> None:
-    network = build_network(plain(config.model), _points(source), config.schedule.num_step)
+def _try_network(settings: Mapping[str, Any], source: Source) -> None:
+    network = build_network(settings["model"], _points(source), settings["schedule"]["num_step"])
     columns = bool(source.classes) + len(source.condition)
     x = torch.randn(POINTS, source.dim)
     for told in [torch.zeros(POINTS, columns), torch.full((POINTS, columns), torch.nan)] if columns else [None]:
@@ -76,10 +74,10 @@ def _try_network(config: DictConfig, source: Source) -> None:
                 raise ValueError(f"returns {returned} of points {tuple(x.shape)} with t {tuple(t.shape)}")
 
 
-def _try_sampling(config: DictConfig, source: Source) -> None:
-    settings = {name: plain(config[name]) for name in ("schedule", "model", "module", "sampler")}
-    if (there := build_schedule(settings["schedule"]).num_step) != config.schedule.num_step:
-        raise ValueError(f"there are {there} betas, must be num_step, {config.schedule.num_step}")
+def _try_sampling(settings: Mapping[str, Any], source: Source) -> None:
+    schedule = settings["schedule"]
+    if (there := build_schedule(schedule).num_step) != schedule["num_step"]:
+        raise ValueError(f"there are {there} betas, must be num_step, {schedule['num_step']}")
     diffusion = Diffusion.from_config(settings, {**_points(source), "scaling": {"name": "none"}})
     samples = diffusion.sample(POINTS)
     if samples.shape != (POINTS, source.dim):

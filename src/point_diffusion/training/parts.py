@@ -11,7 +11,6 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from omegaconf import DictConfig
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show
@@ -30,11 +29,11 @@ class TensorBoardInPlace(TensorBoardLogger):
         return os.path.join(self.root_dir, version, self.sub_dir or "")  # noqa: PTH118, as Lightning's
 
 
-def make_loggers(config: DictConfig, folder: Path, purge_step: int | None = None) -> list[Logger]:
+def make_loggers(settings: Mapping[str, Any], folder: Path, purge_step: int | None = None) -> list[Logger]:
     """Whatever writes curves down, below ``folder`` where it writes files and none is given (``save_dir``).
 
     Args:
-        config: with the section ``logger``.
+        settings: with the section ``logger``.
         folder: the run's.
         purge_step: from which on TensorBoard forgets what has been written there before: a run that was killed has
             written more than it has kept.
@@ -43,29 +42,29 @@ def make_loggers(config: DictConfig, folder: Path, purge_step: int | None = None
         UsageError: one of them can't be made; with the innermost cause.
     """
     given = {"save_dir": str(folder), "purge_step": purge_step}
-    return [_make(name, node, Logger, **given) for name, node in loggers(config.logger).items()]
+    return [_make(name, node, Logger, **given) for name, node in loggers(settings["logger"]).items()]
 
 
-def make_callbacks(config: DictConfig) -> dict[str, Callback]:
+def make_callbacks(settings: Mapping[str, Any]) -> dict[str, Callback]:
     """The callbacks of the user's own, by the full names of their keys.
 
     Raises:
         UsageError: as above.
     """
     made = {}
-    for name, node in user_callbacks(config).items():
+    for name, node in user_callbacks(settings).items():
         # Lightning would look at validations, which see what was logged at the end of an epoch before
         when = dict.fromkeys(AT_EPOCH_ENDS, True) if str(node.get("monitor")).startswith("train/") else {}
         made[name] = _make(name, node, Callback, **when)
     return made
 
 
-def _make(name: str, node: DictConfig, kind: type, **defaults: Any) -> Any:
-    line = f"{name}._target_={show(node._target_)}"
+def _make(name: str, node: Mapping[str, Any], kind: type, **defaults: Any) -> Any:
+    line = f"{name}._target_={show(node['_target_'])}"
     hydras = logging.getLogger("hydra.utils")
     try:
         hydras.disabled = True  # it logs a failure in several lines
-        target = get_object(node._target_)
+        target = get_object(node["_target_"])
     except Exception as error:  # whatever its import raises
         raise UsageError(f"{line}: can't be imported ({first_line(_innermost(error))})") from error
     finally:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from point_diffusion.common.paths import typed_path
 from point_diffusion.common.processes import devices_of, process_rank
+from point_diffusion.config.convert import resolved
 from point_diffusion.runs.checkpoint import read_checkpoint
 from point_diffusion.runs.settings import store_settings
 from point_diffusion.runs.status import void_metrics
@@ -54,12 +55,17 @@ class Plan:
     in_place: bool = False
 
     @cached_property
+    def resolved(self) -> dict[str, Any]:
+        """All keys, as plain numbers and texts."""
+        return resolved(self.config)
+
+    @cached_property
     def settings(self) -> dict[str, Any]:
-        """The sections that describe the run, resolved, as plain numbers and texts."""
-        plain: dict[str, Any] = OmegaConf.to_container(self.config, resolve=True)  # type: ignore[assignment]
-        if path := plain["data"].get("path"):
-            plain["data"]["path"] = Path(path).name  # folders are the machine's
-        return {section: plain[section] for section in STORED}
+        """Those among them that a checkpoint stores."""
+        stored = {section: self.resolved[section] for section in STORED}
+        if path := stored["data"].get("path"):
+            stored["data"] = {**stored["data"], "path": Path(path).name}  # folders are the machine's
+        return stored
 
     def description(self, source: "Source") -> "Description":
         """Of the run's points; of one that is resumed, with the scaling that it was trained with."""

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
 from point_diffusion.common.processes import process_rank
-from point_diffusion.config.convert import without_hydra
+from point_diffusion.config.convert import drop, without_hydra
 from point_diffusion.config.keys import known
 from point_diffusion.config.schema import CHOOSERS, SECTIONS, SHARED
 from point_diffusion.config.validate import argument_types
@@ -23,7 +23,7 @@ from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
 from point_diffusion.runs.requeue import mark, requeued_folder
 from point_diffusion.runs.resume import earlier_try
-from point_diffusion.runs.settings import drop, typed_settings
+from point_diffusion.runs.settings import typed_settings
 from point_diffusion.runs.status import run_lock
 from point_diffusion.training.plan import Plan, in_sweep
 from point_diffusion.training.preflight import check
@@ -60,11 +60,12 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
             yield _handed_on(config) or planned_beside(config, runs, Path(folder))
         return
     if in_sweep():  # the folder is locked first, for what is wrong with the job to be found there
-        folder = Path(HydraConfig.get().runtime.output_dir)
+        folder = _job_folder()
         with run_lock(folder):
-            if (plan := _begun(config, folder)) is None:
-                Plan(config, folder).store()
-                plan = Plan(config, folder, check(config))
+            if (plan := _earlier_start(config, folder)) is None:
+                if not _resumes(config):
+                    Plan(config, folder).store()
+                plan = _checked(config, lambda: folder)
             yield plan
         return
     if (plan := _handed_on(config)) is None:
@@ -101,25 +102,25 @@ def drop_unused(config: DictConfig) -> None:
                     drop(node, name)
 
 
-def planned(config: DictConfig, runs: Path, make_folder: Callable[[], Path]) -> Plan | Finished:
-    """The plan for a single run: the one that ``config`` resumes, that of a requeued job, or a new one.
+def planned(
+    config: DictConfig, runs: Path, make_folder: Callable[[], Path], at_work: bool = False
+) -> Plan | Finished:
+    """The plan for a run: the one that ``config`` resumes, that of an earlier start of the same job, or a new one.
 
     Args:
-        config: from which all settings are taken; changed where the run of a requeued job is resumed.
-        runs: where that is looked for.
+        config: from which all settings are taken; changed where an earlier start is resumed.
+        runs: where those of single runs are looked for.
         make_folder: makes that of a new run.
+        at_work: also where somebody is at work in the folder of the earlier start.
 
     Raises:
         UsageError: a value is wrong.
     """
-    in_place = not OmegaConf.is_missing(config, "resume") and config.resume is not None
-    earlier = None if in_place else requeued_folder(runs, typed_settings(config))
-    if earlier is not None and (plan := _begun(config, earlier)) is not None:
-        return plan
-    checkpoint = check(config)
-    if checkpoint is not None and in_place:
-        return Plan(config, checkpoint.parents[1], checkpoint, in_place)
-    return Plan(config, earlier or make_folder(), checkpoint)
+    earlier = None
+    if not _resumes(config):
+        earlier = _job_folder() if in_sweep() else requeued_folder(runs, typed_settings(config), at_work)
+    finished = None if earlier is None else _earlier_start(config, earlier)
+    return finished or _checked(config, lambda: earlier or make_folder())
 
 
 def planned_beside(config: DictConfig, runs: Path, folder: Path) -> Plan | Finished:
@@ -133,29 +134,37 @@ def planned_beside(config: DictConfig, runs: Path, folder: Path) -> Plan | Finis
     Raises:
         UsageError: a value is wrong.
     """
-    if OmegaConf.is_missing(config, "resume") or config.resume is None:
-        earlier = (
-            Path(HydraConfig.get().runtime.output_dir)
-            if in_sweep()
-            else requeued_folder(runs, typed_settings(config), at_work=True)
-        )
-        metrics, checkpoint = ({}, None) if earlier is None else earlier_try(without_hydra(config), earlier)
-        if metrics:
-            return Finished(folder, metrics)
-        if checkpoint is not None:
-            config.ckpt_path = str(checkpoint)
-    return Plan(config, folder, check(config))
+    plan = planned(config, runs, lambda: folder, at_work=True)
+    if isinstance(plan, Finished):
+        return replace(plan, folder=folder)
+    return replace(plan, folder=folder, in_place=False)
 
 
-def _begun(config: DictConfig, folder: Path) -> Plan | Finished | None:
-    """What an earlier start of the same command has left in ``folder``; None if that is nothing to resume."""
+def _resumes(config: DictConfig) -> bool:
+    return not OmegaConf.is_missing(config, "resume") and config.resume is not None
+
+
+def _job_folder() -> Path:
+    """The folder of a job of a sweep."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _earlier_start(config: DictConfig, folder: Path) -> Finished | None:
+    """What the same command has come to before in ``folder``; None if it has not finished there, and ``config``
+    then resumes what there is.
+    """
     metrics, checkpoint = earlier_try(without_hydra(config), folder)
-    if metrics:
-        return Finished(folder, metrics)
-    if checkpoint is None:
-        return None
-    config.resume, config.ckpt_path = str(folder), None
-    return Plan(config, folder, check(config), in_place=True)
+    if checkpoint is not None:
+        config.resume, config.ckpt_path = str(folder), None
+    return Finished(folder, metrics) if metrics else None
+
+
+def _checked(config: DictConfig, make_folder: Callable[[], Path]) -> Plan:
+    """The plan of a config, in the folder of the run that it resumes, or a new one."""
+    checkpoint = check(config)
+    if checkpoint is not None and config.resume is not None:
+        return Plan(config, checkpoint.parents[1], checkpoint, in_place=True)
+    return Plan(config, make_folder(), checkpoint)
 
 
 # Hydra makes a run's folder between its callbacks and the script's main, and hands on a config alone

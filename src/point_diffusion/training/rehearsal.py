@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from copy import deepcopy
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,11 +21,11 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.signals import StopSignals
-from point_diffusion.config.convert import loggers, user_callbacks, without_hydra
+from point_diffusion.config.convert import loggers, select, user_callbacks
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.shapes import SCurve
 from point_diffusion.data.source import ShapeSource
@@ -61,48 +62,49 @@ UNFIT = {
 AVERAGED_TWICE = "averages the weights, as callbacks.ema does; callbacks.ema=null leaves it to this one"
 
 
-def part_problems(config: DictConfig) -> Iterator[str]:
+def part_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """One line on what is wrong with the loggers and the callbacks of the user's own.
 
     All are made, the Trainer is built with them, and a step is trained if the callbacks are Lightning's own:
     others may do anything, and do it in the run alone.
     """
     with TemporaryDirectory() as folder, _silence():
-        config = _elsewhere(config, folder)
+        settings = _elsewhere(settings, folder)
         try:
-            made = make_loggers(config, Path(folder))
-            callbacks = make_callbacks(config)
+            made = make_loggers(settings, Path(folder))
+            callbacks = make_callbacks(settings)
         except UsageError as error:
             yield str(error)
             return
         for name, callback in callbacks.items():
             wrong = [text for kind, text in UNFIT.items() if isinstance(callback, kind)]
-            if isinstance(callback, WeightAveraging) and config.callbacks.get("ema") is not None:
+            if isinstance(callback, WeightAveraging) and settings["callbacks"].get("ema") is not None:
                 wrong.append(AVERAGED_TWICE)
             if wrong:
                 yield f"{name}: {wrong[0]}"
                 return
-        for (name, node), logger in zip(loggers(config.logger).items(), made, strict=True):
+        for (name, node), logger in zip(loggers(settings["logger"]).items(), made, strict=True):
             if isinstance(logger, (TensorBoardLogger, CSVLogger)):
                 try:
                     logger.experiment  # noqa: B018, what it hands on is only looked at now
                     logger.finalize("success")  # ends its thread
                 except Exception as error:
-                    yield f"{name}._target_={node._target_}: {first_line(error)}"
+                    yield f"{name}._target_={node['_target_']}: {first_line(error)}"
                     return
         try:
-            _rehearse(_small(config, bool(made)), Path(folder), fit=all(map(_is_lightnings, callbacks.values())))
+            small = _small(settings, bool(made))
+            _rehearse(Plan(OmegaConf.create(small), Path(folder)), all(map(_is_lightnings, callbacks.values())))
         except Exception as error:  # whatever a callback raises
-            yield f"{', '.join(user_callbacks(config)) or 'logger'}: {first_line(error)}"
+            yield f"{', '.join(user_callbacks(settings)) or 'logger'}: {first_line(error)}"
 
 
-def _elsewhere(config: DictConfig, folder: str) -> DictConfig:
+def _elsewhere(settings: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """A copy whose loggers write into ``folder``, not where the run's will."""
-    copy = without_hydra(config)
-    OmegaConf.set_struct(copy, False)
-    for node in loggers(copy.logger).values():
-        if "save_dir" in node:
-            node.save_dir = folder
+    copy = deepcopy(dict(settings))
+    section = copy["logger"] or {}
+    for node in (section, *section.values()):
+        if isinstance(node, dict) and "save_dir" in node:
+            node["save_dir"] = folder
     return copy
 
 
@@ -117,9 +119,8 @@ def _silence() -> Iterator[None]:
             logging.disable(before)
 
 
-def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
-    plan, steps = Plan(config, folder), choose_steps(config)
-    settings = plan.settings
+def _rehearse(plan: Plan, fit: bool) -> None:
+    steps, settings = choose_steps(plan.resolved), plan.settings
     data = PointSetDataModule(ShapeSource(SCurve(), 4, 0), batch_size=4)
     with torch.random.fork_rng(), process_settings(1, settings["float32_matmul_precision"]):
         trainer = build_trainer(plan, steps, StopSignals(), time.monotonic())
@@ -127,29 +128,25 @@ def _rehearse(config: DictConfig, folder: Path, fit: bool) -> None:
         for callback in callbacks:
             if isinstance(callback, Checkpoint) and hasattr(callback, "dirpath"):
                 theirs: Any = callback
-                theirs.dirpath = str(folder / "checkpoints")  # not where the user's own would go
+                theirs.dirpath = str(plan.folder / "checkpoints")  # not where the user's own would go
         if fit:
             module = DiffusionModule(settings, data.description.plain(), steps)
             module.diffusion.describe_data(data.train_points)
             trainer.fit(module, data)
 
 
-def _small(config: DictConfig, logged: bool) -> DictConfig:
-    small = without_hydra(config)
-    OmegaConf.set_struct(small, False)
-    OmegaConf.resolve(small)
+def _small(settings: Mapping[str, Any], logged: bool) -> dict[str, Any]:
+    small = deepcopy(dict(settings))
     for key, value in SMALL.items():
         section, _, name = key.rpartition(".")
-        node = OmegaConf.select(small, section)
-        if node is not None and name in node:
+        if name in (node := select(small, section) or {}):
             node[name] = value
     for name in ("limit_train_batches", "limit_val_batches", "fast_dev_run"):
-        small.trainer.pop(name, None)
-    small.figures.columns = None  # of other points
-    small.trainer.enable_progress_bar = False  # nor its lines
+        small["trainer"].pop(name, None)
+    small["figures"]["columns"] = None  # of other points
+    small["trainer"]["enable_progress_bar"] = False  # nor its lines
     logger = {"_target_": "lightning.pytorch.loggers.CSVLogger"} if logged else {}
-    small.logger, small.resume, small.ckpt_path = logger, None, None
-    return small
+    return {**small, "logger": logger, "resume": None, "ckpt_path": None}
 
 
 def _is_lightnings(callback: Callback) -> bool:

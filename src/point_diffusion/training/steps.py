@@ -4,13 +4,12 @@ In one go they make the same bits, without Lightning's hooks in between, which c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from hydra.utils import get_object
-from omegaconf import DictConfig
 from torch import Tensor
 
 from point_diffusion.config.convert import user_callbacks
@@ -193,20 +192,20 @@ class EpochSteps(Steps):
         return losses, norms
 
 
-def choose_steps(config: DictConfig, streamed: bool = False) -> Steps:
+def choose_steps(settings: Mapping[str, Any], streamed: bool = False) -> Steps:
     """All steps of an epoch in one go, unless something that a run asks for may look at single steps.
 
     A callback of the user's may do anything, unless its class says ``of_whole_epochs = True``.
 
     Args:
-        config: of the run.
+        settings: of the run.
         streamed: whether its points come in parts, which make an epoch as long as is asked for.
     """
-    others = set(map(str, config.trainer)) - known(Trainer).keys() - NOT_OF_STEPS
+    others = set(settings["trainer"]) - known(Trainer).keys() - NOT_OF_STEPS
     if streamed:
         others.discard(LIMIT)
-    whole = not others and config.trainer.get("precision", "32-true") == "32-true"
-    callbacks = (get_object(node._target_) for node in user_callbacks(config).values())
+    whole = not others and settings["trainer"].get("precision", "32-true") == "32-true"
+    callbacks = (get_object(node["_target_"]) for node in user_callbacks(settings).values())
     whole = whole and all(getattr(each, "of_whole_epochs", False) for each in callbacks)
-    asked = bool(config.get("cuda_graph"))
+    asked = bool(settings.get("cuda_graph"))
     return EpochSteps(asked) if whole else SingleSteps(asked)

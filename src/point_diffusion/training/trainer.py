@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
 from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.processes import process_count
 from point_diffusion.common.signals import StopSignals
@@ -60,13 +58,13 @@ def build_trainer(
     if (asked := wanted.pop("regret", None)) is not None:
         callbacks.append(regret := Regret(**asked))
     if (grid := wanted.pop("reconstruction", None)) is not None:
-        columns = plan.config.figures.columns
+        columns = plan.resolved["figures"]["columns"]
         callbacks.append(ReconstructionGrid(**grid, columns=columns, samples=samples, regret=regret))
     if (asked := wanted.pop("quality", None)) is not None:
         asked = {**asked, "num_samples": asked["num_samples"] or (grid or {}).get("num_points", 10_000)}
         callbacks.append(quality := SampleQuality(**asked, samples=samples))
     callbacks.append(HParams(settings, quality))
-    own = make_callbacks(plan.config)
+    own = make_callbacks(plan.resolved)
     has_bar = any(isinstance(each, ProgressBar) for each in own.values())
     if options.get("enable_progress_bar", True) and plan.is_first:
         callbacks.append(EpochProgress(quality, bar=plan.alone and not has_bar))
@@ -96,15 +94,15 @@ def build_trainer(
 
 
 def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
-    if plan.config.trainer.get("fast_dev_run") or not plan.is_first:
+    if plan.settings["trainer"].get("fast_dev_run") or not plan.is_first:
         return []
     from point_diffusion.training.parts import make_loggers
 
     (plan.folder / "hparams.yaml").unlink(missing_ok=True)  # a resumed run's; Lightning would keep the old one
     _keep_csv(plan.folder / "csv" / "metrics.csv")
     kept = plan.resumed[0] if plan.in_place and plan.checkpoint else None
-    loggers = make_loggers(plan.config, plan.folder, None if kept is None else kept + 1)
-    for name, logger in zip(named(plan.config.logger), loggers, strict=True):
+    loggers = make_loggers(plan.resolved, plan.folder, None if kept is None else kept + 1)
+    for name, logger in zip(named(plan.resolved["logger"]), loggers, strict=True):
         try:
             logger.log_hyperparams(settings)
         except Exception as error:  # a server that is not there, say
@@ -112,11 +110,11 @@ def _loggers(plan: Plan, settings: dict[str, Any]) -> "list[Logger]":
     return loggers
 
 
-def users_parts(config: DictConfig, trainer: "L.Trainer") -> dict[str, object]:
+def users_parts(plan: Plan, trainer: "L.Trainer") -> dict[str, object]:
     """The loggers, and the callbacks that are the user's own, by the full names of their keys."""
     from point_diffusion.training.callbacks import Ending
 
-    parts: dict[str, object] = dict(zip(named(config.logger), trainer.loggers, strict=False))
+    parts: dict[str, object] = dict(zip(named(plan.resolved["logger"]), trainer.loggers, strict=False))
     for each in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(each, Ending):
             parts |= each.others
