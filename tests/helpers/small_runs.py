@@ -22,3 +22,6 @@ FEW = [each for each in SMALL if "max_epochs" not in each and "check_val" not in
 LONG = [*FEW, "trainer.max_epochs=300", "trainer.check_val_every_n_epoch=100", "lr_scheduler=cosine"]
 # the same as SMALL, but for num_step, over which is swept
 SWEPT = [each for each in SMALL if not each.startswith("num_step")]
+# the same of points of one's own: four epochs of as many points as there are
+SHORT = [each for each in FEW if not each.startswith(("data.num_points", "data.batch_size"))]
+SHORT += ["trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2", "data.batch_size=32"]

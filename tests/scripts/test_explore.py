@@ -10,43 +10,14 @@ import polars as pl
 import pytest
 import torch
 
-from helpers.browser import Opened, chromium
+from helpers.explored import SMALL_PAGE, points, slide, written
 from helpers.shared import made_once
 from helpers.small_runs import SMALL
 from point_diffusion import load_run
 from point_diffusion.commands.animate import forward_frames
 from point_diffusion.samplers import DDIM
 
-FEW = ["num_points=150", "num_samples=100", "num_inference_steps=[3,5]", "seed=3"]
 ODD = "a \"b\" 'c' <i>d &amp; 中文"  # of a folder, a column and a class
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def opened(browser):
-    """Open a page; in the end nothing may have gone wrong in it."""
-    pages = []
-
-    def _opened(file, **options):
-        pages.append(Opened(browser, file, **options))
-        return pages[-1]
-
-    yield _opened
-    for each in pages:
-        assert each.wrong == []
-        each.close()
-
-
-def written(forks, folder, *arguments):
-    process = forks("explore", [*arguments, *FEW, f"output={folder}/page.html"], folder)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +45,6 @@ def odd(forks, tmp_path_factory):
 
     folder = made_once(tmp_path_factory, "odd", make)
     return folder / ODD, folder / "page.html"
-
-
-def points(page, index=0):
-    """Where the points of a panel are now, shape (n, columns)."""
-    flat = page.run("index => Array.from(explorer.panels[index].positions())", index)
-    return np.array(flat).reshape(page.run("index => explorer.runs[index].count", index), -1)
-
-
-def slide(page, share):
-    """Move the slider as a user does, and wait for the frame that shows it."""
-    page.page.locator("#time").fill(str(share))
-    page.run("new Promise(requestAnimationFrame)")
 
 
 def test_the_slider_moves_the_points_to_where_the_run_has_them(trained, page_of_run, opened):
@@ -148,7 +107,7 @@ def test_stored_evaluations_are_shown(trained, forks, tmp_path, script):
     run = shutil.copytree(trained, tmp_path / "run")
     script("evaluate", f"run={run}", "num_samples=400", "curve=true", "curve_steps=[3]", "sampler=ddim")
     row = json.loads((run / "evaluations.json").read_text())[0]["rows"][0]
-    process = forks("explore", [f"run={run}", *FEW], tmp_path)
+    process = forks("explore", [f"run={run}", *SMALL_PAGE], tmp_path)
     assert process.wait(timeout=120) == 0
     text = (run / "explore.html").read_text()  # beside the run, where nothing else is said
     content = json.loads(re.search(r'id="content">(.*?)</script>', text, re.DOTALL)[1])
@@ -279,32 +238,6 @@ def test_guidance_has_a_slider_and_space_turns(odd, opened):
     page.page.locator("canvas").first.focus()
     page.page.keyboard.press("ArrowRight")
     assert page.run("explorer.camera.yaw") > before
-
-
-def test_runs_side_by_side_keep_step(finished, forks, opened, tmp_path):
-    runs = [finished[0] / f"num_step={number},seed=1" for number in (5, 10)]
-    written(forks, tmp_path, f"runs=[{runs[0]},{runs[1]}]", "max_megabytes=20")
-    page = opened(tmp_path / "page.html")
-    assert page.page.locator("#differences thead").inner_text().split() == ["run", "num_step"]
-    for share in (1, 0.4, 0):
-        slide(page, share)
-        assert page.run("explorer.panels.map((each) => each.t)") == [5 * share, 10 * share]
-        for index, folder in enumerate(runs):
-            t, states = load_run(folder).diffusion.sample_trajectory(150, 3)
-            if share * (5, 10)[index] in t:
-                expected = states[list(t).index(share * (5, 10)[index])].numpy()
-                assert np.abs(points(page, index) - expected).max() < 1e-3 * np.abs(expected).max()
-
-
-def test_a_sweep_is_a_matrix_of_panels(finished, forks, opened, tmp_path):
-    said = written(forks, tmp_path, f"sweep={finished[0]}")
-    assert said.count("left out: num_step=0,seed=") == 2
-    page = opened(tmp_path / "page.html")
-    assert page.page.locator(".panels.many canvas").count() == 4
-    assert page.page.locator(".panels thead").inner_text().split() == ["num_step=5", "num_step=10"]
-    slide(page, 0)
-    (shown,) = {page.run("explorer.panels.map((each) => each.t).join()")}
-    assert shown == "0,0,0,0"
 
 
 def test_the_same_command_writes_the_same_bytes(trained, page_of_run, forks, tmp_path):

@@ -1,36 +1,21 @@
 """Points of the user's own: from a file to samples, figures, pictures, resumed and compared."""
 
-import csv
 import json
 
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image, ImageDraw
-from sklearn.datasets import load_iris
 
 from helpers.run_files import assert_same_tensors, events, load, metrics_of
-from helpers.small_runs import CHECKOUT, FEW, NO_PICTURES, PICTURES
+from helpers.small_runs import CHECKOUT, NO_PICTURES, PICTURES, SHORT
 from point_diffusion import load_run
 from point_diffusion.metrics import equivalent_sample_size
 
-SHORT = [each for each in FEW if not each.startswith(("data.num_points", "data.batch_size"))]
-SHORT += ["trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2", "data.batch_size=32"]
 LEARNS = [
     *("experiment=recommended", "data.batch_size=32", "accelerator=cpu", "trainer.max_epochs=60"),
     *("trainer.check_val_every_n_epoch=60", "callbacks.quality.final_num_samples=2000", NO_PICTURES),
 ]
-
-
-@pytest.fixture
-def iris(tmp_path):
-    data = load_iris()
-    names = [name.removesuffix(" (cm)") for name in data.feature_names]
-    with (tmp_path / "iris.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*names, "species"])
-        writer.writerows([*row, data.target_names[kind]] for row, kind in zip(data.data, data.target, strict=True))
-    return tmp_path / "iris.csv"
 
 
 @pytest.fixture
@@ -92,34 +77,6 @@ def test_a_file_with_labels_goes_end_to_end(script, tmp_path, iris):
     whole = load(tmp_path / "whole/checkpoints/last.ckpt")
     assert_same_tensors(load(tmp_path / "run/checkpoints/last.ckpt")["state_dict"], whole["state_dict"])
     assert "2 runs, 2 finished" in script("compare", "runs=[run,whole]").stdout
-
-
-def test_a_file_that_has_been_moved_or_changed(script, tmp_path, iris):
-    script("train", "data=file", "data.path=iris.csv", "data.label=species", *SHORT, "hydra.run.dir=run")
-    iris.rename(tmp_path / "elsewhere.csv")
-    script("sample", "run=run", "num_samples=5", "output=still.csv")  # needs no file
-    gone = script("evaluate", "run=run", check=False)
-    assert gone.returncode == 2
-    assert "iris.csv: there is no such file; data.path=FILE says where" in gone.stderr
-    script("evaluate", "run=run", "num_samples=50", "data.path=elsewhere.csv")
-    lines = (tmp_path / "elsewhere.csv").read_text().splitlines()
-    iris.write_text("\n".join([*lines[:-1], "9,9,9,9,virginica"]) + "\n")
-    for done in (
-        script("evaluate", "run=run", check=False),
-        script("train", "resume=run", "trainer.max_epochs=6", check=False),
-    ):
-        assert done.returncode == 2
-        assert "holds other points than the run was trained on" in done.stderr
-    iris.write_text("\n".join(line.replace("virginica", "other") for line in lines) + "\n")
-    done = script("train", "resume=run", "trainer.max_epochs=6", check=False)
-    assert "the classes are other, setosa, versicolor; must be setosa, versicolor, virginica" in done.stderr
-    three = "\n".join(",".join(line.split(",")[1:]) for line in lines) + "\n"
-    iris.write_text(three)
-    done = script(
-        "train", "ckpt_path=run", *SHORT, "data=file", "data.path=iris.csv", "data.label=species", check=False
-    )
-    assert done.returncode == 2
-    assert "the columns are sepal width, petal length, petal width; must be sepal length, " in done.stderr
 
 
 def test_units_and_names_come_back(script, tmp_path, file):
@@ -264,40 +221,6 @@ def test_shapes_are_swept_and_have_their_table(script, tmp_path):
     assert "4 runs, 4 finished" in done.stdout
     text = (CHECKOUT / "conf/experiment/shapes.yaml").read_text()
     assert "data: s_curve,moons,circles" in text
-
-
-def test_a_run_on_a_moved_file_is_resumed_by_its_new_place(script, tmp_path, iris):
-    asked = ["data=file", "data.path=iris.csv", "data.label=species", *SHORT]
-    script("train", *asked, "hydra.run.dir=run")
-    iris.rename(tmp_path / "moved.csv")
-    done = script("train", "resume=run", "trainer.max_epochs=6", check=False)
-    assert "data.path=FILE says where" in done.stderr
-    for other in ("data.seed=77", "data.holdout=0.5"):
-        done = script("train", "resume=run", "trainer.max_epochs=6", "data.path=moved.csv", other, check=False)
-        assert done.returncode == 2
-        assert f"{other}: must be " in done.stderr
-    script("train", "resume=run", "trainer.max_epochs=6", "data.path=moved.csv")
-    assert metrics_of(tmp_path / "run")["epochs"] == 6
-
-
-@pytest.mark.parametrize(
-    ("law", "other", "line"),
-    [
-        ("data=blobs", "data=blobs data.dim=3", "data.shape=blobs: the columns are x, y, z; must be x, y, as in"),
-        (
-            "data=gaussians data.label=component",
-            "data=gaussians data.label=component data.num_components=4",
-            "data.shape=gaussians: the classes are 0, 1, 2, 3; must be 0, 1, 2, 3, 4, 5, 6, 7, as in",
-        ),
-    ],
-)
-def test_other_points_of_a_shape_are_refused(script, tmp_path, law, other, line):
-    few = [*SHORT, "data.num_points=300"]
-    script("train", *few, *law.split(), "hydra.run.dir=run")
-    done = script("train", *few, *other.split(), "ckpt_path=run", "trainer.max_epochs=6", check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert line in done.stderr
-    assert not (tmp_path / "outputs/runs").exists()
 
 
 def test_files_are_swept_over(script, tmp_path, file):

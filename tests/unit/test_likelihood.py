@@ -190,13 +190,9 @@ def test_samplers_that_draw_noise_have_no_density(sampler):
         lambda: density_of_draws(denoiser, sampler, 3, 0, moments),
         lambda: density_at(denoiser, sampler, drawn(3, 2), moments),
     ):
-        with pytest.raises(
-            ValueError, match=f"{type(sampler).__name__} draws noise on its way: what it draws has no"
-        ):
+        said = f"{type(sampler).__name__} draws noise on its way: what it draws has no"
+        with pytest.raises(ValueError, match=said):
             ask()
-
-
-# maps that are not one to one
 
 
 def fold(x):
