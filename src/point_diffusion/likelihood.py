@@ -28,7 +28,7 @@ from point_diffusion.common.workers import in_order
 from point_diffusion.denoisers import Denoiser
 from point_diffusion.precision import float64
 from point_diffusion.samplers import Sampler
-from point_diffusion.schedule import CLEAN
+from point_diffusion.schedule import CLEAN, NoiseLevel
 
 ROWS = 2**12  # points times tangents at a time
 MAX_NEWTON = 30
@@ -256,19 +256,20 @@ def _newton_step(jacobian: Tensor, gap: Tensor) -> Tensor:
 @torch.no_grad()
 def _upwards(denoiser: Denoiser, sampler: Sampler, points: Tensor, condition: Tensor | None) -> Tensor:
     """About the noise that leads to points: the probability flow backwards over the sampler's steps, each solved
-    by a few fixed-point iterations; the origin where they diverge.
+    by a few fixed-point iterations from the noise that the step before has found; the origin where they diverge.
     """
     schedule = denoiser.schedule
-    x, below = points, CLEAN
+    x, below, epsilon = points, CLEAN, torch.zeros_like(points)
+
+    def above(level: NoiseLevel) -> Tensor:
+        return level.alpha * ((x - below.sigma * epsilon) / below.alpha) + level.sigma * epsilon
+
     for t in reversed(sampler.steps(schedule)):
         level = schedule.level(t)
-        start, guess = x, x * (level.alpha / below.alpha)
+        guess = above(level)
         for _ in range(FIXED_POINT):
             x_0, epsilon = denoiser(guess, t, condition)
-            if below is CLEAN:
-                guess = guess + level.alpha * (start - x_0)
-            else:
-                guess = level.alpha * ((start - below.sigma * epsilon) / below.alpha) + level.sigma * epsilon
+            guess = guess + level.alpha * (x - x_0) if below is CLEAN else above(level)
         x, below = guess, level
     return x.masked_fill(~x.isfinite().all(dim=1, keepdim=True), 0.0)
 
