@@ -23,6 +23,13 @@ def pytest_addoption(parser):
     parser.addoption("--inputs", type=int, default=3, help="how many random command lines each script is given")
 
 
+def pytest_collection_modifyitems(items):
+    """What is long is slow, too: -m "not slow" stands in the place of -m "not long"."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
