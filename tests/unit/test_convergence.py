@@ -44,6 +44,7 @@ def reverse_kl(sampler):
     return (torch.softmax(-z.square()[:, 0] / 2, 0) @ (log_model - MIXTURE.log_density(end.points))).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "counts", "order"), [(DDIM, [40, 80, 160], 1), (DPMSolver, [20, 40, 80], 2)])
 def test_the_divergence_falls_at_twice_the_order(kind, counts, order):
     found = [reverse_kl(kind(n, start="matched")) for n in counts]
@@ -52,6 +53,7 @@ def test_the_divergence_falls_at_twice_the_order(kind, counts, order):
     assert found[-1] < 3e-4
 
 
+@pytest.mark.slow
 def test_the_start_is_what_is_left_of_the_divergence():
     # of N(0, 1) instead of q(x_T), were it normal
     schedule = build_schedule({"name": "cosine", "num_step": 4000, "alphas_cumprod_end": 0.1})
@@ -70,6 +72,7 @@ def test_the_start_is_what_is_left_of_the_divergence():
         assert found == pytest.approx(expected, rel=0.02, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler",
     [

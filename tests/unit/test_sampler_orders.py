@@ -68,6 +68,7 @@ def test_dpm_solver_is_of_second_order():
     assert measured_order(DPMSolver, [20, 40, 80, 160]) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options", "order"),
     [
@@ -98,6 +99,7 @@ def test_orders_are_those_that_steps_twice_as_many_show(kind, options, order):
     assert (-rates).tolist() == pytest.approx([order] * 2, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "counts", "floor"),
     [
