@@ -198,6 +198,6 @@ BENCHMARK = Benchmark(
         " small variance, columns kept within their range). It was chosen by these distances, most on breast"
         " cancer and the first split: the intervals are of the splits, not of that choice.",
         "Digits and diabetes by the same protocol (diabetes has no classes), with the copy as the anchor.",
-        "The publication's data come from another source: wine is the one of 13 columns here, as there.",
+        "The publication takes iris and wine from scikit-learn, too, and breast cancer from UCI's file.",
     ),
 )
