@@ -1,10 +1,13 @@
 """Files written, and read as tables."""
 
 import pytest
+from hypothesis import strategies as st
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.data.files import read_frame
 from point_diffusion.data.frame import Frame
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def read(path, content) -> Frame:

@@ -160,9 +160,9 @@ def iris(tmp_path):
     return tmp_path / "iris.csv"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium; where there is none, what looks at pages is skipped."""
+    """Chromium, for the tests of one file alone: its event loop is in the way of others'."""
     with chromium() as found:
         yield found
 

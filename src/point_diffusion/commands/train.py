@@ -21,6 +21,7 @@ from point_diffusion.commands.train_messages import (
 from point_diffusion.common.errors import PartError, UsageError, first_line, format_error, memory_error_names
 from point_diffusion.common.paths import shell_path
 from point_diffusion.common.signals import Stopped, StopSignals, is_a_launchers, raise_if_stopped
+from point_diffusion.config.convert import select
 from point_diffusion.runs.status import STOPPED_BY, write_metrics
 from point_diffusion.training.log_file import log_file
 from point_diffusion.training.plan import Plan
@@ -28,7 +29,7 @@ from point_diffusion.training.preparation import Finished, prepared
 
 log = logging.getLogger(__name__)
 
-MEMORY_KEYS = (("model", "num_units"), ("data", "batch_size"))  # what a step's memory grows with
+MEMORY_KEYS = ("model.num_units", "data.batch_size")  # what a step's memory grows with
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -90,10 +91,10 @@ def _fit(plan: Plan) -> dict[str, float]:
     process = process_settings(asked["num_threads"], precision, workers, plan.processes)
     with StopSignals(quiet=not plan.is_first) as signals, _quiet_threads(), process:
         with memory_error_names(f"data.num_points={settings['data'].get('num_points')}"):
-            source = build_source(plan.resolved["data"])
+            source = build_source(asked["data"])
             description = plan.description(source)
             streamed = is_stream(source)
-            steps = choose_steps(plan.resolved, streamed)
+            steps = choose_steps(asked, streamed)
             data = data_module(source, description, steps, settings)
         try:
             trainer = build_trainer(plan, steps, signals, started, streamed)
@@ -111,7 +112,7 @@ def _fit(plan: Plan) -> dict[str, float]:
         ended: BaseException | None = None
         with torch.random.fork_rng():  # the caller's random state stays as it was
             torch.manual_seed(derive_seed(settings["seed"], "weights"))
-            large = ", ".join(f"{section}.{name}={settings[section].get(name)}" for section, name in MEMORY_KEYS)
+            large = ", ".join(f"{key}={select(settings, key)}" for key in MEMORY_KEYS)
             with memory_error_names(large):
                 module = DiffusionModule(settings, description.plain(), steps)
                 if settings["trainer"].get("precision") == "64-true":

@@ -150,5 +150,5 @@ def how_to_resume(plan: Plan) -> str:
 
 
 def _resume(plan: Plan) -> str:
-    again = "".join(f" {shlex.quote(each)}" for each in typed_again(plan.config))
+    again = "".join(f" {shlex.quote(each)}" for each in typed_again(plan.resolved))
     return f"python {shell_path(SCRIPT)} resume={shell_path(plan.folder)}{again}"

@@ -95,12 +95,15 @@ def earlier_try(config: DictConfig, folder: Path) -> tuple[dict[str, Any], Path 
     return metrics, None if metrics else checkpoint
 
 
-def typed_again(config: DictConfig) -> list[str]:
-    """The overrides that :func:`resume_settings` wants: of the loggers and callbacks that are not shipped."""
+def typed_again(settings: Mapping[str, Any]) -> list[str]:
+    """The overrides that :func:`resume_settings` wants: of the loggers and callbacks that are not shipped.
+
+    Args:
+        settings: all of a run's, resolved.
+    """
     lines, shipped = [], _shipped("logger")
-    if config.get("plugins"):
-        lines.append(f"plugins={typed_value(list(config.plugins))}")
-    settings = resolved(config)
+    if plugins := settings.get("plugins"):
+        lines.append(f"plugins={typed_value(plugins)}")
     for name, node in (loggers(settings["logger"]) | user_callbacks(settings)).items():
         if node not in shipped:
             for key, value in node.items():

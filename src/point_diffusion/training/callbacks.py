@@ -39,7 +39,7 @@ class EMA(WeightAveraging):
         average = self._average_model
         if average is not None:
             self._module = pl_module
-            self._count = average.n_averaged
+            self._count = average.n_averaged  # to assign it to the module at each step costs more than to add
             self._begun = bool(self._count > 0)
             self._weights = (
                 [p.detach() for p in average.module.parameters()],

@@ -12,13 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from helpers.frames import read, refused, rows
+from helpers.frames import FINITE, read, refused, rows
 from point_diffusion.common.errors import UsageError
 from point_diffusion.data.files import read_frame
 from point_diffusion.data.frame import MAX_COLUMNS
 from point_diffusion.data.table import choose
-
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(

@@ -11,9 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from helpers.frames import read, refused, rows
-
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
+from helpers.frames import FINITE, read, refused, rows
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,13 @@
 """Which files are read in blocks."""
 
-import re
-
 import numpy as np
 import polars as pl
 import pytest
 
-from point_diffusion.common.errors import UsageError
+from helpers.refused import refused
 from point_diffusion.data.source import TableSource, build_source
 from point_diffusion.data.streams.choice import LARGEST_WHOLE, is_streamed, open_stream
 from point_diffusion.data.streams.source import StreamSource
-
-
-def refused(text):
-    return pytest.raises(UsageError, match=re.escape(text))
 
 
 def large_npy(path, values=LARGEST_WHOLE + 2):

@@ -1,13 +1,13 @@
 """A file that is never read whole: its rows, what is known of all of them, and samples."""
 
 import os
-import re
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
+from helpers.refused import refused
 from point_diffusion.common.errors import UsageError
 from point_diffusion.data.datamodule import PointSetDataModule
 from point_diffusion.data.description import Description
@@ -28,10 +28,6 @@ def epoch_of(source, number=0, at_once=64, points=None, seed=1):
     loader = data.train_dataloader()
     loader.sampler.set_epoch(number)
     return [batch.points.numpy() for batch in loader]
-
-
-def refused(text, *kinds):
-    return pytest.raises(kinds or UsageError, match=re.escape(text))
 
 
 def rows_of(points):
