@@ -1,6 +1,7 @@
 """What all tests share: the options of long checks, a composed config, and a small training in this process."""
 
 import copy
+import csv
 import json
 import re
 from functools import cache
@@ -127,3 +128,17 @@ def trained(config, tmp_path_factory):
     )
     (run,) = outputs.glob("runs/*/*")
     return run
+
+
+@pytest.fixture
+def iris(tmp_path):
+    """The table as a file with names and classes."""
+    from sklearn.datasets import load_iris
+
+    data = load_iris()
+    names = [name.removesuffix(" (cm)") for name in data.feature_names]
+    with (tmp_path / "iris.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "species"])
+        writer.writerows([*row, data.target_names[kind]] for row, kind in zip(data.data, data.target, strict=True))
+    return tmp_path / "iris.csv"

@@ -1,6 +1,5 @@
 """Scripts as users run them: real processes, real folders. All of it is slow; pytest -m "not slow" is without."""
 
-import csv
 import itertools
 import json
 import os
@@ -11,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from sklearn.datasets import load_iris
 
 from helpers.browser import Opened, chromium
 from helpers.process_pool import Process
@@ -147,17 +145,6 @@ def sweep(finished, tmp_path):
     folder = tmp_path / "outputs/sweeps/2026-01-01/00-00-00"
     shutil.copytree(finished[0], folder)
     return folder
-
-
-@pytest.fixture
-def iris(tmp_path):
-    data = load_iris()
-    names = [name.removesuffix(" (cm)") for name in data.feature_names]
-    with (tmp_path / "iris.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*names, "species"])
-        writer.writerows([*row, data.target_names[kind]] for row, kind in zip(data.data, data.target, strict=True))
-    return tmp_path / "iris.csv"
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from point_diffusion.metrics import energy_distance
 from point_diffusion.registry import Registry
 from point_diffusion.samplers import DDIM
 from point_diffusion.training.preflight import problems
-from point_diffusion.training.preparation import drop_unused
+from point_diffusion.training.settle import settle
 
 PROBLEMS = {
     "train": problems,
@@ -138,7 +138,7 @@ def test_commands_compose(name, arguments, tmp_path, monkeypatch, registered_as_
             words = [re.sub(r"^sampler\.", "++sampler.", word) for word in words]
         composed = typed.compose(list(words))
         if name == "train":
-            drop_unused(composed)
+            settle(composed)
         wrong = list(PROBLEMS[name](composed))
         assert [each for each in wrong if not any(words in each for words in OF_ELSEWHERE)] == []
 

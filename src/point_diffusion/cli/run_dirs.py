@@ -37,7 +37,8 @@ from point_diffusion.runs.resume import resume_settings
 from point_diffusion.runs.settings import NOT_THE_RUN, SETTINGS, typed_overrides
 from point_diffusion.runs.status import finished_metrics, run_lock
 from point_diffusion.runs.sweeps import job_names, jobs_in, sweep_jobs, sweep_overrides
-from point_diffusion.training.preparation import drop_unused, hand_on, planned, planned_beside
+from point_diffusion.training.preparation import hand_on, planned, planned_beside
+from point_diffusion.training.settle import settle
 
 MAX_CHECKED = 20  # of a sweep's jobs, before it has a folder
 
@@ -57,7 +58,7 @@ class RunDirs(Callback):
             HydraConfig.instance().set_config(deepcopy(config))
             if not OmegaConf.is_missing(config, "resume") and config.resume:
                 resume_settings(config, _typed(config))
-            drop_unused(config)
+            settle(config)
             plan = planned(config, _place(config, "run"), lambda: _folder(config, "run"))
             hand_on(plan)
             config.hydra.run.dir = str(plan.folder)
@@ -146,7 +147,7 @@ def _stand_beside(config: DictConfig) -> None:
     HydraConfig.instance().set_config(deepcopy(config))
     if not OmegaConf.is_missing(config, "resume") and config.resume:
         resume_settings(config, _typed(config))
-    drop_unused(config)
+    settle(config)
     hand_on(planned_beside(config, place, Path(folder)))
 
 
@@ -198,7 +199,7 @@ def _check_all_jobs(config: DictConfig, overrides: dict[str, Override]) -> None:
             swept = [f"{overrides[key].get_key_element()}={value}" for key, _, value in parts]  # with its +
             composed = GlobalHydra.instance().config_loader().load_sweep_config(config, [*typed.values(), *swept])
             with open_dict(composed):
-                drop_unused(composed)
+                settle(composed)
             if not (lines := list(value_problems(composed))):
                 return
             wrong += [line for line in lines if line not in wrong]

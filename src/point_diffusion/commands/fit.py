@@ -14,10 +14,7 @@ from point_diffusion.config.own_parts import register
 from point_diffusion.runs.load import load_run
 from point_diffusion.runs.run import Run
 
-STEPS = 4_000  # at least, unless the epochs are given: few points make short epochs
 HOLDOUT = 0.1
-# of recommended; the noise of a step's gradient grows as batches get smaller, and the rate falls with their root
-FULL_BATCH, BATCH_LR = 512, 1e-2
 
 
 def fit(
@@ -40,7 +37,7 @@ def fit(
         names: of the columns; None: those of a frame, or x, y, z.
         labels: a class for each point, to be conditioned on.
         condition: the names of columns that the others are conditioned on.
-        epochs: None: 100, or of few points as many as make some thousand steps.
+        epochs: None: 130, or of few points more, see :func:`point_diffusion.training.settle.amount`.
         seed: draws all that is random.
         output_dir: where the run's folder is made; None: ``outputs/`` of the checkout.
         settings: any other keys of ``scripts/train.py``, by their full names.
@@ -74,17 +71,13 @@ def fit(
     if not path.exists():
         with atomic_write(path) as part:
             frame.write_parquet(part)
-    rows = max(1, round((1 - HOLDOUT) * len(frame)))
-    batch_size = min(FULL_BATCH, 2 ** max(0, (rows // 4).bit_length() - 1))
     asked: dict[str, Any] = {
         "experiment": "recommended",
         "data": "file",
         "data.path": str(path),
         "data.stream": False,  # the points are in memory
         "data.holdout": HOLDOUT,
-        "data.batch_size": batch_size,
-        "optimizer.lr": float(f"{BATCH_LR * (batch_size / FULL_BATCH) ** 0.5:.2g}"),
-        "trainer.max_epochs": max(100, STEPS * batch_size // rows) if epochs is None else epochs,
+        **({} if epochs is None else {"trainer.max_epochs": epochs}),
         "seed": seed,
         "data.seed": seed,
         "output_dir": str(outputs),

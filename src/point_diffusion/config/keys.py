@@ -8,6 +8,7 @@ from typing import Any
 
 from point_diffusion.registry import Registry
 
+AUTO = "auto"  # in the place of a number: settled by the points, before a config is checked
 NOUNS: dict[Any, str] = {
     int: "an integer",
     float: "a number",
@@ -53,11 +54,12 @@ def key(
     below: float | None = None,
     choices: Collection[str] = (),
     required: bool = True,
+    auto: bool = False,
 ) -> Any:
     """A key of the schema; the bounds hold for a number and for each number of a list.
 
     Choices may be a registry: what is registered is allowed. A key that is not required belongs to some of the
-    choices of its section only.
+    choices of its section only. One that is ``auto`` may be left to the number of points.
     """
     bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
     return field(
@@ -66,6 +68,7 @@ def key(
             "bounds": {word: bound for word, bound in bounds.items() if bound is not None},
             "choices": choices,
             "required": required,
+            "auto": auto,
         }
     )
 
@@ -89,4 +92,4 @@ def allowed(item: Field[Any], kind: Any) -> str:
             noun = NOUNS[each]
             limits = [f"{word} {bound}" for word, bound in item.metadata["bounds"].items()]
             words.append(noun + (" " if limits else "") + " and ".join(limits))
-    return " or ".join(words)
+    return " or ".join(words) + (f", or {AUTO}" if item.metadata["auto"] else "")

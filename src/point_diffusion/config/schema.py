@@ -132,7 +132,10 @@ class Data:
     clip: bool = key("samples are kept within the bounds of the training points", required=False)
     seed: int = key("draws the points, or what is held out", at_least=0, below=2**32)
     batch_size: int = key(
-        "points a batch; the last batch of an epoch holds what is left", at_least=1, at_most=100_000_000
+        "points a batch; the last batch of an epoch holds what is left; auto: 512, of few points fewer",
+        at_least=1,
+        at_most=100_000_000,
+        auto=True,
     )
 
 
@@ -141,7 +144,9 @@ class Optimizer:
     """Any optimiser of torch.optim, by name; its other arguments as +optimizer.NAME=value."""
 
     name: str = key("a class of torch.optim; Muon: of hidden matrices, with Adam for the rest", choices=OPTIMIZERS)
-    lr: float = key("learning rate", above=0, at_most=100)
+    lr: float = key(
+        "learning rate; auto: 1e-2, of smaller batches that auto makes less", above=0, at_most=100, auto=True
+    )
 
 
 @dataclass
@@ -167,7 +172,7 @@ class Trainer:
     accelerator: str = key("as the top-level accelerator, which sets it", choices=ACCELERATORS)
     devices: Any = key("processes on each machine, a GPU each; auto: all GPUs; or a list of GPUs' indices: [0]")
     num_nodes: int = key("machines", at_least=1, at_most=10_000, required=False)
-    max_epochs: int = key("epochs to train", at_least=1, at_most=10**9)
+    max_epochs: int = key("epochs to train; auto: 130, of few points more", at_least=1, at_most=10**9, auto=True)
     gradient_clip_val: float | None = key("largest norm of the gradient; null: no clipping", above=0)
     check_val_every_n_epoch: int = key(
         "epochs between two validations, each with a grid", at_least=1, at_most=10**9

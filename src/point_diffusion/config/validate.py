@@ -20,7 +20,7 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.text import show, suggest
 from point_diffusion.config import keys as reference
 from point_diffusion.config.convert import flatten, loggers
-from point_diffusion.config.keys import NOUNS, allowed, known
+from point_diffusion.config.keys import AUTO, NOUNS, allowed, known
 from point_diffusion.config.model_schema import Sampler
 from point_diffusion.config.schema import CHOOSERS, COMPUTED, OPEN, OPTIONAL, SECTIONS, Figures
 from point_diffusion.config.script_schema import RunData
@@ -172,7 +172,8 @@ def script_problems(config: DictConfig, keys: type) -> Iterator[str]:
 
 def _mismatch(value: Any, item: Field[Any], kind: Any) -> str:
     """What is allowed, where ``value`` is not; else nothing."""
-    return "" if _fits(value, kind, item) else allowed(item, kind)
+    fits = (value == AUTO and item.metadata["auto"]) or _fits(value, kind, item)
+    return "" if fits else allowed(item, kind)
 
 
 def _fits(value: Any, kind: Any, item: Field[Any]) -> bool:

@@ -20,6 +20,7 @@ from point_diffusion.config.schema import Trainer
 from point_diffusion.config.validate import FILE_LOGGERS, config_problems
 from point_diffusion.registry import MEAN_FLOW, NETWORKS, PREDICTION_TYPES, SAMPLERS, SHAPES
 from point_diffusion.runs.resume import checkpoint_of, misfits
+from point_diffusion.training.settle import amount
 
 if TYPE_CHECKING:
     from point_diffusion.data.source import Source
@@ -157,8 +158,8 @@ def _data_problems(settings: Mapping[str, Any], source: "Source") -> Iterator[st
 
     data, size, rows = settings["data"], settings["data"]["batch_size"], source.num_points
     if not source.unlimited and size > rows:
-        smaller = 2 ** int(math.log2(max(rows // 4, 1)))
-        yield f"data.batch_size={size}: must be at most the {rows} rows to train on; try data.batch_size={smaller}"
+        smaller = f"data.batch_size={amount(rows).batch_size}, or auto"
+        yield f"data.batch_size={size}: must be at most the {rows} rows to train on; try {smaller}"
     held_out = source.held_out().points if not source.unlimited else None
     if held_out is not None and (held_out == held_out[0]).all():
         few = f"the {len(held_out)} rows that are held out are all the same, nothing can be compared with them"

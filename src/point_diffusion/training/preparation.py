@@ -9,15 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from point_diffusion.common.errors import UsageError
 from point_diffusion.common.paths import typed_path
 from point_diffusion.common.processes import process_rank
-from point_diffusion.config.convert import drop, without_hydra
-from point_diffusion.config.keys import known
-from point_diffusion.config.schema import CHOOSERS, SECTIONS, SHARED
-from point_diffusion.config.validate import argument_types
+from point_diffusion.config.convert import without_hydra
 from point_diffusion.plugins import load_plugins
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.folders import unique_dir
@@ -27,6 +24,7 @@ from point_diffusion.runs.settings import typed_settings
 from point_diffusion.runs.status import run_lock
 from point_diffusion.training.plan import Plan, in_sweep
 from point_diffusion.training.preflight import check
+from point_diffusion.training.settle import settle
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
         UsageError: a value is wrong, or the folder holds another run already.
     """
     load_plugins(config.get("plugins") or ())  # in a process of its own a job has none yet
-    drop_unused(config)
+    settle(config)
     if process_rank(config.trainer) > 0:
         with TemporaryDirectory() as folder:
             runs = typed_path(config.output_dir) / "runs"
@@ -78,28 +76,6 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
             plan.store()
             mark(plan.folder, typed_settings(plan.config))
         yield plan
-
-
-def drop_unused(config: DictConfig) -> None:
-    """Leave out what an experiment sets for choices that are not taken: beta_end, say, of another schedule."""
-    typed: list[str] = []
-    if HydraConfig.initialized():
-        if HydraConfig.get().runtime.choices.get("experiment") is None:
-            return  # without torch, which the arguments of what is chosen need
-        typed = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
-    for section in ("schedule", "model", "sampler"):
-        chooser, registry = CHOOSERS[section]
-        node = config.get(section)
-        by_name = any(text.startswith(f"{section}.{chooser}=") for text in typed)
-        if not isinstance(node, DictConfig) or node.get(chooser) not in registry or by_name:
-            continue  # an error soon
-        arguments = argument_types(registry[node[chooser]])
-        for name, item in known(SECTIONS[section]).items():
-            is_typed = any(text.startswith(f"{section}.{name}=") for text in typed)
-            used = item.metadata["required"] or name in (chooser, *arguments, *SHARED.get(section, ()))
-            if name in node and not used and not is_typed:
-                with read_write(config), open_dict(config):
-                    drop(node, name)
 
 
 def planned(

@@ -59,7 +59,7 @@ def test_few_points_have_small_batches_and_more_epochs(tmp_path):
     few = np.random.default_rng(0).normal(size=(40, 1))
     run = fit(few, output_dir=tmp_path, settings={**SHORT, "trainer.max_epochs": 1})
     assert run.config.data.batch_size == 8
-    assert run.config.optimizer.lr == pytest.approx(1e-2 * (8 / 512) ** 0.5, rel=0.05)  # of recommended, at 512
+    assert run.config.optimizer.lr == pytest.approx(1e-2 * (8 / 512) ** 0.5, rel=0.05)
     assert run.columns == ("x",)
 
 

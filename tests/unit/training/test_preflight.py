@@ -111,7 +111,7 @@ def file_of(path, rows):
 def test_batches_must_not_be_larger_than_a_file(config, tmp_path):
     data = ["data=file", f"data.path={file_of(tmp_path / 'points.csv', 100)}"]
     (line,) = problems(config(*data, "data.batch_size=91"))
-    assert line == "data.batch_size=91: must be at most the 90 rows to train on; try data.batch_size=16"
+    assert line == "data.batch_size=91: must be at most the 90 rows to train on; try data.batch_size=16, or auto"
     assert list(problems(config(*data, "data.batch_size=90"))) == []
 
 
