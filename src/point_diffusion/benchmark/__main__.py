@@ -28,7 +28,7 @@ from point_diffusion.benchmark.timing import Figure
 from point_diffusion.cli.main import refusing
 from point_diffusion.common.console import console
 from point_diffusion.common.errors import UsageError
-from point_diffusion.common.files import output_path, write_text
+from point_diffusion.common.files import output_path, writable, write_text
 from point_diffusion.common.text import suggest
 
 SECTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -84,6 +84,8 @@ def main() -> None:
             print(f"  {name:<10} {_first_line(benchmark.run)}")
         return
     asked, output, size = _arguments(sys.argv[1:])
+    if output is not None:
+        writable(output.parent, "output")  # said now, not in the end
     if asked and asked[0] in PUBLISHED:
         _published(asked[0], size, output)
     else:

@@ -1,7 +1,6 @@
 """What must be right before a run gets its folder: values, theory, hardware, what is handed on to libraries."""
 
 import inspect
-import math
 import os
 import types
 import typing

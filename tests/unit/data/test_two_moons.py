@@ -41,12 +41,12 @@ def test_the_likelihood_integrates_to_one():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_posterior_by_quadrature(seed):
-    x = WIDE.draw(1, seed).points[0, 2:].astype(np.float64)
+    x = SHAPE.draw(1, seed).points[0, 2:].astype(np.float64)
     centers = (np.arange(1600) + 0.5) / 800 - 1
     theta = np.stack(np.meshgrid(centers, centers, indexing="ij"), axis=-1).reshape(-1, 2)
-    weights = np.exp(WIDE.log_likelihood(x, theta))
+    weights = np.exp(SHAPE.log_likelihood(x, theta))
     weights /= weights.sum()
-    drawn = WIDE.posterior(x, 200_000, seed)
+    drawn = SHAPE.posterior(x, 200_000, seed)
     assert (np.abs(drawn) <= 1).all()
     for moment in (lambda p: p[:, 0], lambda p: p[:, 1], lambda p: p[:, 0] ** 2, lambda p: p[:, 0] * p[:, 1]):
         expected = weights @ moment(theta)

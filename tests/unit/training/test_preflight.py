@@ -10,6 +10,7 @@ from point_diffusion.registry import NETWORKS
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.resume import checkpoint_of
 from point_diffusion.training.preflight import check, problems
+from point_diffusion.training.settle import settle
 
 MEAN_FLOW = ["module.objective=mean_flow", "model=interval_mlp", "module.prediction_type=flow"]
 
@@ -24,7 +25,9 @@ class Plain(MLPDiffusion):
 @pytest.mark.parametrize("overrides", [[], ["experiment=recommended"], SMALL])
 def test_right_settings_pass_and_leave_nothing(config, tmp_path, monkeypatch, overrides):
     monkeypatch.chdir(tmp_path)
-    check(config(*overrides, f"output_dir={tmp_path}/outputs"))
+    asked = config(*overrides, f"output_dir={tmp_path}/outputs")
+    settle(asked)
+    check(asked)
     assert list(tmp_path.iterdir()) == []
 
 
