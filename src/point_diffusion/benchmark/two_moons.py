@@ -110,8 +110,9 @@ BENCHMARK = Benchmark(
         "NPE": "Lueckmann et al. 2021, the benchmark's raw results: mean of ten observations, a training for each",
         "SNPE": "the same; simulations in rounds, for one observation each",
         "NLE": "the same",
-        "GenSBI": "the best of some eight configurations, 1.2 hours on a V100",
-        "Simformer": "Gloeckler et al. 2024, with 100,000 simulations",
+        "GenSBI": "arXiv:2605.27499, github.com/aurelio-amerio/GenSBI: the best of some eight configurations, 1.2"
+        " hours on a V100",
+        "Simformer": "Gloeckler et al. 2024 (arXiv:2404.09636), with 100,000 simulations",
     },
     protocol=(
         "Simulator and exact posterior are written anew from the formulas of Lueckmann et al. 2021, and tested"

@@ -12,8 +12,8 @@ from point_diffusion.config.validate import argument_types
 
 BATCHES = 4  # an epoch, at least: with fewer, few points are learned by heart before their shape is
 FULL_BATCH, FULL_LR = 512, 1e-2  # of recommended
-STEPS, STEPS_OF_SMALL_BATCHES = 2_600, 4_000  # at least; 2,600 are 130 epochs of 10,000 points
 EPOCHS = 130  # at least
+STEPS = 4_000  # in small batches, at least
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Amount:
 def amount(num_points: int, batch_size: int | None = None) -> Amount:
     """How much to train on so many points.
 
-    Few points make short epochs: they have smaller batches, and more epochs. The noise of a step's gradient grows
-    as batches get smaller, and the learning rate falls with their root.
+    Few points make short epochs: they have smaller batches, and with these more epochs. The noise of a step's
+    gradient grows as batches get smaller, and the learning rate falls with their root. Full batches keep their
+    epochs: with more, 3,000 points of an S-curve are overfitted, by the likelihood of others.
 
     Args:
         num_points: to train on.
@@ -37,7 +38,7 @@ def amount(num_points: int, batch_size: int | None = None) -> Amount:
     """
     full = 2 ** max(0, (num_points // BATCHES).bit_length() - 1)
     chosen = min(FULL_BATCH, full) if batch_size is None else batch_size
-    steps = STEPS if chosen >= FULL_BATCH else STEPS_OF_SMALL_BATCHES
+    steps = STEPS if chosen < FULL_BATCH else 0
     rate = FULL_LR if batch_size is not None else float(f"{FULL_LR * (chosen / FULL_BATCH) ** 0.5:.2g}")
     return Amount(chosen, rate, max(EPOCHS, -(-steps // -(-num_points // chosen))))
 
