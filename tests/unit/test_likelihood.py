@@ -144,6 +144,28 @@ def test_conditions_are_each_points_own(guidance):
     assert other.log_density.nanmean() < back.log_density.mean() - 0.5
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_derivatives_are_those_of_autograd(bias):
+    """Through layers, with and without a shift, and through what is no layer."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(2, 2, bias=bias).double()
+    product = drawn(2, 2)
+
+    def predict(x, t):
+        x_0 = torch.tanh(layer(x)) + torch.nn.functional.linear(x, product) * x.sum(dim=1, keepdim=True)
+        return x_0, x - layer(x_0)
+
+    sampler, denoiser = DDIM(4), Known(SCHEDULE, predict)
+
+    def end(start):
+        return list(sampler.trajectory(denoiser, start, torch.Generator(), None))[-1][1]
+
+    x = drawn(5, 2)
+    found = flow(denoiser, sampler, x)
+    torch.testing.assert_close(found.points, end(x))
+    torch.testing.assert_close(found.jacobian, torch.func.vmap(torch.func.jacrev(lambda x: end(x[None])[0]))(x))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("start", ["normal", "matched"])
 def test_the_points_are_those_that_the_sampler_draws(start, dtype):
