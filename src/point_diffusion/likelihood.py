@@ -16,21 +16,19 @@ The formula is that of a map that is one to one. One that folds has a derivative
 such points are marked.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from point_diffusion.common.workers import in_order
 from point_diffusion.denoisers import Denoiser
 from point_diffusion.precision import float64
 from point_diffusion.samplers import Sampler
 from point_diffusion.schedule import CLEAN, NoiseLevel
+from point_diffusion.tangents import tangents
 
 ROWS = 2**12  # points times tangents at a time
 MAX_NEWTON = 30
@@ -99,60 +97,6 @@ def flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | No
     return Flow(*map(torch.cat, zip(*parts, strict=True)))
 
 
-class _Derivatives:
-    """Torch's one level of forward derivatives, which threads may be in together."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._level = threading.Lock(), 0, forward_ad.dual_level()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._level.__enter__()
-            self._inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._level.__exit__(None, None, None)
-
-
-_derivatives = _Derivatives()
-
-
-class _Linear(torch.autograd.Function):
-    """A linear layer whose weights are constants: torch's own multiplies by their tangents, too, which are 0."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        return functional.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_forward(inputs[1])
-
-    @staticmethod
-    def jvp(ctx: Any, x: Tensor, *_: Tensor | None) -> Tensor:
-        return functional.linear(x, *ctx.saved_tensors)
-
-
-class _ConstantWeights(TorchFunctionMode):
-    """Where derivatives are with respect to points alone: two thirds of the time, to the same bits."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        fixed = (each is None or isinstance(each, torch.nn.Parameter) for each in args[1:])
-        if func is functional.linear and not kwargs and all(fixed):
-            return _Linear.apply(*args)
-        return func(*args, **(kwargs or {}))
-
-
 # tangents are none of inference mode's tensors
 @torch.inference_mode(False)
 @torch.no_grad()
@@ -162,7 +106,7 @@ def _flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | N
     condition = None if condition is None else condition.repeat(dim, 1)
     points, jacobian = x, float64(basis)
     folded = torch.zeros(count, dtype=torch.bool, device=x.device)
-    with _derivatives, _ConstantWeights():
+    with tangents():
         start = forward_ad.make_dual(x.repeat(dim, 1), basis)
         unused = torch.Generator(device=x.device)
         for _, state in sampler.trajectory(denoiser, start, unused, condition):
