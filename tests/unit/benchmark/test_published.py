@@ -67,8 +67,8 @@ def test_the_classifier_is_the_published_one(monkeypatch, dim):
 
     monkeypatch.setattr(neural_network, "MLPClassifier", Classifier)
     random = np.random.default_rng(0)
-    c2st(random.normal(size=(50, dim)), random.normal(size=(50, dim)))
-    assert fitted == [((10 * dim, 10 * dim), "relu", 80)] * 5  # five folds, the rest of 100 points each
+    c2st(random.normal(size=(10, dim)), random.normal(size=(10, dim)))
+    assert fitted == [((10 * dim, 10 * dim), "relu", 16)] * 5  # five folds, the rest of 20 points each
 
 
 def test_tables(asked):

@@ -137,6 +137,7 @@ def test_a_sampler_that_draws_noise_has_the_divergence_of_a_flow(run, exact):
     )
 
 
+@pytest.mark.slow
 def test_a_flow_that_folds_has_no_divergence(run, exact):
     mirrored = changed(exact, lambda x_0, t: x_0 * torch.tensor([1.0, -1.0]) if t == 0 else x_0)
     whole, rows = by(run, mirrored, DPMSolver(), 300)

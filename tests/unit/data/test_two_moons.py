@@ -56,6 +56,7 @@ def test_the_posterior_by_quadrature(seed):
     assert equivalent_sample_size(drawn[:10_000], on_grid).at_least  # nothing tells them apart
 
 
+@pytest.mark.slow
 def test_the_posterior_is_that_of_simulated_pairs():
     """Of very many pairs, those whose observation is near the one that is asked about."""
     pairs = TwoMoons(noise=0.05).draw(4_000_000, 5).points.astype(np.float64)

@@ -13,6 +13,7 @@ def draw(n, seed, shift=0.0, dim=2):
     return points
 
 
+@pytest.mark.slow
 def test_the_truth_is_not_told_from_the_truth():
     found = c2st(draw(4_000, 1), draw(4_000, 2))
     assert abs(found - 0.5) < 3 * 0.5 / np.sqrt(8_000) + 0.01  # what a perceptron makes of noise

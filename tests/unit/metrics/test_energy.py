@@ -52,6 +52,7 @@ def test_a_truth_that_is_remembered_is_the_same_truth(dim):
         assert (again, same, same.low, same.high) == (distance, size, size.low, size.high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2, 3, 7])
 @pytest.mark.parametrize("empirical", [False, True])
 def test_the_exact_sum_in_blocks(dim, empirical, monkeypatch):

@@ -129,6 +129,7 @@ def test_many_lines_are_a_heat_map():
     assert axes.images[0].get_array()[0, 1] == 2.5  # lr=0.001, width=16
 
 
+@pytest.mark.slow
 def test_a_search_has_a_panel_of_dots_for_each_key():
     draws = np.random.default_rng(0)
     settings = [

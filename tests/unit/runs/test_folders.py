@@ -42,6 +42,7 @@ def test_odd_names_stay_apart_legible_and_short():
         assert 0 < len(name) <= MAX_NAME_LENGTH + 9
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
 def test_different_values_never_share_a_folder(values):
     first, second = (job_folder([f"x={value}"]) for value in values)

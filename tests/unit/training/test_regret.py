@@ -93,6 +93,7 @@ def test_it_falls_as_the_training_goes_on(small_train):
     assert values[-1] < values[0] / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [120, 1000])
 def test_it_is_measured_on_the_first_points_of_the_validation(small_train, monkeypatch, count):
     monkeypatch.setattr(datamodule, "VALIDATION_BATCH", 128)  # three batches

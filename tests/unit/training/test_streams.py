@@ -50,6 +50,7 @@ def weights_of(run):
     return load(run / "checkpoints/last.ckpt")
 
 
+@pytest.mark.slow
 def test_parts_of_an_epoch_go_on_to_the_same_bits(train):
     whole, again = train("whole", *PARTS), train("again", *PARTS)
     assert_same_run(whole, again)
@@ -104,6 +105,7 @@ def copy(tmp_path, points):
     return path
 
 
+@pytest.mark.slow
 def test_a_file_that_shrinks_under_a_run_ends_it_with_all_that_was_kept(train, tmp_path, copy):
     cut = ["+callbacks.cut._target_=helpers.planted_callbacks.Truncate", f"+callbacks.cut.path={copy}"]
     cut += ["+callbacks.cut.size=1_000_000", "+callbacks.cut.epoch=1", "callbacks.checkpoint.every_n_epochs=1"]
@@ -120,6 +122,7 @@ def test_a_file_that_shrinks_under_a_run_ends_it_with_all_that_was_kept(train, t
         train("run", f"resume={run}", path=copy)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_file_alone_and_read_as_it_was(train, tmp_path, copy):
     run = train("run", *PARTS, path=copy, epochs=1)
     os.utime(copy)
