@@ -1,6 +1,7 @@
 """Charts show the numbers that they are given."""
 
 import numpy as np
+import pytest
 
 from point_diffusion.report.charts import (
     comparison,
