@@ -12,10 +12,10 @@ memory does not grow with their number. It is exact in every dimension d, in the
 estimate of the trace (Hutchinson 1989) would need a series of the logarithm, which does not converge where a step
 shrinks the points by much, as the last ones do.
 
-The formula is that of a map that is one to one. One that folds has a derivative whose determinant changes sign:
-such points are marked.
+The formula is that of a map that is one to one. One that folds has a determinant that changes sign: it is marked.
 """
 
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -28,15 +28,14 @@ from point_diffusion.denoisers import Denoiser
 from point_diffusion.precision import float64
 from point_diffusion.samplers import Sampler
 from point_diffusion.schedule import CLEAN, NoiseLevel
-from point_diffusion.tangents import tangents
 
 ROWS = 2**12  # points times tangents at a time
 MAX_NEWTON = 30
-# how far from a point noise may lead, of the point's length, or of 1 about the origin, in the network's units:
-# where the search ends, and where the density still counts
+# how far from a point noise may lead, of its length, or of 1 about the origin: the search ends, a density counts
 CONVERGED = {torch.float64: 1e-9, torch.float32: 2e-6}
 REACHED = {torch.float64: 1e-7, torch.float32: 1e-4}
 SMALLEST_DAMPING = 1e-3
+FEW = 8  # points of a block, to one that is left for later
 FIXED_POINT = 3  # iterations for each step backwards
 
 
@@ -60,8 +59,7 @@ class Density(NamedTuple):
     Attributes:
         points: shape (B, dim), as the network sees them.
         log_density: shape (B,), float64, in nats, in the network's units.
-        folded: shape (B,), bool: see :class:`Flow`; the map is not one to one there, other noise leads to the same
-            place, and the number is not the density.
+        folded: shape (B,), bool: see :class:`Flow`; other noise leads there, too, and the number is no density.
         residual: shape (B,), how far the sampler ends from the given point; 0 where it drew the point.
     """
 
@@ -74,10 +72,8 @@ class Density(NamedTuple):
 def check_deterministic(sampler: Sampler) -> None:
     """Raise ValueError where a sampler draws noise on its way: there is no density then."""
     if sampler.stochastic:
-        raise ValueError(
-            f"{type(sampler).__name__} draws noise on its way: what it draws has no density to compute;"
-            " use DDIM or DPMSolver with eta=0"
-        )
+        line = f"{type(sampler).__name__} draws noise on its way: what it draws has no density to compute"
+        raise ValueError(f"{line}; use DDIM or DPMSolver with eta=0")
 
 
 def flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | None = None) -> Flow:
@@ -97,6 +93,28 @@ def flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | No
     return Flow(*map(torch.cat, zip(*parts, strict=True)))
 
 
+class _Derivatives:
+    """Torch's one level of forward derivatives, which threads may be in together."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._level = threading.Lock(), 0, forward_ad.dual_level()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._level.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._level.__exit__(None, None, None)
+
+
+_derivatives = _Derivatives()
+
+
 # tangents are none of inference mode's tensors
 @torch.inference_mode(False)
 @torch.no_grad()
@@ -106,7 +124,7 @@ def _flow(denoiser: Denoiser, sampler: Sampler, x: Tensor, condition: Tensor | N
     condition = None if condition is None else condition.repeat(dim, 1)
     points, jacobian = x, float64(basis)
     folded = torch.zeros(count, dtype=torch.bool, device=x.device)
-    with tangents():
+    with _derivatives:
         start = forward_ad.make_dual(x.repeat(dim, 1), basis)
         unused = torch.Generator(device=x.device)
         for _, state in sampler.trajectory(denoiser, start, unused, condition):
@@ -177,13 +195,26 @@ def density_at(
     """
     check_deterministic(sampler)
 
-    def density(block: tuple[Tensor, Tensor | None]) -> Density:
-        x, end, residual = _invert(denoiser, sampler, *block)
-        found = _density(sampler, denoiser, x, end, moments)
-        lost = ~(residual <= REACHED[points.dtype] * _length(block[0])).to(found.log_density.device)
-        return Density(block[0], found.log_density.masked_fill(lost, torch.nan), found.folded, residual)
+    def density(points: Tensor, search: _Search) -> Density:
+        found = _density(sampler, denoiser, search.x, search.end, moments)
+        lost = ~(search.residual <= REACHED[points.dtype] * _length(points)).to(found.log_density.device)
+        return Density(points, found.log_density.masked_fill(lost, torch.nan), found.folded, search.residual)
 
-    return Density(*map(torch.cat, zip(*in_order(density, _blocks(points, condition)), strict=True)))
+    def first(block: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Density]:
+        x = _upwards(denoiser, sampler, *block)
+        search = _newton(denoiser, sampler, *block, x, few=len(x) // FEW)
+        return search.x, density(block[0], search)
+
+    starts, densities = zip(*in_order(first, _blocks(points, condition)), strict=True)
+    found, x = Density(*map(torch.cat, zip(*densities, strict=True))), torch.cat(starts)
+    left = (found.residual > CONVERGED[points.dtype] * _length(points)).nonzero()[:, 0]
+    # of all blocks together: a trajectory of one point takes as long as of a hundred
+    for rows in left.split(max(1, ROWS // points.shape[1])) if len(left) else ():
+        told = None if condition is None else condition[rows]
+        again = density(points[rows], _newton(denoiser, sampler, points[rows], told, x[rows]))
+        for kept, new in zip(found, again, strict=True):
+            kept[rows.to(kept.device)] = new
+    return found
 
 
 def _blocks(x: Tensor, condition: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -198,18 +229,26 @@ def _length(points: Tensor) -> Tensor:
     return points.norm(dim=1).clamp(min=1)
 
 
-def _invert(
-    denoiser: Denoiser, sampler: Sampler, points: Tensor, condition: Tensor | None
-) -> tuple[Tensor, Flow, Tensor]:
-    """The noise that leads to points, where it does lead, and how far from them."""
-    x = _upwards(denoiser, sampler, points, condition)
+class _Search(NamedTuple):
+    """The noise ``x`` that leads to points, where it does lead, and how far from them that is."""
+
+    x: Tensor
+    end: Flow
+    residual: Tensor
+
+
+def _newton(
+    denoiser: Denoiser, sampler: Sampler, points: Tensor, condition: Tensor | None, start: Tensor, few: int = 0
+) -> _Search:
+    """Newton's method from the noise ``start``, until a few points at most are left whose noise is not found."""
+    x = start.clone()
     now = _flow(denoiser, sampler, x, condition)
     residual = (points - now.points).norm(dim=1).nan_to_num(torch.inf)
     damping = torch.ones_like(residual)
     limit = CONVERGED[points.dtype] * _length(points)
     for _ in range(MAX_NEWTON):
         active = ((residual > limit) & (damping > SMALLEST_DAMPING)).nonzero()[:, 0]
-        if len(active) == 0:
+        if len(active) <= few:
             break
         move = _newton_step(now.jacobian[active], (points - now.points)[active])
         tried = x[active] + damping[active, None] * move
@@ -221,7 +260,7 @@ def _invert(
         for kept, new in zip(now, then, strict=True):
             kept[chosen] = new[better]
         damping[active] = torch.where(better, (2 * damping[active]).clamp(max=1), damping[active] / 4)
-    return x, now, residual
+    return _Search(x, now, residual)
 
 
 def _newton_step(jacobian: Tensor, gap: Tensor) -> Tensor:

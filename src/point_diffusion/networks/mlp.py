@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from point_diffusion.networks.condition import check_points, checked_condition, condition_embeddings
+from point_diffusion.networks.linear import linear
 from point_diffusion.schedule import check_steps
 
 LOWEST_FREQUENCY = 0.25  # waves a unit, of the points as the network sees them
@@ -93,13 +94,13 @@ class MLPDiffusion(nn.Module):
         check_steps(x, t)
         condition = checked_condition(x, condition, self.num_columns)
         x = self.features(x)
-        for layer, (linear, embedding) in enumerate(zip(self.linears, self.step_embeddings, strict=True)):
-            assert isinstance(linear, nn.Linear)
+        for number, (layer, embedding) in enumerate(zip(self.linears, self.step_embeddings, strict=True)):
+            assert isinstance(layer, nn.Linear)
             if t.shape[0] != x.shape[0]:  # all at one step: as part of the bias it takes no pass over them
-                x = F.linear(x, linear.weight, linear.bias + embedding(t)[0])
+                x = linear(x, layer.weight, layer.bias + embedding(t)[0])
             else:
-                x = linear(x).add_(embedding(t))
+                x = layer(x).add_(embedding(t))
             if condition is not None:
-                x = x + self.condition_embeddings[layer](condition)
+                x = x + self.condition_embeddings[number](condition)
             x = F.relu(x, inplace=True)
-        return self.head(x)
+        return linear(x, self.head.weight, self.head.bias)
