@@ -13,7 +13,8 @@ from point_diffusion import load_run
 from point_diffusion.metrics import equivalent_sample_size
 
 LEARNS = [
-    *("experiment=recommended", "data.batch_size=32", "accelerator=cpu", "trainer.max_epochs=60"),
+    *("experiment=recommended", "data.batch_size=32", "optimizer.lr=1e-2", "trainer.max_epochs=60"),
+    "accelerator=cpu",
     *("trainer.check_val_every_n_epoch=60", "callbacks.quality.final_num_samples=2000", NO_PICTURES),
 ]
 

@@ -145,7 +145,7 @@ class Optimizer:
 
     name: str = key("a class of torch.optim; Muon: of hidden matrices, with Adam for the rest", choices=OPTIMIZERS)
     lr: float = key(
-        "learning rate; auto: 1e-2, of smaller batches that auto makes less", above=0, at_most=100, auto=True
+        "learning rate; auto: 1e-2, and as the root of batches below 512", above=0, at_most=100, auto=True
     )
 
 

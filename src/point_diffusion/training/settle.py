@@ -34,13 +34,13 @@ def amount(num_points: int, batch_size: int | None = None) -> Amount:
 
     Args:
         num_points: to train on.
-        batch_size: one that is asked for; None: any, with a rate that fits.
+        batch_size: one that is asked for; None: any.
     """
     full = 2 ** max(0, (num_points // BATCHES).bit_length() - 1)
     chosen = min(FULL_BATCH, full) if batch_size is None else batch_size
     steps = STEPS if chosen < FULL_BATCH else 0
-    rate = FULL_LR if batch_size is not None else float(f"{FULL_LR * (chosen / FULL_BATCH) ** 0.5:.2g}")
-    return Amount(chosen, rate, max(EPOCHS, -(-steps // -(-num_points // chosen))))
+    rate = FULL_LR * min(1.0, chosen / FULL_BATCH) ** 0.5
+    return Amount(chosen, float(f"{rate:.2g}"), max(EPOCHS, -(-steps // -(-num_points // chosen))))
 
 
 def settle(config: DictConfig) -> None:

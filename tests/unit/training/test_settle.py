@@ -45,7 +45,9 @@ def test_what_is_typed_stays(of):
     few = ("experiment=recommended", "data.num_points=100")
     assert of(*few, "trainer.max_epochs=3") == (16, 1.8e-3, 3)
     assert of(*few, "optimizer.lr=5e-3") == (16, 5e-3, 572)
-    assert of(*few, "data.batch_size=50") == (50, 1e-2, 2_000)  # in 2 batches: 4,000 steps
+    assert of(*few, "data.batch_size=50") == (50, 3.1e-3, 2_000)  # in 2 batches: 4,000 steps
+    assert of(*few, "data.batch_size=16") == of(*few)
+    assert of("experiment=recommended", "data.batch_size=1024") == (1024, 1e-2, 130)
     assert of("experiment=quick", "data.num_points=100") == (16, 1.8e-3, 40)
 
 
