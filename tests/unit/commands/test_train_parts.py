@@ -8,12 +8,14 @@ import pytest
 from point_diffusion.registry import SAMPLERS
 from point_diffusion.runs.load import load_run
 from point_diffusion.samplers import Sampler
+from point_diffusion.training.settle import settle
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["recommended", "quick"])
 def test_experiments_run(small_train, config, experiment):
     whole = config(f"experiment={experiment}")
+    settle(whole)
     assert (whole.num_step, whole.model.num_units, whole.data.num_points) == (100, 128, 10_000)
     assert whole.trainer.max_epochs <= {"recommended": 400, "quick": 50}[experiment]
     metrics, folder = small_train(
