@@ -10,7 +10,7 @@ from point_diffusion.config.keys import AUTO, known
 from point_diffusion.config.schema import CHOOSERS, SECTIONS, SHARED
 from point_diffusion.config.validate import argument_types
 
-BATCHES = 4  # an epoch, at least: with fewer, few points are learned by heart before their shape is
+BATCHES = 4  # an epoch, at least: with one, few points are memorised sooner than their shape is learned
 FULL_BATCH, FULL_LR = 512, 1e-2  # of recommended
 EPOCHS = 130  # at least
 STEPS = 4_000  # in small batches, at least
@@ -61,8 +61,9 @@ def _resolve_auto(config: DictConfig) -> None:
 def _raw(config: DictConfig, key: str) -> object:
     section, name = key.split(".")
     node = config.get(section)
-    is_open = not isinstance(node, DictConfig) or name not in node or OmegaConf.is_interpolation(node, name)
-    return None if is_open or OmegaConf.is_missing(node, name) else node[name]
+    if not isinstance(node, DictConfig) or name not in node or OmegaConf.is_interpolation(node, name):
+        return None
+    return None if OmegaConf.is_missing(node, name) else node[name]
 
 
 def _amount(config: DictConfig) -> Amount:
