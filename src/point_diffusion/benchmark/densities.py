@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from point_diffusion.benchmark.records import Benchmark, Record, Size, in_parallel, trained
 from point_diffusion.runs.densities import density_figures
+from point_diffusion.training.settle import EPOCHS
 
 SHAPES = ("checkerboard", "gaussians", "pinwheel", "spirals", "moons", "s_curve")
 SETTINGS = ("experiment=recommended",)
-EPOCHS, NUM_POINTS = 130, 10_000  # of recommended
+NUM_POINTS = 10_000  # of recommended
 NUM_DENSITIES = 5_000  # samples, and points of the truth, whose densities are computed
 # so many points a run, as often as makes the same number of steps
 SETS = {"10,000 points": NUM_POINTS, "100,000 points": 10 * NUM_POINTS, "fresh draws": EPOCHS * NUM_POINTS}

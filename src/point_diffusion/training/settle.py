@@ -1,11 +1,12 @@
 """What an experiment leaves to the choices that are taken, and to the number of points."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from point_diffusion.config.convert import drop, plain
+from point_diffusion.config.convert import drop, plain, select
 from point_diffusion.config.keys import AUTO, known
 from point_diffusion.config.schema import CHOOSERS, SECTIONS, SHARED
 from point_diffusion.config.validate import argument_types
@@ -36,8 +37,8 @@ def amount(num_points: int, batch_size: int | None = None) -> Amount:
         num_points: to train on.
         batch_size: one that is asked for; None: any.
     """
-    full = 2 ** max(0, (num_points // BATCHES).bit_length() - 1)
-    chosen = min(FULL_BATCH, full) if batch_size is None else batch_size
+    largest = 2 ** max(0, (num_points // BATCHES).bit_length() - 1)
+    chosen = min(FULL_BATCH, largest) if batch_size is None else batch_size
     steps = STEPS if chosen < FULL_BATCH else 0
     rate = FULL_LR * min(1.0, chosen / FULL_BATCH) ** 0.5
     return Amount(chosen, float(f"{rate:.2g}"), max(EPOCHS, -(-steps // -(-num_points // chosen))))
@@ -51,26 +52,18 @@ def settle(config: DictConfig) -> None:
 
 def _resolve_auto(config: DictConfig) -> None:
     places = {"data.batch_size": "batch_size", "optimizer.lr": "lr", "trainer.max_epochs": "epochs"}
-    if open_keys := [key for key in places if _raw(config, key) == AUTO]:
-        found = _amount(config)
+    raw: Any = OmegaConf.to_container(config)  # as written: what refers to others is settled there
+    if open_keys := [key for key in places if select(raw, key) == AUTO]:
+        found = _amount(config, select(raw, "data.batch_size"))
         with read_write(config):
             for key in open_keys:
-                OmegaConf.update(config, key, getattr(found, places[key]), force_add=True)
+                OmegaConf.update(config, key, getattr(found, places[key]))
 
 
-def _raw(config: DictConfig, key: str) -> object:
-    section, name = key.split(".")
-    node = config.get(section)
-    if not isinstance(node, DictConfig) or name not in node or OmegaConf.is_interpolation(node, name):
-        return None
-    return None if OmegaConf.is_missing(node, name) else node[name]
-
-
-def _amount(config: DictConfig) -> Amount:
+def _amount(config: DictConfig, asked: object) -> Amount:
     """By the run's points; of wrong ones, of which a line is soon said, that of many."""
     from point_diffusion.data.source import build_source
 
-    asked = _raw(config, "data.batch_size")
     batch_size = asked if isinstance(asked, int) and asked > 0 else None
     try:
         return amount(build_source(plain(config.data)).num_points, batch_size)
