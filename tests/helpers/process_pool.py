@@ -2,7 +2,7 @@
 its own, but for the seconds that importing takes.
 
     python -m helpers.process_pool    reads from stdin and answers on stdout, a line of JSON for each:
-                       {"script", "arguments", "folder", "scratch", "limits"} -> {"pid"}, and begins;
+                       {"script", "arguments", "folder", "scratch", "limits", "env"} -> {"pid"}, and begins;
                        {"pid"} -> {"code"}, null while it runs
 """
 
@@ -10,6 +10,7 @@ import atexit
 import gc
 import json
 import os
+import pkgutil
 import resource
 import runpy
 import signal
@@ -37,10 +38,10 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 class Process:
     """A command line that runs, to be treated as a subprocess.Popen with text pipes."""
 
-    def __init__(self, ask, script, arguments, folder, scratch, limits=()):
+    def __init__(self, ask, script, arguments, folder, scratch, limits=(), env=None):
         self._ask, self.returncode = ask, None
         scratch.mkdir()
-        case = {"script": script, "arguments": list(arguments), "limits": list(limits)}
+        case = {"script": script, "arguments": list(arguments), "limits": list(limits), "env": env or {}}
         self.pid = ask({**case, "folder": str(folder), "scratch": str(scratch)})["pid"]
         self.stdout, self.stderr = ((scratch / name).open(errors="replace") for name in ("out", "err"))
 
@@ -69,7 +70,7 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def begin(script, arguments, folder, scratch, limits):
+def begin(script, arguments, folder, scratch, limits, env):
     """Start a command line; what it says goes to files in ``scratch``."""
     said = [os.open(Path(scratch, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in ("out", "err")]
     child = os.fork()
@@ -80,6 +81,7 @@ def begin(script, arguments, folder, scratch, limits):
     if child:
         return child
     os.chdir(folder)
+    os.environ.update(env)
     for name, size in limits:
         resource.setrlimit(getattr(resource, name), (size, size))
     sys.argv = [str(SCRIPTS / f"{script}.py"), *arguments]
@@ -108,12 +110,20 @@ def code_of(pid, ended={}):  # noqa: B006, remembered from call to call
     return ended[pid]
 
 
+def modules():
+    """The names of the project's modules."""
+    import point_diffusion
+
+    found = pkgutil.walk_packages(point_diffusion.__path__, "point_diffusion.")
+    return [each.name for each in found if not each.name.endswith("__main__")]
+
+
 if __name__ == "__main__":
     import importlib
 
     import torch
 
-    for name in IMPORTED:
+    for name in (*IMPORTED, *modules()):
         importlib.import_module(name)
     torch.set_num_threads(1)
     gc.freeze()  # else each fork's first collection copies all of it

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -48,8 +49,14 @@ def forks(tmp_path_factory):
         server.stdin.flush()
         return json.loads(server.stdout.readline())
 
-    def _forks(script: str, arguments: Iterable[str], folder: Path | str, limits: Iterable = ()) -> Process:
-        return Process(ask, script, arguments, folder, scratch / str(next(numbers)), limits)
+    def _forks(
+        script: str,
+        arguments: Iterable[str],
+        folder: Path | str,
+        limits: Iterable = (),
+        env: dict[str, str] | None = None,
+    ) -> Process:
+        return Process(ask, script, arguments, folder, scratch / str(next(numbers)), limits, env)
 
     yield _forks
     server.stdin.close()
@@ -58,13 +65,18 @@ def forks(tmp_path_factory):
 
 @pytest.fixture
 def script(tmp_path, forks):
-    """Run a script as a user does, from a folder of its own; outputs go to tmp_path/outputs."""
+    """Run a script as a user does, from a folder of its own; outputs go to tmp_path/outputs.
 
-    def _script(name: str, *arguments: str, check: bool = True, env: dict[str, str] | None = None):
+    ``fresh``: in a process that imports by itself, as where the environment is looked at by then.
+    """
+
+    def _script(
+        name: str, *arguments: str, check: bool = True, env: dict[str, str] | None = None, fresh: bool = False
+    ):
         typed = [*arguments, f"output_dir={tmp_path}/outputs"]
         # a launcher's workers want a parent that ends as processes do
-        if env is None and not any(each.startswith("hydra/launcher") for each in arguments):
-            process = forks(name, typed, tmp_path)
+        if not fresh and not any(each.startswith("hydra/launcher") for each in arguments):
+            process = forks(name, typed, tmp_path, env=env)
             said = process.communicate(timeout=300)
             done = subprocess.CompletedProcess(typed, process.returncode, *said)
         else:
@@ -86,19 +98,23 @@ def script(tmp_path, forks):
 
 @pytest.fixture
 def start(tmp_path, forks):
-    """Start a training in a process of its own (``fresh``: one that imports by itself, and can have
-    an ``env``); kill it in the end."""
+    """Start a training in a process of its own (``fresh``: one that imports by itself); kill it in the end."""
     processes = []
 
-    def _start(*arguments, fresh=False, env=None, **options):
+    def _start(*arguments, fresh=False, env=None, limits=()):
         arguments = [*arguments, f"output_dir={tmp_path}/outputs"]
         if not fresh:
-            processes.append(forks("train", arguments, tmp_path))
+            processes.append(forks("train", arguments, tmp_path, limits, env))
             return processes[-1]
         command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         both = {**ENVIRONMENT, **(env or {})}
-        processes.append(subprocess.Popen(command, cwd=tmp_path, env=both, **pipes, **options))
+
+        def limit():
+            for name, size in limits:
+                resource.setrlimit(getattr(resource, name), (size, size))
+
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=both, preexec_fn=limit, **pipes))
         return processes[-1]
 
     yield _start

@@ -50,6 +50,7 @@ def test_what_a_notebook_or_a_ci_sets_for_libraries_changes_nothing(script, smal
         PICTURES,
         f"hydra.run.dir={tmp_path}/run",
         env={**LIBRARIES, "MPLCONFIGDIR": str(tmp_path)},
+        fresh=True,
     )
     assert done.stderr == ""
     assert done.stdout.startswith("run folder: ")  # no line of matplotlib's, on a machine that is new to it
@@ -58,11 +59,14 @@ def test_what_a_notebook_or_a_ci_sets_for_libraries_changes_nothing(script, smal
     assert_same_run(tmp_path / "run", plain)
 
 
-def test_pictures_and_tables_are_those_without_a_screen(script, trained, tmp_path):
-    for backend in ("TkAgg", "nonsense"):
-        output = tmp_path / f"{backend}.png"
-        script("sample", f"run={trained}", "num_samples=100", f"output={output}", env={"MPLBACKEND": backend})
-        assert output.exists()
+@pytest.mark.parametrize("backend", [pytest.param("TkAgg", marks=pytest.mark.long), "nonsense"])
+def test_pictures_are_those_without_a_screen(script, trained, tmp_path, backend):
+    asked = [f"run={trained}", "num_samples=100", "output=points.png"]
+    script("sample", *asked, env={"MPLBACKEND": backend}, fresh=True)
+    assert (tmp_path / "points.png").exists()
+
+
+def test_tables_are_those_without_a_screen(script, trained):
     said = [script("compare", f"runs=[{trained}]", env=env).stdout for env in ({"COLUMNS": "9"}, {"COLUMNS": ""})]
     narrow, plain = (text.partition("written: ")[0] for text in said)
     assert narrow == plain
@@ -83,7 +87,7 @@ def test_a_rank_and_a_node_with_srun_change_nothing_of_the_curves_and_give_no_hi
 
 def test_the_signal_that_announces_the_end_stops_a_run_that_then_goes_on(start, script, tmp_path, whole):
     run, env = tmp_path / "run", {**SLURM, "SLURM_PROCID": "0"}
-    process = start(*LONG, f"hydra.run.dir={run}", fresh=True, env=env)
+    process = start(*LONG, f"hydra.run.dir={run}", env=env)
     wait_for(run / "checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGUSR1)
     said, _ = process.communicate(timeout=60)

@@ -132,7 +132,7 @@ def test_others_do_not_jump(trained, script, tmp_path):
 
 def test_a_sweep_has_curves(sweep, script, tmp_path):
     asked = [f"run={sweep}", "num_samples=50", "curve=true", "curve_steps=[2,8]"]
-    said = script("evaluate", *asked, "num_jobs=2", env={})
+    said = script("evaluate", *asked, "num_jobs=2", fresh=True)
     assert "4 runs, 50 samples of each by each sampler" in said.stdout
     assert "num_step=5" in said.stdout
     rows = rows_of(sweep / "quality_curve.csv")
@@ -170,7 +170,7 @@ def test_a_sweep_that_has_not_finished_has_no_curve(sweep, script):
 def test_an_evaluation_is_kept_whatever_the_terminal_can_show(whole, script, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
-    script("evaluate", f"run={run}", "num_samples=50", env={"PYTHONIOENCODING": "ascii"})
+    script("evaluate", f"run={run}", "num_samples=50", env={"PYTHONIOENCODING": "ascii"}, fresh=True)
     assert len(json.loads((run / "evaluations.json").read_text())) == 1
 
 

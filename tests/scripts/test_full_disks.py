@@ -1,7 +1,6 @@
 """Files are whole or not there, whatever the disk does."""
 
 import contextlib
-import resource
 import subprocess
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from helpers.small_runs import CHECKOUT, FEW
 
 
 def limited(size):
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return limit
+    """No file may be larger, in bytes."""
+    return [("RLIMIT_FSIZE", size)]
 
 
 def test_a_disk_that_is_full_leaves_the_last_checkpoint(start, script, tmp_path):
@@ -30,7 +27,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(start, script, tmp_path)
     script("train", *options, "trainer.max_epochs=2", f"hydra.run.dir={run}")
     before = (run / "checkpoints/last.ckpt").read_bytes()
     assert len(before) > 300_000
-    process = start(f"resume={run}", "trainer.max_epochs=20", fresh=True, preexec_fn=limited(300_000))
+    process = start(f"resume={run}", "trainer.max_epochs=20", limits=limited(300_000))
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
     assert wrong.startswith(
@@ -43,7 +40,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(start, script, tmp_path)
     assert (run / "checkpoints/last.ckpt").read_bytes() == before
     script("train", f"resume={run}", "trainer.max_epochs=3")
     # too small for the curves
-    process = start(f"resume={run}", "trainer.max_epochs=20", fresh=True, preexec_fn=limited(100))
+    process = start(f"resume={run}", "trainer.max_epochs=20", fresh=True, limits=limited(100))
     _, wrong = process.communicate(timeout=60)
     assert process.returncode == 2
     assert len(wrong.splitlines()) == 1
@@ -94,6 +91,7 @@ def test_a_small_disk_that_fills_up_and_a_read_only_one(start, script, tmp_path)
         script("train", f"resume={run}", f"trainer.max_epochs={epoch + 3}")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(cpu_count() < 2, reason="needs two cores")
 def test_a_disk_that_fills_up_ends_all_processes_of_a_training(start, tmp_path):
     disk = tmp_path / "disk"

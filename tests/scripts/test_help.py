@@ -64,7 +64,7 @@ def test_a_real_bug_shows_its_traceback_on_demand(script):
     assert "Traceback" not in short.stderr
     assert "HYDRA_FULL_ERROR=1" in short.stderr
     path = os.pathsep.join([str(CHECKOUT / "tests"), os.environ.get("PYTHONPATH", "")])
-    full = script("train", *bug, check=False, env={"HYDRA_FULL_ERROR": "1", "PYTHONPATH": path})
+    full = script("train", *bug, check=False, env={"HYDRA_FULL_ERROR": "1", "PYTHONPATH": path}, fresh=True)
     assert full.returncode != 0
     assert "Traceback" in full.stderr
 

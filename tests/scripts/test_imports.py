@@ -12,7 +12,7 @@ import pytest
     "wrong", ["seed=-1", "sead=1", "schedule=none", "schedule.beta_start=0.9", "resume=nowhere"]
 )
 def test_a_wrong_value_answers_before_torch_is_imported(script, wrong):
-    done = script("train", wrong, check=False, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    done = script("train", wrong, check=False, env={"PYTHONPROFILEIMPORTTIME": "1"}, fresh=True)
     assert done.returncode == 2
     imported = re.findall(r"^import time: .*\| +(\w+)$", done.stderr, re.MULTILINE)
     assert "hydra" in imported

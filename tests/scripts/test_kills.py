@@ -94,6 +94,7 @@ def test_an_extended_run_that_is_stopped_has_not_finished(start, whole, script, 
     assert "20 samples" in done.stdout
 
 
+@pytest.mark.long
 def test_a_killed_sweep_goes_on_to_the_same_bits(script, forks, tmp_path):
     few = [each for each in SMALL if "max_epochs" not in each and "check_val" not in each]
     long = [*few, "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=20", "seed=1,2,3"]
@@ -122,6 +123,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(script, forks, tmp_path):
         assert metrics[0] == metrics[1]
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_leaves_an_answer(tmp_path):
     ends = "+callbacks.end._target_=helpers.planted_callbacks.End"
     command = [

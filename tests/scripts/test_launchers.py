@@ -9,7 +9,8 @@ from helpers.run_files import assert_same_tensors, load, metrics_of
 from helpers.small_runs import SMALL, SWEPT
 
 
-@pytest.mark.parametrize("launcher", [pytest.param("joblib", marks=pytest.mark.long), "submitit_local"])
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_run_the_same_jobs(finished, script, tmp_path, launcher):
     swept = [{"joblib": "num_step=5,0,10", "submitit_local": "num_step=5,0"}[launcher], "seed=1"]
     done = script("train", "-m", f"hydra/launcher={launcher}", *swept, *SWEPT, check=False)
@@ -49,7 +50,7 @@ def test_without_the_extra_it_is_named(script, tmp_path, argument):
     (tmp_path / "bare/hydra_plugins").mkdir(parents=True)
     (tmp_path / "bare/hydra_plugins/__init__.py").touch()  # hides those that are installed
     path = os.pathsep.join([str(tmp_path / "bare"), os.environ.get("PYTHONPATH", "")])
-    done = script("train", "-m", argument, "seed=1,2", check=False, env={"PYTHONPATH": path})
+    done = script("train", "-m", argument, "seed=1,2", check=False, env={"PYTHONPATH": path}, fresh=True)
     assert done.returncode == 2
     needed = argument.replace("experiment=search", "hydra/sweeper=optuna")
     assert done.stderr == f'error: {needed}: needs more packages: pip install -e ".[sweep]"\n'
@@ -68,7 +69,7 @@ def test_without_the_extra_it_is_named(script, tmp_path, argument):
 )
 def test_launchers_that_are_not_there(script, tmp_path, argument, message):
     nowhere = {"PATH": str(tmp_path)}  # a machine may have them
-    done = script("train", "-m", argument, "seed=1,2", *SMALL, check=False, env=nowhere)
+    done = script("train", "-m", argument, "seed=1,2", *SMALL, check=False, env=nowhere, fresh=True)
     assert done.returncode != 0
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

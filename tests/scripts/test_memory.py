@@ -16,15 +16,17 @@ from helpers.small_runs import CHECKOUT, SMALL
         ("sample", "num_samples=1000000000", ""),
         ("train", "data.num_points=100000000", ""),
         ("train", "model.num_units=16384", ""),
-        (
+        pytest.param(
             "train",
             "data.batch_size=8000000 data.num_points=8000000",
             "; it has no checkpoint yet, the same command",
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "train",
             "callbacks.reconstruction={num_points:10000000,style:null} num_step=4",
             "; it has no checkpoint yet",
+            marks=pytest.mark.long,
         ),
     ],
 )

@@ -122,7 +122,7 @@ def test_several_loggers_write_the_same_curves(script, tmp_path):
 def test_other_loggers_of_lightnings_work_offline(script, tmp_path, package, options):
     pytest.importorskip(package)
     run = tmp_path / "run"
-    script("train", *SMALL, *options, f"hydra.run.dir={run}", env={"WANDB_SILENT": "true"})
+    script("train", *SMALL, *options, f"hydra.run.dir={run}", env={"WANDB_SILENT": "true"}, fresh=True)
     assert metrics_of(run)["finished"]
     assert list(run.glob("wandb/offline-run-*/*.wandb")) or (tmp_path / "mlflow.db").exists()
 

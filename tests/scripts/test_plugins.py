@@ -64,6 +64,7 @@ def test_their_arguments_are_keys(script):
     assert "did you mean residual?" in wrong.stderr
 
 
+@pytest.mark.long
 def test_they_are_swept_over_also_in_processes_of_their_own(script, tmp_path):
     sweep = ["-m", "model=residual", "model.depth=1,2", "plugins=[mine.py]", "hydra/launcher=joblib"]
     done = script("train", *sweep, *FEW, "hydra.launcher.n_jobs=2")

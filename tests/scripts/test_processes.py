@@ -90,6 +90,7 @@ def test_one_that_is_killed_ends_all_in_one_line(start, tmp_path):
     assert load(run / "checkpoints/last.ckpt")["epoch"] + 1 == int(told[1])
 
 
+@pytest.mark.long
 def test_when_the_first_is_killed_the_others_end_quietly(start, tmp_path):
     _, process, other = two_begun(start, tmp_path)
     process.send_signal(signal.SIGKILL)
@@ -101,7 +102,9 @@ def test_when_the_first_is_killed_the_others_end_quietly(start, tmp_path):
         time.sleep(0.1)
 
 
-def test_started_by_torchrun_and_in_a_sweep(script, tmp_path):
+@pytest.fixture
+def by_torchrun(tmp_path):
+    """A run of two epochs whose two processes torchrun has started: its folder, and its options."""
     asked = [*FEW, "trainer.max_epochs=2", TWO]
     done = subprocess.run(
         [*TORCHRUN, *asked, f"hydra.run.dir={tmp_path}/run"],
@@ -111,17 +114,31 @@ def test_started_by_torchrun_and_in_a_sweep(script, tmp_path):
         check=True,
     )
     assert len(re.findall("2 epochs in", done.stdout)) == 1
+    return tmp_path / "run", asked
+
+
+def test_started_by_torchrun(by_torchrun, script, tmp_path):
+    run, asked = by_torchrun
+    script("train", *asked, "trainer.devices=1", f"hydra.run.dir={tmp_path}/one")
+    assert_alike(run, tmp_path / "one")
+
+
+@pytest.mark.long
+def test_in_a_sweep(by_torchrun, script, tmp_path):
+    run, asked = by_torchrun
     assert "2 runs, 2 finished" in script("train", "-m", "seed=1234,2", *asked).stdout
     (swept,) = tmp_path.glob("outputs/sweeps/*/*/seed=1234")
-    assert_alike(tmp_path / "run", swept)
+    assert_alike(run, swept)
 
 
+@pytest.mark.long
 def test_a_launchers_worker_starts_the_other_process_of_its_job(script):
     """It is another program than the script, with other arguments."""
     asked = [*FEW, "trainer.max_epochs=1", "hydra/launcher=submitit_local", TWO]
     assert "1 runs, 1 finished" in script("train", "-m", "seed=1", *asked).stdout
 
 
+@pytest.mark.long
 def test_others_with_other_settings_are_refused(tmp_path):
     """Each of torchrun's processes has a setting of its own."""
     asked = [*FEW, "trainer.max_epochs=2", TWO, f"hydra.run.dir={tmp_path}/run"]
@@ -131,6 +148,7 @@ def test_others_with_other_settings_are_refused(tmp_path):
     assert "error: optimizer.lr: differs between processes 0 and 1 (1.0, and 0.1); must be the same" in done.stderr
 
 
+@pytest.mark.long
 def test_a_failed_job_of_a_sweep_ends_that_one_alone_and_a_killed_sweep_goes_on(start, script, tmp_path):
     sweep = tmp_path / "sweep"
     asked = [*FEW, TWO, "trainer.max_epochs=60", "callbacks.checkpoint.every_n_epochs=1"]

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from helpers.run_files import assert_same_tensors, load, metrics_of
-from helpers.small_runs import CHECKOUT, FEW, PICTURES, SMALL
+from helpers.small_runs import FEW, PICTURES, SMALL
 
 
 def test_resume_goes_on_in_the_same_folder_to_the_same_bits(script, tmp_path):
@@ -71,24 +71,23 @@ def test_a_failed_resume_leaves_the_run_as_it_was(script, tmp_path):
     script("train", f"resume={run}", "trainer.max_epochs=4")
 
 
-def test_the_commands_of_the_summary_can_be_typed_as_they_stand(tmp_path):
+def test_the_commands_of_the_summary_can_be_typed_as_they_stand(forks, tmp_path):
     odd = tmp_path / "a b=$HOME's"
     odd.mkdir()
-    command = [sys.executable, f"{CHECKOUT}/scripts/train.py", *SMALL, PICTURES, "output_dir=out"]
-    done = subprocess.run(command, cwd=odd, capture_output=True, text=True, check=True)
-    (resume,) = re.findall(r"resume +python (.*)", done.stdout)
+    said, _ = forks("train", [*SMALL, PICTURES, "output_dir=out"], odd).communicate(timeout=60)
+    (resume,) = re.findall(r"resume +python (.*)", said)
     again = subprocess.run(f"{sys.executable} {resume}", cwd=tmp_path, shell=True, capture_output=True, text=True)
     assert again.returncode == 2  # relative to where it was printed
     again = subprocess.run(f"{sys.executable} {resume}", cwd=odd, shell=True, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     (metrics,) = odd.glob("out/runs/*/*/metrics.json")
     assert json.loads(metrics.read_text())["epochs"] == 8
-    (curves,) = re.findall(r"curves +(tensorboard .*)", done.stdout)
+    (curves,) = re.findall(r"curves +(tensorboard .*)", said)
     tensorboard = f"{Path(sys.executable).parent}/{curves} --inspect"
     seen = subprocess.run(tensorboard, cwd=odd, shell=True, capture_output=True, text=True)
     assert seen.returncode == 0, seen.stderr
     assert "val/loss" in seen.stdout
-    (picture,) = re.findall(r"picture +(.*)", done.stdout)
+    (picture,) = re.findall(r"picture +(.*)", said)
     assert subprocess.run(f"test -s {picture}", cwd=odd, shell=True).returncode == 0
 
 

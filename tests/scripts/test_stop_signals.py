@@ -124,7 +124,9 @@ def test_a_signal_while_a_run_sets_up_leaves_no_dead_end(start, script, tmp_path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as Linux tells of signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGUSR1, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.long), (signal.SIGUSR1, 143)]
+)
 def test_a_signal_before_the_training(start, number, code):
     process = start(*SMALL, fresh=True)
     while not catches(process, signal.SIGUSR1):  # the last that it takes before it imports
@@ -149,7 +151,7 @@ def test_a_signal_amid_the_last_picture(start, script, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as Linux tells of signals")
-@pytest.mark.parametrize("script", ["train", "sample"])
+@pytest.mark.parametrize("script", [pytest.param("train", marks=pytest.mark.long), "sample"])
 def test_a_signal_before_all_else_is_quiet(tmp_path, script):
     command = [sys.executable, f"{CHECKOUT}/scripts/{script}.py", *(SMALL if script == "train" else [])]
     process = subprocess.Popen([*command, f"output_dir={tmp_path}"], stderr=subprocess.PIPE, text=True)
@@ -188,6 +190,7 @@ def test_a_signal_ends_a_sweep_that_then_goes_on(start, script, tmp_path):
     assert "2 runs, 2 finished" in done.stdout
 
 
+@pytest.mark.long
 def test_a_signal_ends_a_parallel_sweep_with_all_its_workers(start, script, tmp_path):
     sweep = tmp_path / "sweep"
     swept = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2,3", *FEW]
@@ -204,7 +207,7 @@ def test_a_signal_ends_a_parallel_sweep_with_all_its_workers(start, script, tmp_
     assert not (sweep / "seed=3").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_signal_to_a_sweep_that_imports_ends_all_of_it(tmp_path, number):
     command = [
         sys.executable,

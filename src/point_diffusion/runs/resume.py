@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -13,11 +13,14 @@ from point_diffusion.common.errors import UsageError, first_line
 from point_diffusion.common.files import writable
 from point_diffusion.common.paths import CHECKOUT, typed_path
 from point_diffusion.common.text import show, typed_value
-from point_diffusion.config.convert import drop, flatten, loggers, resolved, select, user_callbacks
+from point_diffusion.config.convert import drop, flatten, loggers, select, user_callbacks
 from point_diffusion.registry import FILE
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT, find_checkpoint, read_checkpoint, unregistered
 from point_diffusion.runs.settings import differences, stored_settings
 from point_diffusion.runs.status import finished_metrics
+
+if TYPE_CHECKING:
+    from point_diffusion.data.source import Source
 
 LOGGERS = CHECKOUT / "conf" / "logger"
 # what must not change when a run is resumed: it shapes the tensors, or gives them their meaning
@@ -112,25 +115,29 @@ def typed_again(settings: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def checkpoint_of(config: DictConfig) -> Path | None:
-    """The checkpoint that a config names: of the run in ``resume``, or ``ckpt_path``.
+def checkpoint_of(settings: Mapping[str, Any]) -> Path | None:
+    """The checkpoint that settings name: of the run in ``resume``, or ``ckpt_path``.
 
     Raises:
         UsageError: it is not there.
     """
     for key in ("ckpt_path", "resume"):
-        if config[key] is not None:
-            return find_checkpoint(config[key], key)
+        if settings[key] is not None:
+            return find_checkpoint(settings[key], key)
     return None
 
 
-def misfits(config: DictConfig, path: Path) -> Iterator[str]:
-    """How a config and the checkpoint to resume from disagree, a line each.
+def misfits(settings: Mapping[str, Any], path: Path, source: "Source") -> Iterator[str]:
+    """How settings and the checkpoint to resume from disagree, a line each.
+
+    Args:
+        settings: all of a run's, resolved.
+        path: of the checkpoint.
+        source: of the run's points.
 
     Raises:
         UsageError: the checkpoint can't be used at all.
     """
-    settings = resolved(config)
     key = "resume" if settings["ckpt_path"] is None else "ckpt_path"
     checkpoint = read_checkpoint(path, key)
     stored = checkpoint["hyper_parameters"]["config"]
@@ -146,7 +153,7 @@ def misfits(config: DictConfig, path: Path) -> Iterator[str]:
     if is_file and (line := _other_reading(settings["data"], stored["data"], path)):
         yield line
         return
-    yield from _other_points(settings, checkpoint["hyper_parameters"]["points"], path)
+    yield from _other_points(settings, source, checkpoint["hyper_parameters"]["points"], path)
     averaged = stored["callbacks"].get("ema") is not None
     if (settings["callbacks"].get("ema") is not None) != averaged:
         yield f"callbacks.ema: must be {'on' if averaged else 'null'}, as in {path}"
@@ -168,15 +175,11 @@ def _other_reading(data: Mapping[str, Any], stored: Mapping[str, Any], path: Pat
     return f"{named}: must be {show(before)}, as in the checkpoint {path}"
 
 
-def _other_points(settings: Mapping[str, Any], stored: Mapping[str, Any], path: Path) -> Iterator[str]:
+def _other_points(
+    settings: Mapping[str, Any], source: "Source", stored: Mapping[str, Any], path: Path
+) -> Iterator[str]:
     """How a run's points are other ones than those of the checkpoint, a line."""
-    from point_diffusion.data.source import build_source
-
     data = settings["data"]
-    try:
-        source = build_source(data)
-    except UsageError:
-        return  # said by the check of the values
     path_of = data.get("path")
     key = f"data.path={path_of}" if path_of else f"data.shape={data['shape']}"
     for name, words in (("columns", "the columns"), ("classes", "the classes"), ("condition", "the conditions")):
@@ -200,14 +203,14 @@ def _check_untrusted(stored: DictConfig, typed: DictConfig, key: str) -> None:
         UsageError: there is a ``_target_``, which can do anything, where neither a logger of ``conf/`` nor the
             user's own command has the same; or something is looked up outside of the settings.
     """
-    own = dict(flatten(_plain(typed, key, resolve=False)))
-    for name, value in flatten(_plain(stored, key, resolve=False)):
+    own, its = (dict(flatten(_plain(each, key, resolve=False))) for each in (typed, stored))
+    for name, value in its.items():
         # a reference to another key is fine
         if re.search(r"\$\{.*:", str(value), re.DOTALL) and value != own.get(name):
             raise UsageError(f"{key}: its setting {name}={value} looks up more than settings; type it again")
-    own, shipped = dict(_targets(_plain(typed, key))), _shipped(key)
+    targets, shipped = dict(_targets(_plain(typed, key))), _shipped(key)
     for name, node in _targets(_plain(stored, key)):
-        if node != own.get(name) and node not in shipped:
+        if node != targets.get(name) and node not in shipped:
             target = f"{name}._target_={node['_target_']}"
             raise UsageError(
                 f"{key}: its settings have {target}, which may do anything; to allow it, type it again"

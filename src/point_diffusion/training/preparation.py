@@ -73,8 +73,9 @@ def prepared(config: DictConfig) -> Iterator[Plan | Finished]:
         if isinstance(plan, Plan) and not plan.in_place:
             if (plan.folder / LAST_CHECKPOINT).exists():
                 raise UsageError(f"{plan.folder}: holds a run already; resume={plan.folder} resumes it")
+            asked = typed_settings(plan.config)
             plan.store()
-            mark(plan.folder, typed_settings(plan.config))
+            mark(plan.folder, asked)
         yield plan
 
 

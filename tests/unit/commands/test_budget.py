@@ -127,13 +127,13 @@ def test_one_that_is_off_is_limited_by_the_network(run, exact):
 
 @pytest.mark.slow
 def test_a_sampler_that_draws_noise_has_the_divergence_of_a_flow(run, exact):
-    whole, rows = by(run, exact, DDPM(num_inference_steps=20))
+    whole, rows = by(run, exact, DDPM(num_inference_steps=20), 500)
     assert any("the KL is that of ddim in 50 steps: it draws noise" in line for line in whole["remarks"])
     assert "reverse_kl" in rows["sampler"]
     # that sampler's steps are not this one's
     assert whole["verdicts"]["reverse_kl"].limits == ("flow",)
     assert "the KL the sampler (the flow's) limits: training with more steps (num_step)" in advice(
-        whole["verdicts"], 1500
+        whole["verdicts"], 500
     )
 
 

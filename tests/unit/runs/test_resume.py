@@ -10,6 +10,8 @@ from omegaconf import open_dict, read_write
 from helpers.small_runs import CHECKOUT, PICTURES, SMALL
 from point_diffusion.commands.train import train
 from point_diffusion.common.errors import UsageError
+from point_diffusion.config.convert import resolved
+from point_diffusion.data.source import build_source
 from point_diffusion.runs.checkpoint import LAST_CHECKPOINT
 from point_diffusion.runs.resume import earlier_try, misfits, resume_settings
 from point_diffusion.runs.settings import SETTINGS, store_settings
@@ -96,11 +98,16 @@ def test_an_earlier_try_of_a_job_is_done_resumed_or_refused(run, config):
     assert earlier_try(config(*overrides, "optimizer.lr=0.5"), run) == ({}, None)
 
 
+def misfits_of(asked, checkpoint):
+    settings = resolved(asked)
+    return list(misfits(settings, checkpoint, build_source(settings["data"])))
+
+
 def test_a_run_that_was_stopped_after_its_last_epoch_has_its_figures_to_come(run, config):
     settings = [*SMALL, f"resume='{run}'"]
-    assert len(list(misfits(config(*settings), run / LAST_CHECKPOINT))) == 1
+    assert len(misfits_of(config(*settings), run / LAST_CHECKPOINT)) == 1
     (run / "metrics.json").unlink()
-    assert list(misfits(config(*settings), run / LAST_CHECKPOINT)) == []
+    assert misfits_of(config(*settings), run / LAST_CHECKPOINT) == []
 
 
 def write_points(path, columns=("x", "y"), rows=40, seed=0):
@@ -125,7 +132,7 @@ def test_a_run_goes_on_with_its_own_points_alone(of_file, config, tmp_path):
     checkpoint = run / LAST_CHECKPOINT
 
     def wrong(points, key="resume", place=run):
-        return list(misfits(config(*more, f"data.path={points}", f"{key}={place}"), checkpoint))
+        return misfits_of(config(*more, f"data.path={points}", f"{key}={place}"), checkpoint)
 
     assert wrong(path) == []
     assert wrong(shutil.copy(path, tmp_path / "moved.csv")) == []

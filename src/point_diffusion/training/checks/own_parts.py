@@ -20,7 +20,7 @@ POINTS = 4  # that networks and samplers are tried on
 MEASURED = 100  # that metrics are
 
 
-def own_part_problems(settings: Mapping[str, Any], source: Source) -> Iterator[str]:
+def try_own_parts(settings: Mapping[str, Any], source: Source) -> Iterator[str]:
     """One line for each part of the user's own that raises, or returns something of another shape than it must.
 
     Args:

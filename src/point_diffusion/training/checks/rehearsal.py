@@ -62,7 +62,7 @@ UNFIT = {
 AVERAGED_TWICE = "averages the weights, as callbacks.ema does; callbacks.ema=null leaves it to this one"
 
 
-def part_problems(settings: Mapping[str, Any]) -> Iterator[str]:
+def rehearse(settings: Mapping[str, Any]) -> Iterator[str]:
     """One line on what is wrong with the loggers and the callbacks of the user's own.
 
     All are made, the Trainer is built with them, and a step is trained if the callbacks are Lightning's own:
@@ -93,7 +93,9 @@ def part_problems(settings: Mapping[str, Any]) -> Iterator[str]:
                     return
         try:
             small = _small(settings, bool(made))
-            _rehearse(Plan(OmegaConf.create(small), Path(folder)), all(map(_is_lightnings, callbacks.values())))
+            _train_a_step(
+                Plan(OmegaConf.create(small), Path(folder)), all(map(_is_lightnings, callbacks.values()))
+            )
         except Exception as error:  # whatever a callback raises
             yield f"{', '.join(user_callbacks(settings)) or 'logger'}: {first_line(error)}"
 
@@ -119,7 +121,7 @@ def _silence() -> Iterator[None]:
             logging.disable(before)
 
 
-def _rehearse(plan: Plan, fit: bool) -> None:
+def _train_a_step(plan: Plan, fit: bool) -> None:
     steps, settings = choose_steps(plan.resolved), plan.settings
     data = PointSetDataModule(ShapeSource(SCurve(), 4, 0), batch_size=4)
     with torch.random.fork_rng(), process_settings(1, settings["float32_matmul_precision"]):
