@@ -56,7 +56,7 @@ class Muon(torch.optim.Adam):
         self.defaults["momentum"] = momentum
         for group in self.param_groups:
             group["momentum"] = momentum
-        self._matrices = list(matrices)
+        self.matrices = list(matrices)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -66,14 +66,15 @@ class Muon(torch.optim.Adam):
             with torch.enable_grad():
                 loss = closure()
         with flushed_denormals():  # the momentum of a unit that no point reaches any more decays to them
-            self._move_matrices()
+            self.move_matrices()
             super().step()
         return loss
 
-    def _move_matrices(self) -> None:
+    def move_matrices(self) -> None:
+        """Muon's part of a step; the matrices have no gradients any more, for Adam's part to leave them out."""
         (group,) = self.param_groups
         by_shape: dict[torch.Size, list[nn.Parameter]] = {}
-        for matrix in self._matrices:
+        for matrix in self.matrices:
             if matrix.grad is not None:
                 by_shape.setdefault(matrix.shape, []).append(matrix)
         for shape, matrices in by_shape.items():

@@ -19,6 +19,7 @@ from point_diffusion.data.datamodule import Batch
 from point_diffusion.draws import Draws
 from point_diffusion.training.cuda_graph import EpochGraph, log_no_graph, recording
 from point_diffusion.training.optimizers import clip_grad_norm, next_learning_rates
+from point_diffusion.training.prepared_step import prepared_step
 
 # arguments of Trainer that have nothing to do with single steps
 NOT_OF_STEPS = {"max_time", "enable_progress_bar", "limit_val_batches", "deterministic", "benchmark"}
@@ -176,7 +177,7 @@ class EpochSteps(Steps):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Each step's loss and gradient norm. Nothing here may wait for the device."""
         module, optimizer = self._module, self._optimizer
-        losses, norms = [], []
+        losses, norms, take_step = [], [], prepared_step(optimizer)
         drawn = draws.split(module.batch_size)
         for part, its_draws, rate in zip(batch.split(module.batch_size), drawn, learning_rates, strict=True):
             loss = module.loss(part, its_draws)
@@ -185,7 +186,7 @@ class EpochSteps(Steps):
             module.ranks.mean_gradients(self._parameters)
             norms.append(clip_grad_norm(self._parameters, module.max_grad_norm))
             optimizer.param_groups[0]["lr"] = rate
-            optimizer.step()
+            take_step()
             for parameter in self._parameters:  # zero_grad takes ten times as long, in a profiler's hook
                 parameter.grad = None
             module.after_step()
