@@ -65,7 +65,10 @@ def test_growth_is_measured_in_time_and_memory(monkeypatch):
     assert len(found) == 8
 
 
-@pytest.mark.parametrize(("name", "num_jobs"), [("two_moons", 1), ("tables", 2), ("densities", 1)])
+LONGEST = pytest.param("tables", 2, marks=pytest.mark.long)  # its processes import all there is
+
+
+@pytest.mark.parametrize(("name", "num_jobs"), [("two_moons", 1), ("tables", 1), ("densities", 1), LONGEST])
 def test_a_published_benchmark_in_short(tmp_path, monkeypatch, capsys, name, num_jobs):
     """Real trainings, tests and transport, of a small part; here, or two at once in processes of their own."""
     words = [name, "short=true", f"num_jobs={num_jobs}", "output=record.json"]

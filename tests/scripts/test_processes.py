@@ -117,6 +117,7 @@ def by_torchrun(tmp_path):
     return tmp_path / "run", asked
 
 
+@pytest.mark.long
 def test_started_by_torchrun(by_torchrun, script, tmp_path):
     run, asked = by_torchrun
     script("train", *asked, "trainer.devices=1", f"hydra.run.dir={tmp_path}/one")

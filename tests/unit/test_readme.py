@@ -84,11 +84,14 @@ def without_blocks(text):
 
 
 def each_value(override):
-    """The single overrides of one that may sweep."""
+    """The single overrides of one that may sweep; of numbers the first and the last."""
     parsed = OverridesParser.create().parse_override(override)
     if not parsed.is_discrete_sweep():
         return [override]
-    return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
+    values = list(parsed.sweep_string_iterator())
+    if all(re.fullmatch(r"[\d._e-]+", value) for value in values):
+        values = values[:1] + values[1:][-1:]
+    return [f"{parsed.get_key_element()}={value}" for value in values]
 
 
 def anchors(text):

@@ -25,7 +25,7 @@ def test_ratios_are_taken_round_by_round():
     assert [len(each) for each in seconds.values()] == [2, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_epochs_are_timed_in_turn_with_the_others():
     few = ["data.num_points=6000", "model.num_units=16", "num_step=10", "callbacks.quality.final_num_samples=2"]
     watch = ["+callbacks.watch._target_=point_diffusion.benchmark.timing.Watch", "+callbacks.watch.block=2"]

@@ -147,8 +147,11 @@ def test_of_one_the_mean_quality_is_its_own(shift):
         assert mean.high == pytest.approx(size.high, rel=0.1)
 
 
+LONG = pytest.param(0.05, False, marks=pytest.mark.long)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("shift", "shared"), [(0.0, False), (0.05, False), (0.4, False), (0.4, True)])
+@pytest.mark.parametrize(("shift", "shared"), [(0.0, False), LONG, (0.4, False), (0.4, True)])
 def test_the_interval_of_several_covers(shift, shared):
     """Each with a truth of its own, or all with the same points, as of a file."""
     true = true_size(2, shift, 1.0) if shift else math.inf

@@ -108,7 +108,9 @@ def test_it_is_measured_on_the_first_points_of_the_validation(small_train, monke
     "options",
     [
         ["data=gaussians", "data.label=component", "module.prediction_type=v_prediction"],
-        ["data=s_curve_3d", "data.condition=[y]", "module.prediction_type=sample"],
+        pytest.param(
+            ["data=s_curve_3d", "data.condition=[y]", "module.prediction_type=sample"], marks=pytest.mark.long
+        ),
     ],
 )
 def test_of_other_points_and_predictions(small_train, options):
